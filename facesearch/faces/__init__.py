@@ -1,0 +1,1 @@
+"""Pixels: photo files in, aligned crops out."""

@@ -1,0 +1,106 @@
+"""Find photo files and decode them safely. One that cannot be used comes out as `Skipped`, never as an exception."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from facesearch.errors import NotFound, reason_of
+from facesearch.records import U8, Photo, Skipped
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "MPO")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"})
+MAX_PIXELS = 120_000_000
+"""Above this a picture is refused from its header alone: 120 megapixels are 360 MB of RGB."""
+MAX_FILE_BYTES = 256 * 2**20
+
+# What Pillow's parsers raise on broken files, besides OSError. MemoryError: a header that promises too much.
+_DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError,
+    AttributeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def walk(root: Path) -> Iterator[Path | Skipped]:
+    """Yield every file under root that is named like a picture, in path order; hidden files and folders are passed over.
+
+    A folder that cannot be listed comes out as Skipped. Raises NotFound when root is not there.
+    """
+    if not root.exists():
+        raise NotFound(root, "file or folder")
+    if root.is_file():
+        yield root
+        return
+    refused: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=refused.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(folder, name)
+        while refused:
+            error = refused.pop()
+            yield Skipped(Path(error.filename), f"folder cannot be listed: {reason_of(error)}")
+    for error in refused:
+        yield Skipped(Path(error.filename), f"folder cannot be listed: {reason_of(error)}")
+
+
+def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
+    """Read and decode one file into upright RGB.
+
+    EXIF rotation is applied, CMYK, palette and 16-bit pictures are converted, transparency is laid on white, and of an
+    animation the first picture is taken. Its size is judged by the header, before any pixel is decoded.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        return Skipped(path, f"cannot be read: {reason_of(error)}")
+    decoded = decode(data, max_pixels=max_pixels)
+    if isinstance(decoded, str):
+        return Skipped(path, decoded)
+    return Photo(path, hashlib.sha256(data).hexdigest(), decoded)
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
+    """Decode a picture file's bytes to (h, w, 3) uint8 RGB, or say in words why it cannot be done."""
+    if not data:
+        return "the file is empty"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd EXIF; our own limit is below
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                w, h = image.size
+                if w * h > max_pixels:
+                    return f"{w} x {h} pixels are more than the limit of {max_pixels // 1_000_000} megapixels"
+                if min(w, h) < 1:
+                    return "the picture has no pixels"
+                image.seek(0)
+                image.load()
+                return _as_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        return "not a picture that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF)"
+    except _DECODER_ERRORS as error:
+        return f"the picture is damaged: {error or type(error).__name__}"
+
+
+def _as_rgb(image: Image.Image) -> U8:
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image, dtype=np.float64)
+        # 16-bit greys span 0..65535, whatever mode Pillow holds them in; floats are scaled by their own range.
+        top = 65535.0 if image.mode != "F" else max(1.0, float(grey.max(initial=0.0)))
+        return np.repeat(np.uint8(np.clip(grey / top, 0, 1) * 255 + 0.5)[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.array(image.convert("RGB"))

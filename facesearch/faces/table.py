@@ -1,0 +1,116 @@
+"""A prepared dataset: aligned crops in one memory-mapped file, a table of what they are, a manifest. Read without decoding.
+
+    crops.npy       (n, 112, 112, 3) uint8 RGB
+    faces.csv       one line a crop, same order
+    skipped.csv     what was left out, with the reason
+    manifest.json   geometry, counts, source; written last: without it the folder is not a dataset
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesearch.errors import BadDataset, CannotRead, NotFound, reason_of
+from facesearch.faces.align import CROP_PX, GEOMETRY
+from facesearch.files import read_json
+from facesearch.records import I64, U8
+
+COLUMNS = ("file", "person", "split", "sha256", "source", "landmarks", "found_by")
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One crop. landmarks are those it was aligned by, as `x y x y ...` in pixels of the photo."""
+
+    file: str
+    person: str
+    split: str
+    sha256: str
+    source: str
+    landmarks: str
+    found_by: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset that has been checked. crops (n, 112, 112, 3) uint8, memory-mapped, read only."""
+
+    folder: Path
+    crops: U8
+    rows: tuple[Row, ...]
+    manifest: dict[str, object] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def people(self) -> NDArray[np.str_]:
+        return np.array([row.person for row in self.rows], dtype=np.str_)
+
+    @cached_property
+    def splits(self) -> NDArray[np.str_]:
+        return np.array([row.split for row in self.rows], dtype=np.str_)
+
+    @cached_property
+    def sha256(self) -> NDArray[np.str_]:
+        return np.array([row.sha256 for row in self.rows], dtype=np.str_)
+
+    def where(self, *splits: str) -> I64:
+        """Row numbers of the photos in any of splits, ascending."""
+        return np.flatnonzero(np.isin(self.splits, splits)).astype(np.int64)
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Open what `facesearch prepare` made. Raises NotFound, or BadDataset saying which part does not fit."""
+    if not (folder / "manifest.json").is_file():
+        raise NotFound(folder, "prepared dataset", f"Make it with: facesearch prepare SOURCE --out {folder}")
+    try:
+        manifest = read_json(folder / "manifest.json")
+    except CannotRead as error:
+        raise BadDataset(folder, error.reason) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BadDataset(folder, f"its manifest is not of format {FORMAT}")
+    if manifest.get("geometry") != GEOMETRY:
+        raise BadDataset(folder, f"its crops have the geometry {manifest.get('geometry')!r}, this version cuts {GEOMETRY!r}")
+    try:
+        rows = _read_rows(folder / "faces.csv")
+        crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise BadDataset(folder, reason_of(error)) from error
+    except ValueError as error:
+        raise BadDataset(folder, str(error)) from error
+    if crops.shape != (len(rows), CROP_PX, CROP_PX, 3) or crops.dtype != np.uint8:
+        raise BadDataset(folder, f"crops.npy is {crops.dtype} {crops.shape}, the table has {len(rows)} lines")
+    if manifest.get("photos") != len(rows):
+        raise BadDataset(folder, f"the manifest counts {manifest.get('photos')} photos, the table has {len(rows)}")
+    return Dataset(folder, crops, rows, manifest)
+
+
+def landmarks_text(points: NDArray[np.float32]) -> str:
+    return " ".join(f"{value:.1f}" for value in points.reshape(-1))
+
+
+def _read_rows(table: Path) -> tuple[Row, ...]:
+    with table.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file)
+        header: Sequence[str] = next(lines, [])
+        if tuple(header) != COLUMNS:
+            raise ValueError(f"{table.name} has the columns {', '.join(header)}")
+        rows = []
+        for number, line in enumerate(lines, 2):
+            if len(line) != len(COLUMNS):
+                raise ValueError(f"{table.name}, line {number} has {len(line)} columns")
+            rows.append(Row(*line))
+    return tuple(rows)

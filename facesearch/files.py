@@ -1,0 +1,73 @@
+"""Files that are either whole or not there, and that only their owner may read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from facesearch.errors import CannotRead, reason_of, writing
+
+OWNER_ONLY = 0o600
+OWNER_ONLY_FOLDER = 0o700
+
+
+def make_folder(path: Path) -> Path:
+    """Create path with its parents; a folder made here is readable by its owner only. Raises CannotWrite."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_dir():
+            path.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)
+    return path
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Give path new contents in one step: it never holds half of them, even after a power cut. Raises CannotWrite."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with writing(path):
+        try:
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Write value as JSON in one step. Raises CannotWrite."""
+    replace_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def replace_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV in one step. Raises CannotWrite."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    replace_file(path, text.getvalue().encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours. Raises CannotRead when it is not there or not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise CannotRead(path, reason_of(error)) from error
+    except ValueError as error:
+        raise CannotRead(path, f"not JSON: {error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's bytes. Raises CannotRead."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CannotRead(path, reason_of(error)) from error

@@ -1,0 +1,1 @@
+"""Vectors to matches: the store on disk, the index derived from it, the threshold."""

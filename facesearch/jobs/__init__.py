@@ -1,0 +1,1 @@
+"""The verbs: a frozen config in, a frozen result out."""

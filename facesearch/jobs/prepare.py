@@ -1,0 +1,230 @@
+"""Turn a source of photos into one dataset folder, once: find, align, cut. Parallel, and it goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
+from facesearch.faces.align import CROP_PX, GEOMETRY, crop_face
+from facesearch.faces.datasets import Entry, Source
+from facesearch.faces.detect import Detector
+from facesearch.faces.photos import read_photo
+from facesearch.faces.table import COLUMNS, FORMAT, Row, landmarks_text
+from facesearch.files import make_folder, read_json, replace_csv, replace_json
+from facesearch.records import U8, Progress, Skipped
+
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareConfig:
+    """several: what to do with a photo on which more than one face is found, 'largest' or 'skip'.
+
+    aligned: the photos are face crops already; they are scaled to the crop's size and no face is looked for.
+    """
+
+    out: Path
+    several: str = "largest"
+    aligned: bool = False
+    workers: int = os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of it. resumed counts photos that an earlier, interrupted run had done."""
+
+    folder: Path
+    photos: int
+    people: int
+    splits: dict[str, int]
+    skipped: tuple[Skipped, ...]
+    crowded: int
+    resumed: int
+    already_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    row: Row
+    crop: U8
+    faces: int
+
+
+def prepare(source: Source, detector: Detector | None, config: PrepareConfig, progress: Progress) -> Prepared:
+    """Write config.out. detector may be None when every entry has landmarks or config.aligned is set.
+
+    Work in progress lies in `OUT.partial` and survives an interruption; the finished folder appears in one step.
+    Raises OutputExists when another dataset lies at config.out, NothingToDo when no photo could be used, CannotWrite.
+    """
+    plan = _plan(source, detector, config)
+    if config.out.exists():
+        return _existing(config.out, plan, len(source.entries), progress)
+    partial = config.out.with_name(config.out.name + ".partial")
+    outcomes = _resume(partial, plan, len(source.entries))
+    resumed = sum(outcome is not None for outcome in outcomes)
+    progress(resumed, len(source.entries))
+    with writing(partial):
+        crops = _open_crops(partial / "crops.npy", len(source.entries))
+        with (partial / "journal.jsonl").open("a", encoding="utf-8") as journal:
+            for numbers, cuts in _cut_all(source, outcomes, detector, config):
+                for number, cut in zip(numbers, cuts, strict=True):
+                    if isinstance(cut, _Cut):
+                        crops[number] = cut.crop
+                        outcomes[number] = {"row": list(asdict(cut.row).values()), "faces": cut.faces}
+                    else:
+                        outcomes[number] = {"skipped": cut.reason}
+                crops.flush()  # the journal must never speak of a crop that is not on the disk
+                journal.writelines(json.dumps([number, outcomes[number]]) + "\n" for number in numbers)
+                journal.flush()
+                resumed_now = sum(outcome is not None for outcome in outcomes)
+                progress(resumed_now, len(source.entries))
+        del crops
+    return _finish(source, partial, outcomes, plan, config.out, resumed)
+
+
+def _plan(source: Source, detector: Detector | None, config: PrepareConfig) -> str:
+    """A hash of everything that decides the result, so that only the same work is taken up again."""
+    digest = hashlib.sha256()
+    found_by = detector.name if detector else None
+    digest.update(repr((FORMAT, GEOMETRY, source.kind, found_by, config.several, config.aligned)).encode())
+    for entry in source.entries:
+        size = entry.path.stat().st_size if entry.path.exists() else -1
+        points = None if entry.landmarks is None else landmarks_text(entry.landmarks)
+        digest.update(repr((entry.name, entry.person, entry.split, points, size)).encode())
+    return digest.hexdigest()
+
+
+def _existing(out: Path, plan: str, entries: int, progress: Progress) -> Prepared:
+    try:
+        manifest = read_json(out / "manifest.json")
+    except CannotRead as error:
+        raise OutputExists(out, "is not a prepared dataset") from error
+    if manifest.get("plan") != plan:
+        raise OutputExists(out, "was made of other photos or with other settings")
+    progress(entries, entries)
+    return Prepared(out, manifest["photos"], manifest["people"], manifest["splits"], (), 0, 0, True)
+
+
+def _resume(partial: Path, plan: str, count: int) -> list[dict[str, Any] | None]:
+    """What an interrupted run had done, by entry number; begins anew when it was another plan."""
+    outcomes: list[dict[str, Any] | None] = [None] * count
+    marker, journal = partial / "plan", partial / "journal.jsonl"
+    if marker.is_file() and marker.read_text() == plan:
+        if journal.is_file():
+            for line in journal.read_text("utf-8").splitlines():
+                try:
+                    number, outcome = json.loads(line)
+                except ValueError:  # the line that a kill cut short
+                    break
+                outcomes[number] = outcome
+        return outcomes
+    with writing(partial):
+        if partial.exists():
+            shutil.rmtree(partial)
+        make_folder(partial)
+        marker.write_text(plan)
+    return outcomes
+
+
+def _open_crops(path: Path, count: int) -> np.memmap[Any, np.dtype[np.uint8]]:
+    shape = (count, CROP_PX, CROP_PX, 3)
+    mode: Any = "r+" if path.is_file() else "w+"
+    return np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)  # type: ignore[no-any-return]
+
+
+def _cut_all(
+    source: Source, outcomes: list[dict[str, Any] | None], detector: Detector | None, config: PrepareConfig
+) -> Iterator[tuple[list[int], list[_Cut | Skipped]]]:
+    todo = [number for number, outcome in enumerate(outcomes) if outcome is None]
+    # OpenCV's detectors hold state, so photos that need one go through a single thread; decoding is parallel.
+    with ThreadPoolExecutor(max(1, config.workers) if detector is None else 1) as pool:
+        for start in range(0, len(todo), BATCH):
+            numbers = todo[start : start + BATCH]
+            yield numbers, list(pool.map(lambda i: _cut(source, source.entries[i], detector, config), numbers))
+
+
+def _cut(source: Source, entry: Entry, detector: Detector | None, config: PrepareConfig) -> _Cut | Skipped:
+    photo = read_photo(entry.path)
+    if isinstance(photo, Skipped):
+        return photo
+    h, w = photo.pixels.shape[:2]
+    points, found_by, faces = entry.landmarks, "known", 1
+    if config.aligned:
+        points = np.array([[0, 0], [w - 1, h - 1]], np.float32)
+        crop = as_crop(photo.pixels)
+        found_by = "aligned"
+    else:
+        if points is None:
+            assert detector is not None, "entries without landmarks need a detector"
+            found = detector.detect(photo.pixels)
+            if not found:
+                return Skipped(entry.path, "no face found")
+            if len(found) > 1 and config.several == "skip":
+                return Skipped(entry.path, f"{len(found)} faces found")
+            points, found_by, faces = found[0].landmarks, found[0].found_by, len(found)
+        elif entry.size is not None and (w, h) != entry.size:
+            return Skipped(entry.path, f"is {w} x {h} pixels; its landmarks hold for {entry.size[0]} x {entry.size[1]}")
+        crop = crop_face(photo.pixels, points)
+    row = Row(entry.name, entry.person, entry.split, photo.sha256, source.kind, landmarks_text(points), found_by)
+    return _Cut(row, crop, faces)
+
+
+def as_crop(pixels: U8) -> U8:
+    """Scale a face crop (h, w, 3) that was aligned elsewhere to (112, 112, 3)."""
+    import cv2
+
+    shrinks = min(pixels.shape[:2]) > CROP_PX
+    return cv2.resize(pixels, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _finish(
+    source: Source, partial: Path, outcomes: list[dict[str, Any] | None], plan: str, out: Path, resumed: int
+) -> Prepared:
+    done = [outcome or {"skipped": "not reached"} for outcome in outcomes]
+    kept = [number for number, outcome in enumerate(done) if "row" in outcome]
+    lost = [Skipped(source.entries[i].path, o["skipped"]) for i, o in enumerate(done) if "skipped" in o]
+    skipped = source.skipped + tuple(lost)
+    if not kept:
+        raise NothingToDo(str(source.root), f"none of {len(done)} photos could be used; first: {skipped[0] if skipped else '-'}")
+    rows = [Row(*done[number]["row"]) for number in kept]
+    if len(kept) < len(done):
+        _compact(partial / "crops.npy", kept)
+    splits = dict(Counter(row.split for row in rows))
+    people = len({row.person for row in rows if row.person})
+    crowded = sum(done[number]["faces"] > 1 for number in kept)
+    replace_csv(partial / "faces.csv", COLUMNS, (list(asdict(row).values()) for row in rows))
+    replace_csv(partial / "skipped.csv", ("file", "reason"), ((str(s.path), s.reason) for s in skipped))
+    manifest = {
+        "format": FORMAT, "geometry": GEOMETRY, "kind": source.kind, "photos": len(rows), "people": people,
+        "splits": splits, "skipped": len(skipped), "plan": plan,
+    }  # fmt: skip
+    replace_json(partial / "manifest.json", manifest)
+    with writing(out):
+        for name in ("journal.jsonl", "plan"):
+            (partial / name).unlink()
+        partial.rename(out)
+    return Prepared(out, len(rows), people, splits, skipped, crowded, resumed, False)
+
+
+def _compact(path: Path, kept: list[int]) -> None:
+    """Copy the kept crops together into a new file, then put it in the old one's place."""
+    old = np.load(path, mmap_mode="r")
+    fresh = path.with_name("crops.new.npy")
+    with writing(path):
+        fresh.unlink(missing_ok=True)
+        new = _open_crops(fresh, len(kept))
+        for start in range(0, len(kept), BATCH):
+            new[start : start + BATCH] = old[kept[start : start + BATCH]]
+        new.flush()
+        fresh.replace(path)

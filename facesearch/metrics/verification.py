@@ -1,0 +1,118 @@
+"""Are two photos of one person? Scores of pairs; higher is closer. Pure numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesearch.records import F32, F64, Bools, I64
+
+
+def pair_scores(vectors: F32, people: NDArray[np.generic]) -> tuple[F32, Bools]:
+    """Score every pair once: vectors (n, d) unit rows, people (n,) any labels.
+
+    Returns scores (p,) float32 cosines and same (p,) bool, p = n (n - 1) / 2, pairs in the order of np.triu_indices.
+    """
+    _, codes = np.unique(people, return_inverse=True)
+    cosines = vectors @ vectors.T
+    upper = np.triu_indices(len(vectors), 1)
+    return cosines[upper].astype(np.float32, copy=False), codes[upper[0]] == codes[upper[1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Roc:
+    """One point a threshold, thresholds falling: accepted are pairs with score >= threshold.
+
+    fpr, tpr (t,) float64 rising from 0 to 1; threshold (t,) float64, the first +inf (nobody accepted).
+    """
+
+    fpr: F64
+    tpr: F64
+    threshold: F64
+
+    @property
+    def auc(self) -> float:
+        """Area under the curve by the trapezoid rule: ties count one half."""
+        return float(np.trapezoid(self.tpr, self.fpr))
+
+    @property
+    def eer(self) -> float:
+        """The rate at which false rejections equal false acceptances, interpolated between thresholds."""
+        gap = self.fpr - (1 - self.tpr)
+        i = int(np.argmax(gap >= 0))
+        if i == 0:
+            return float(self.fpr[0])
+        part = -gap[i - 1] / (gap[i] - gap[i - 1])
+        return float(self.fpr[i - 1] + part * (self.fpr[i] - self.fpr[i - 1]))
+
+    def at_fpr(self, fpr: float) -> tuple[float, float]:
+        """(TPR, threshold) at the smallest threshold whose false-positive rate is at most fpr."""
+        i = int(np.searchsorted(self.fpr, fpr, side="right")) - 1
+        return float(self.tpr[i]), float(self.threshold[i])
+
+
+def roc(scores: NDArray[np.floating], same: Bools, weights: F64 | None = None) -> Roc:
+    """scores (p,), same (p,) bool: the pair is mated; weights (p,) >= 0 counts a pair several times (bootstrap).
+
+    Raises ValueError when there is no mated or no non-mated pair: then the curve is not defined.
+    """
+    order = np.argsort(-scores, kind="stable")
+    return Curve(scores[order], same[order]).roc(None if weights is None else weights[order])
+
+
+class Curve:
+    """Pairs sorted once, so that a bootstrap can weigh them anew many times without sorting."""
+
+    def __init__(self, sorted_scores: NDArray[np.floating], same: Bools) -> None:
+        """sorted_scores (p,) falling; same (p,) bool."""
+        self._same = same
+        last_of_tie = np.append(sorted_scores[1:] != sorted_scores[:-1], True)
+        self._ends = np.flatnonzero(last_of_tie)
+        self._thresholds = sorted_scores[self._ends].astype(np.float64)
+
+    def roc(self, weights: F64 | None = None) -> Roc:
+        """weights (p,) in the sorted order."""
+        if weights is None:
+            true = np.cumsum(self._same, dtype=np.int64)[self._ends].astype(np.float64)
+            false = (self._ends + 1) - true
+        else:
+            true = np.cumsum(np.where(self._same, weights, 0.0))[self._ends]
+            false = np.cumsum(np.where(self._same, 0.0, weights))[self._ends]
+        if not len(true) or true[-1] <= 0 or false[-1] <= 0:
+            raise ValueError("a ROC needs at least one mated and one non-mated pair")
+        fpr = np.concatenate([[0.0], false / false[-1]])
+        tpr = np.concatenate([[0.0], true / true[-1]])
+        return Roc(fpr, tpr, np.concatenate([[np.inf], self._thresholds]))
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPairs:
+    """The pairs of the identification rate, each with the number of the two people it joins.
+
+    scores (p,) float32, falling; same (p,) bool; first, second (p,) int64 numbers into people, second -1 for a distractor.
+    """
+
+    scores: F32
+    same: Bools
+    first: I64
+    second: I64
+    people: NDArray[np.generic]
+
+
+def identification_pairs(queries: F32, people: NDArray[np.generic], distractors: F32) -> QueryPairs:
+    """All same-person and different-person query pairs and every query x distractor pair (the CelebA-500 course's set).
+
+    queries (q, d), distractors (m, d) unit rows; people (q,) names the queries' people. It is pairwise, not 1:N.
+    """
+    names, codes = np.unique(people, return_inverse=True)
+    scores, same = pair_scores(queries, people)
+    a, b = np.triu_indices(len(queries), 1)
+    against = (queries @ distractors.T).reshape(-1)
+    everything = np.concatenate([scores, against.astype(np.float32, copy=False)])
+    first = np.concatenate([codes[a], np.repeat(codes, len(distractors))])
+    second = np.concatenate([codes[b], np.full(len(against), -1)])
+    order = np.argsort(-everything, kind="stable")
+    both = np.concatenate([same, np.zeros(len(against), bool)])
+    return QueryPairs(everything[order], both[order], first[order], second[order], names)

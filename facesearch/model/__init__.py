@@ -1,0 +1,1 @@
+"""Crops to vectors: the encoder, how it is trained, how it is run."""

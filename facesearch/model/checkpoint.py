@@ -1,0 +1,136 @@
+"""Weights on disk: safetensors with JSON in its header. One file, written in one step, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from facesearch.errors import BadCheckpoint, BadConfig, NotFound, PickleRefused, reason_of
+from facesearch.faces.align import GEOMETRY
+from facesearch.files import replace_file
+from facesearch.model.encoder import PREPROCESSING, Encoder, EncoderConfig
+
+KEY = "facesearch"
+FORMAT = 1
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Save tensors with meta (JSON) in the file's header. Raises CannotWrite; what was at path stays then."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    replace_file(path, save(whole, metadata={KEY: json.dumps({"format": FORMAT, **meta})}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Raises NotFound, PickleRefused, BadCheckpoint."""
+    meta = read_meta(path)
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118  (safe_open is no dict)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Read what a checkpoint says of itself without loading it. Raises NotFound, PickleRefused, BadCheckpoint."""
+    if not path.is_file():
+        raise NotFound(path, "checkpoint")
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError as error:
+        raise BadCheckpoint(path, reason_of(error)) from error
+    if start == b"\x80\x02" or (start == b"PK" and _holds_pickle(path)):
+        raise PickleRefused(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+    except (SafetensorError, OSError) as error:
+        raise BadCheckpoint(path, f"not a whole safetensors file ({error})") from error
+    try:
+        meta = json.loads(text) if text else None
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise BadCheckpoint(path, "a safetensors file, but not one that facesearch wrote")
+    if meta.get("format") != FORMAT:
+        raise BadCheckpoint(path, f"of format {meta.get('format')}; this version reads {FORMAT}")
+    return meta
+
+
+def _holds_pickle(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def encoder_id(tensors: dict[str, Tensor], config: EncoderConfig) -> str:
+    """Name an encoder by all that decides its vectors: weights, network, crop geometry, preprocessing. 64 hex digits."""
+    digest = hashlib.sha256(json.dumps([GEOMETRY, PREPROCESSING, asdict(config)], sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_encoder(path: Path, encoder: Encoder, notes: dict[str, Any], *, half: bool = False) -> str:
+    """Write an encoder and return its id; notes (JSON) go along: recipe, metrics, threshold table. half: float16 weights."""
+    tensors = {
+        name: value.half() if half and value.is_floating_point() else value for name, value in encoder.state_dict().items()
+    }
+    identity = encoder_id(tensors, encoder.config)
+    meta = {"kind": "encoder", "encoder_id": identity, "config": asdict(encoder.config), "geometry": GEOMETRY,
+            "preprocessing": PREPROCESSING, "notes": notes}  # fmt: skip
+    write_tensors(path, tensors, meta)
+    return identity
+
+
+def load_encoder(path: Path) -> tuple[Encoder, dict[str, Any]]:
+    """Build the encoder of a file, in float32 and eval mode, with its meta. Raises NotFound, PickleRefused, BadCheckpoint."""
+    tensors, meta = read_tensors(path)
+    if meta.get("kind") != "encoder":
+        raise BadCheckpoint(path, f"it holds a {meta.get('kind', 'thing of unknown kind')}, not an encoder; see best.safetensors")
+    if meta.get("geometry") != GEOMETRY or meta.get("preprocessing") != PREPROCESSING:
+        raise BadCheckpoint(path, f"made for crops {meta.get('geometry')}/{meta.get('preprocessing')}; this version cuts {GEOMETRY}")
+    try:
+        known = {field.name for field in fields(EncoderConfig)}
+        raw = {name: tuple(v) if isinstance(v, list) else v for name, v in meta["config"].items() if name in known}
+        encoder = Encoder(EncoderConfig(**raw))
+        encoder.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
+    except (KeyError, TypeError, AttributeError, RuntimeError, BadConfig) as error:
+        raise BadCheckpoint(path, f"its tensors do not fit its own description ({str(error).splitlines()[0]})") from error
+    if encoder_id(tensors, encoder.config) != meta.get("encoder_id"):
+        raise BadCheckpoint(path, "its weights are not those its id was made of; the file is damaged")
+    return encoder.eval(), meta
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as flat, named tensors: `optimizer.PARAMETER.NAME`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{number}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for number, entry in state.items()
+        for name, value in entry.items()
+        if value is not None
+    }
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what pack_optimizer took."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            number, _, field = rest.partition(".")
+            state.setdefault(int(number), {})[field] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+

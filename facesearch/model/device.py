@@ -1,0 +1,49 @@
+"""Which device computes, and in which precision. Chosen once, said aloud, never silently another."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from facesearch.errors import DeviceMissing
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device and the dtype of its autocast (float32: no autocast)."""
+
+    torch: torch.device
+    dtype: torch.dtype
+    words: str
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16)
+
+
+def choose_device(name: str) -> Device:
+    """name: auto, cpu, cuda or cuda:N. auto takes a GPU where there is one. Raises DeviceMissing, never falls back."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        bf16 = _cpu_has_bf16()
+        words = f"CPU, {torch.get_num_threads()} threads, {'bfloat16' if bf16 else 'float32 (no bfloat16 on this CPU)'}"
+        return Device(torch.device("cpu"), torch.bfloat16 if bf16 else torch.float32, words)
+    if name != "cuda" and not (name.startswith("cuda:") and name[5:].isdigit()):
+        raise DeviceMissing(name, "there is no device of that name; known are auto, cpu, cuda and cuda:N")
+    if not torch.cuda.is_available():
+        raise DeviceMissing(name, "no GPU that this torch can use is on this machine")
+    number = int(name[5:]) if ":" in name else 0
+    if number >= torch.cuda.device_count():
+        raise DeviceMissing(name, f"this machine has {torch.cuda.device_count()} GPU(s), counted from 0")
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    words = f"GPU {torch.cuda.get_device_name(number)}, {'bfloat16' if bf16 else 'float32'}"
+    return Device(torch.device("cuda", number), torch.bfloat16 if bf16 else torch.float32, words)
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether bfloat16 is computed by the processor itself; emulated, it is slower than float32."""
+    if os.environ.get("FACESEARCH_BF16") in ("0", "1"):
+        return os.environ["FACESEARCH_BF16"] == "1"
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,116 @@
+"""The network: a torchvision backbone whose last layer gives an embedding. It knows no files but ImageNet's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from facesearch.errors import BadConfig, NoPretrained
+from facesearch.model.recipe import TrainConfig
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+PREPROCESSING = "rgb-imagenet-1"
+LAST_LAYER = {
+    "resnet18": "fc", "resnet34": "fc", "resnet50": "fc", "efficientnet_b0": "classifier.1", "efficientnet_v2_m": "classifier.1",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """What must be known to build the network again and to feed it."""
+
+    backbone: str = "resnet34"
+    encoder_last_layer_name: str = "fc"
+    embedding_size: int = 512
+    head: tuple[int, ...] = ()
+    embedding_batchnorm: bool = False
+    dropout: float = 0.0
+    size_px: int = 112
+    flip_average: bool = True
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> EncoderConfig:
+        return cls(
+            backbone=config.backbone,
+            encoder_last_layer_name=config.encoder_last_layer_name or LAST_LAYER[config.backbone],
+            embedding_size=config.embedding_size,
+            head=config.head,
+            embedding_batchnorm=config.embedding_batchnorm,
+            dropout=config.dropout,
+            size_px=config.size_px,
+            flip_average=config.flip_average,
+        )
+
+
+class Encoder(nn.Module):
+    """pixels (n, 3, s, s) float in 0..255, RGB -> embedding (n, d) float32, not normalised.
+
+    The colour normalisation is inside, so that an exported network takes plain pixels.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Raises BadConfig for a backbone that is not offered or a layer name that it does not have."""
+        super().__init__()
+        self.config = config
+        if config.backbone not in LAST_LAYER:
+            raise BadConfig("backbone", config.backbone, f"one of {', '.join(LAST_LAYER)} (torchvision has no resnet38)")
+        self.backbone: nn.Module = torchvision.models.get_model(config.backbone, weights=None)
+        _replace_last_layer(self.backbone, config)
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        embedding: Tensor = self.backbone((pixels - self.mean) / self.std)
+        return embedding.float()
+
+    def load_imagenet(self) -> None:
+        """Start from torchvision's ImageNet weights, all but the last layer. Raises NoPretrained without a network."""
+        weights = torchvision.models.get_model_weights(self.config.backbone).DEFAULT
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+            raise NoPretrained(self.config.backbone, weights.url, str(error)) from error
+        self.load_backbone(state)
+
+    def load_backbone(self, state: dict[str, Tensor]) -> None:
+        """Take over every tensor of a torchvision state dict that fits, all but the last layer. Raises BadConfig."""
+        last = self.config.encoder_last_layer_name
+        kept = {name: value for name, value in state.items() if not name.startswith(last + ".")}
+        own = self.backbone.state_dict()
+        wrong = [name for name, value in kept.items() if name not in own or own[name].shape != value.shape]
+        if wrong or not kept:
+            raise BadConfig("pretrained", wrong[:3], f"weights of {self.config.backbone}")
+        self.backbone.load_state_dict(kept, strict=False)
+
+
+def _replace_last_layer(backbone: nn.Module, config: EncoderConfig) -> None:
+    """Put ONE linear layer (or several) to the embedding in the place of the layer of this name."""
+    path, _, leaf = config.encoder_last_layer_name.rpartition(".")
+    try:
+        parent = backbone.get_submodule(path)
+        old = parent.get_submodule(leaf)
+    except AttributeError as error:
+        raise BadConfig(
+            "encoder_last_layer_name", config.encoder_last_layer_name, f"a layer of {config.backbone}, such as "
+            f"{LAST_LAYER[config.backbone]!r}",
+        ) from error  # fmt: skip
+    if not isinstance(old, nn.Linear):
+        raise BadConfig("encoder_last_layer_name", config.encoder_last_layer_name, "the name of a linear layer")
+    layers: list[nn.Module] = [nn.Dropout(config.dropout)] if config.dropout else []
+    width = old.in_features
+    for hidden in config.head:
+        layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)]
+        width = hidden
+    layers.append(nn.Linear(width, config.embedding_size))
+    if config.embedding_batchnorm:
+        layers.append(nn.BatchNorm1d(config.embedding_size, affine=False))
+    setattr_any: Any = parent
+    setattr(setattr_any, leaf, layers[0] if len(layers) == 1 else nn.Sequential(*layers))

@@ -1,0 +1,71 @@
+"""Classification heads and their losses. Logits without the margin are what accuracy is read from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EDGE = 1e-6
+"""Cosines are kept this far from +-1, where acos is infinitely steep."""
+
+
+def arcface_logits(cosines: Tensor, labels: Tensor, *, margin_rad: float, scale: float) -> Tensor:
+    """Push each face further from its own class centre (Deng et al. 2019, arXiv:1801.07698, eq. 3).
+
+    cosines     (n, c) float, cosine between face i and class centre j, in [-1, 1]
+    labels      (n,) int64, the true class of each face
+    margin_rad  radians; the paper uses 0.5.   scale: no unit; the paper uses 64
+
+    Returns float32 logits (n, c) for cross entropy. The input is left as it was.
+    Past pi - margin the curve would turn back up, so there the cosine is lowered by a constant instead.
+    """
+    column, cosines = labels[:, None], cosines.float()
+    own = cosines.gather(1, column).clamp(-1 + EDGE, 1 - EDGE)
+    angle = own.acos()
+    past_turn = own - margin_rad * math.sin(margin_rad)
+    harder = torch.where(angle <= math.pi - margin_rad, (angle + margin_rad).cos(), past_turn)
+    return scale * cosines.scatter(1, column, harder)
+
+
+class LinearHead(nn.Module):
+    """The classification layer of the cross-entropy runs: an ordinary linear layer."""
+
+    def __init__(self, embedding_size: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(embedding_size, classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """embedding (n, d) -> logits (n, c) float32."""
+        logits: Tensor = self.linear(embedding.float())
+        return logits
+
+    def with_margin(self, logits: Tensor, labels: Tensor, margin_rad: float) -> Tensor:
+        """Cross entropy has no margin: returns logits."""
+        return logits
+
+
+class ArcFaceHead(nn.Module):
+    """One centre a class; logits are scaled cosines."""
+
+    def __init__(self, embedding_size: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.centres = nn.Parameter(torch.randn(classes, embedding_size) / math.sqrt(embedding_size))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """embedding (n, d) -> scaled cosines (n, c) float32, without the margin."""
+        return self.scale * F.linear(F.normalize(embedding.float()), F.normalize(self.centres))
+
+    def with_margin(self, logits: Tensor, labels: Tensor, margin_rad: float) -> Tensor:
+        """logits (n, c) as forward gave them, labels (n,) int64 -> (n, c) with the margin on each true class."""
+        return arcface_logits(logits / self.scale, labels, margin_rad=margin_rad, scale=self.scale)
+
+
+Head = LinearHead | ArcFaceHead
+
+
+def make_head(loss: str, embedding_size: int, classes: int, scale: float) -> Head:
+    return ArcFaceHead(embedding_size, classes, scale) if loss == "arcface" else LinearHead(embedding_size, classes)

@@ -1,0 +1,219 @@
+"""All that decides a training run, in one frozen config; recipes are TOML files of these settings."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from facesearch.errors import BadConfig, CannotRead, NotFound, UnknownSetting, reason_of
+
+Backbone = Literal["resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_v2_m"]
+Colour = Literal["grayscale", "jitter", "blur", "posterize", "equalize", "solarize", "invert", "sharpness", "autocontrast"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Saved beside the weights that it made. Raises BadConfig for a value that makes no sense."""
+
+    # the network
+    backbone: Backbone = "resnet34"
+    encoder_last_layer_name: str = ""
+    """Dotted name of the layer that is replaced; empty: the backbone's usual one (fc, or classifier.1)."""
+    embedding_size: int = 512
+    head: tuple[int, ...] = ()
+    """Widths of further linear layers before the last one, each with batch norm and ReLU; none: ONE linear layer."""
+    embedding_batchnorm: bool = False
+    dropout: float = 0.0
+    flip_average: bool = True
+    """In use, embed the crop and its mirror image and average: twice the work, steadier vectors."""
+    pretrained: str = "none"
+    """none, imagenet (torchvision's weights, fetched), or a file: those weights, or an encoder of ours."""
+
+    # the loss
+    loss: Literal["ce", "arcface"] = "arcface"
+    scale: float = 30.0
+    margin_rad: float = 0.2
+    margin_start_epoch: float = 0.0
+    margin_ramp_epochs: float = 0.0
+    """The margin grows linearly from 0 over so many epochs, from margin_start_epoch on."""
+    label_smoothing: float = 0.0
+
+    # the optimiser
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    decay_norms: bool = True
+    """Also decay biases and batch-norm weights, as torch does when not told otherwise."""
+    momentum: float = 0.9
+    grad_clip: float = 0.0
+    schedule: Literal["constant", "warm_restarts", "onecycle", "cosine"] = "onecycle"
+    restart_epochs: float = 3.0
+    """T_0 of CosineAnnealingWarmRestarts."""
+    lr_min: float = 0.0
+    """eta_min of the cosine schedules."""
+    warmup_epochs: float = 0.0
+    onecycle_rise: float = 0.3
+    freeze: tuple[int, ...] = ()
+    """Entry i: how many of the backbone's first layers are frozen in epoch i; the last entry stays in force."""
+    ema_decay: float = 0.0
+    """Average the weights exponentially over steps and evaluate the average; 0: off."""
+
+    # the photos
+    epochs: int = 30
+    batch_size: int = 64
+    size_px: int = 112
+    size_steps: tuple[tuple[int, int], ...] = ()
+    """(epoch, pixels): from this epoch on train at this size; size_px is what is used after training."""
+    colours: tuple[Colour, ...] = ()
+    colour_mode: Literal["off", "multiply", "random"] = "off"
+    """multiply: every photo once plain and once per colour augmentation (5 make the set 6 times as large);
+    random: one version is drawn each time the photo is seen."""
+    colour_compose: bool = False
+    """Versions are all combinations of the colour augmentations rather than one at a time."""
+    flip: bool = False
+    shift: float = 0.0
+    """Largest shift, as a share of the crop's side."""
+    zoom: float = 0.0
+    rotate_deg: float = 0.0
+    border: float = 0.0
+    """Chance that the crop's rim is replaced by its repeated border, as in crops from tight pictures."""
+    light: float = 0.0
+    """Strength of random brightness, contrast and saturation, drawn for each photo."""
+    grey: float = 0.0
+    low_res: float = 0.0
+    """Chance that the photo is first shrunk by up to 4 and enlarged again."""
+    erase: float = 0.0
+
+    # the run
+    seed: int = 0
+    val_fpr: float = 1e-3
+    """The false-positive rate at which val verification is read; the best checkpoint is chosen by it."""
+    checkpoint_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        def check(name: str, ok: bool, expected: str) -> None:
+            if not ok:
+                raise BadConfig(name, getattr(self, name), expected)
+
+        for name in ("embedding_size", "epochs", "batch_size"):
+            check(name, getattr(self, name) >= 1, "at least 1")
+        check("batch_size", self.batch_size >= 2, "at least 2, since batch norm needs more than one photo")
+        check("size_px", 32 <= self.size_px <= 512, "from 32 to 512 pixels")
+        check("head", all(width >= 1 for width in self.head), "a list of layer widths, each at least 1")
+        check("scale", self.scale > 0, "above 0")
+        check("margin_rad", 0 <= self.margin_rad < math.pi / 2, "an angle in radians from 0 to 1.57")
+        check("lr", 0 < self.lr < 100, "above 0")
+        check("lr_min", 0 <= self.lr_min <= self.lr, "from 0 to lr")
+        check("restart_epochs", self.restart_epochs > 0, "above 0")
+        check("onecycle_rise", 0 < self.onecycle_rise < 1, "between 0 and 1")
+        check("freeze", all(n >= 0 for n in self.freeze), "a list of layer counts, one an epoch, none negative")
+        check("colours", self.colour_mode == "off" or len(self.colours) > 0, "named when colour_mode is on")
+        check("size_steps", all(len(s) == 2 and s[0] >= 0 and 32 <= s[1] <= 512 for s in self.size_steps),
+              "a list of [epoch, pixels from 32 to 512]")  # fmt: skip
+        check("size_steps", sorted(self.size_steps) == list(self.size_steps), "in order of epoch")
+        for name in ("label_smoothing", "dropout", "ema_decay"):
+            check(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
+        for name in ("shift", "zoom", "light"):
+            check(name, 0 <= getattr(self, name) <= 0.9, "from 0 to 0.9")
+        for name in ("grey", "low_res", "erase", "border", "val_fpr"):
+            check(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
+        for name in ("weight_decay", "momentum", "grad_clip", "warmup_epochs", "margin_start_epoch", "margin_ramp_epochs",
+                     "rotate_deg", "checkpoint_minutes"):  # fmt: skip
+            check(name, getattr(self, name) >= 0, "0 or more")
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], where: str = "recipe") -> Self:
+        """Take settings by name. Raises UnknownSetting for a name that is none, BadConfig for a value of another type."""
+        kinds = typing.get_type_hints(cls)
+        known = tuple(field.name for field in fields(cls))
+        for name in raw:
+            if name not in known:
+                raise UnknownSetting(name, known, where)
+        return cls(**{name: _as(name, value, kinds[name]) for name, value in raw.items()})
+
+    def changed(self, settings: Sequence[str]) -> Self:
+        """Apply overrides written `key=value`; values are read as TOML, bare words as text."""
+        raw = asdict(self)
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if not equals:
+                raise BadConfig(name, "", f"given as {name}=VALUE")
+            if name.strip() not in raw:
+                raise UnknownSetting(name.strip(), tuple(raw), "--set")
+            raw[name.strip()] = _toml_value(text.strip())
+        return type(self).from_dict(raw, "--set")
+
+    def size_at(self, epoch: int) -> int:
+        """Side of the training crops in this epoch, in pixels."""
+        size = self.size_px
+        for start, pixels in self.size_steps:
+            if epoch >= start:
+                size = pixels
+        return size
+
+    def margin_at(self, epoch: float) -> float:
+        """The margin in radians at a moment of training, counted in epochs and parts of them."""
+        if epoch < self.margin_start_epoch:
+            return 0.0
+        if self.margin_ramp_epochs == 0:
+            return self.margin_rad
+        return self.margin_rad * min(1.0, (epoch - self.margin_start_epoch) / self.margin_ramp_epochs)
+
+    def as_toml(self) -> str:
+        # JSON's numbers, strings, booleans and lists are TOML's too.
+        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items())
+
+
+def load_recipe(path: Path) -> TrainConfig:
+    """Read a recipe. Raises NotFound, CannotRead, UnknownSetting, BadConfig."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(path, "recipe") from error
+    except OSError as error:
+        raise CannotRead(path, reason_of(error)) from error
+    except UnicodeDecodeError as error:
+        raise CannotRead(path, "not text in UTF-8") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CannotRead(path, f"not TOML: {error}") from error
+    return TrainConfig.from_dict(raw, str(path))
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _as(name: str, value: Any, kind: Any) -> Any:
+    """Check value against a field's type, turning lists into tuples and whole numbers into floats."""
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        allowed = typing.get_args(kind)
+        if value not in allowed:
+            raise BadConfig(name, value, f"one of {', '.join(allowed)}")
+        return value
+    if origin is tuple:
+        inner = typing.get_args(kind)
+        if not isinstance(value, list | tuple):
+            raise BadConfig(name, value, "a list")
+        kinds = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
+        if len(kinds) != len(value):
+            raise BadConfig(name, value, f"a list of {len(kinds)}")
+        return tuple(_as(name, item, each) for item, each in zip(value, kinds, strict=True))
+    if kind is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if type(value) is not kind:
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        raise BadConfig(name, value, words.get(kind, str(kind) if isinstance(kind, types.GenericAlias) else kind.__name__))
+    return value

@@ -1,0 +1,97 @@
+"""The nouns: frozen values that pass from room to room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while long work goes on."""
+
+Tell = Callable[[str], None]
+"""Says one line to the person in front of the screen (stderr)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A decoded file. pixels (h, w, 3) uint8 RGB, upright; sha256 is of the file's bytes."""
+
+    path: Path
+    sha256: str
+    pixels: U8
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was left out, and why. A value, never an exception: the edge decides what it means."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face in a photo. box (4,) float32 x, y, width, height; landmarks (5, 2) float32: left eye, right eye, nose, left
+    and right mouth corner as seen in the picture; all in pixels of the photo. Where the detector gives eyes only,
+    landmarks is (2, 2). score in [0, 1]."""
+
+    box: F32
+    landmarks: F32
+    score: float
+    found_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledFace:
+    """One row of a gallery without its vector."""
+
+    face_id: int
+    person: str
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """An enrolled photo that speaks for a match."""
+
+    source: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A person of the gallery against one query. score is the best cosine over the person's photos."""
+
+    person: str
+    score: float
+    photos: int
+    support: tuple[Support, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gallery says about one face of one photo. matches come best first; gap is the lead of the first over the
+    second, None when there is no second. known is the decision: the best score reaches the threshold."""
+
+    photo: Path
+    face_no: int
+    faces_in_photo: int
+    box: tuple[float, float, float, float]
+    matches: tuple[Match, ...]
+    gap: float | None
+    threshold: float
+    known: bool
