@@ -107,7 +107,9 @@ class BadDataset(FaceSearchError):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path} is not a whole prepared dataset: {self.reason}.\nMake it again with: facesearch prepare SOURCE --out {self.path}"
+        return (
+            f"{self.path} is not a whole prepared dataset: {self.reason}.\nMake it again with: facesearch prepare SOURCE --out {self.path}"
+        )
 
 
 @dataclass(eq=False)
@@ -140,7 +142,9 @@ class DeviceMissing(FaceSearchError):
     reason: str
 
     def __str__(self) -> str:
-        return f"device {self.device!r} was asked for, but {self.reason}.\nPass --device cpu (slower), or --device auto to take what is there."
+        return (
+            f"device {self.device!r} was asked for, but {self.reason}.\nPass --device cpu (slower), or --device auto to take what is there."
+        )
 
 
 @dataclass(eq=False)
@@ -239,7 +243,10 @@ class EmptyGallery(FaceSearchError):
     gallery: Path
 
     def __str__(self) -> str:
-        return f"{self.gallery}: nobody is enrolled yet, so there is nobody to find.\nAdd people with: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
+        return (
+            f"{self.gallery}: nobody is enrolled yet, so there is nobody to find.\n"
+            f"Add people with: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
+        )
 
 
 @dataclass(eq=False)
@@ -248,7 +255,10 @@ class CorruptGallery(FaceSearchError):
     reason: str
 
     def __str__(self) -> str:
-        return f"the gallery {self.gallery} is damaged: {self.reason}.\nRestore the folder from a backup, or build it again with facesearch build-index."
+        return (
+            f"the gallery {self.gallery} is damaged: {self.reason}.\n"
+            "Restore the folder from a backup, or build it again with facesearch build-index."
+        )
 
 
 @dataclass(eq=False)
@@ -257,7 +267,9 @@ class GalleryBusy(FaceSearchError):
     waited_s: float
 
     def __str__(self) -> str:
-        return f"another process has been writing to {self.gallery} for {self.waited_s:.0f} s. Nothing was changed; try again when it is done."
+        return (
+            f"another process has been writing to {self.gallery} for {self.waited_s:.0f} s. Nothing was changed; try again when it is done."
+        )
 
 
 @dataclass(eq=False)

@@ -84,8 +84,9 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the gallery says about one face of one photo. matches come best first; gap is the lead of the first over the
-    second, None when there is no second. known is the decision: the best score reaches the threshold."""
+    """What the gallery says about one face of one photo. box: x, y, width, height in pixels of the photo. matches come
+    best first; gap is the lead of the first over the second, None when there is no second. known is the decision: the
+    best score reaches the threshold; None when the gallery has no threshold to decide by."""
 
     photo: Path
     face_no: int
@@ -93,5 +94,5 @@ class Answer:
     box: tuple[float, float, float, float]
     matches: tuple[Match, ...]
     gap: float | None
-    threshold: float
-    known: bool
+    threshold: float | None
+    known: bool | None

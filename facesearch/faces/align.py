@@ -14,13 +14,9 @@ GEOMETRY = "arcface-112-replicate-1"
 CROP_PX = 112
 
 # Where the five landmarks go in the crop (x, y): the template that ArcFace (Deng et al. 2019) and its successors use.
-TEMPLATE: F32 = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
-)
+TEMPLATE: F32 = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32)
 # Mean landmarks of CelebA's 178 x 218 aligned pictures, and of the 83 x 100 crops cut from them at (44, 75).
-CELEBA_LANDMARKS: F32 = np.array(
-    [[69.4, 111.2], [107.7, 111.2], [88.0, 135.5], [72.8, 152.3], [104.6, 152.3]], np.float32
-)
+CELEBA_LANDMARKS: F32 = np.array([[69.4, 111.2], [107.7, 111.2], [88.0, 135.5], [72.8, 152.3], [104.6, 152.3]], np.float32)
 CELEBA_SIZE = (178, 218)
 CELEBA_IR_LANDMARKS: F32 = CELEBA_LANDMARKS - np.array([44, 75], np.float32)
 CELEBA_IR_SIZE = (83, 100)

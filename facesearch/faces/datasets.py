@@ -51,6 +51,8 @@ def read_source(root: Path, *, people: int | None = None, min_photos: int = 1) -
     """
     if not root.is_dir():
         raise NotFound(root, "folder of photos")
+    if (root / "celeba" / "identity_CelebA.txt").is_file():  # where torchvision puts what it fetched
+        root = root / "celeba"
     if (root / "celebA_anno.txt").is_file() and (root / "celebA_imgs").is_dir():
         source = _celeba500(root)
     elif (root / "identity_CelebA.txt").is_file():
@@ -60,6 +62,20 @@ def read_source(root: Path, *, people: int | None = None, min_photos: int = 1) -
     else:
         source = _folders(root)
     return _limited(source, people, min_photos)
+
+
+def download_celeba(root: Path) -> None:
+    """Fetch CelebA's own files into root with torchvision and lay them out as read_source finds them.
+
+    Raises CannotRead when torchvision cannot fetch them (no network, or the host's daily quota).
+    """
+    from torchvision.datasets import CelebA
+
+    try:
+        CelebA(str(root), split="all", target_type="identity", download=True)
+    except (OSError, RuntimeError) as error:
+        hint = "Fetch img_align_celeba.zip and identity_CelebA.txt by hand, unpack them there and leave --download out."
+        raise CannotRead(root, f"CelebA could not be fetched ({error})", hint) from error
 
 
 def with_random_split(source: Source, *, val: float, test: float, seed: int) -> Source:
@@ -104,9 +120,7 @@ def _celeba(root: Path) -> Source:
     landmarks = dict(_celeba_landmarks(root / "list_landmarks_align_celeba.txt"))
     partition = root / "list_eval_partition.txt"
     split_of = (
-        {file: _split_name(partition, line, code) for line, (file, code) in enumerate(_pairs(partition), 1)}
-        if partition.is_file()
-        else {}
+        {file: _split_name(partition, line, code) for line, (file, code) in enumerate(_pairs(partition), 1)} if partition.is_file() else {}
     )
     entries, skipped = [], []
     for file, number in _pairs(root / "identity_CelebA.txt"):

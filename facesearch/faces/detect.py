@@ -69,8 +69,9 @@ class Haar:
     name = "haar"
 
     def __init__(self) -> None:
-        folder = cv2.data.haarcascades
-        self._faces = cv2.CascadeClassifier(folder + "haarcascade_frontalface_alt2.xml")
+        folder = str(Path(cv2.__file__).parent / "data") + os.sep
+        files = ("haarcascade_frontalface_alt2.xml", "haarcascade_frontalface_default.xml")
+        self._faces = [cv2.CascadeClassifier(folder + file) for file in files]
         self._eyes = cv2.CascadeClassifier(folder + "haarcascade_eye.xml")
 
     def detect(self, pixels: U8) -> list[Face]:
@@ -78,11 +79,15 @@ class Haar:
         shrink = min(1.0, LONG_SIDE_PX / max(h, w))
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else grey
-        grey = cv2.equalizeHist(grey)
-        boxes = self._faces.detectMultiScale(grey, 1.1, 4, minSize=(MIN_FACE_PX, MIN_FACE_PX))
+        equalized: U8 = np.asarray(cv2.equalizeHist(grey), np.uint8)
+        boxes: object = ()
+        for cascade in self._faces:  # the second only where the first, more exact one sees nobody
+            boxes = cascade.detectMultiScale(equalized, 1.1, 4, minSize=(MIN_FACE_PX, MIN_FACE_PX))
+            if len(boxes):
+                break
         faces = []
         for box in np.asarray(boxes, np.float32).reshape(-1, 4):
-            eyes = self._find_eyes(grey, box)
+            eyes = self._find_eyes(equalized, box)
             faces.append(Face(box / np.float32(shrink), eyes / np.float32(shrink), 0.5, self.name))
         return _largest_first(faces)
 

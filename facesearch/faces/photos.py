@@ -98,7 +98,7 @@ def _as_rgb(image: Image.Image) -> U8:
         grey = np.asarray(image, dtype=np.float64)
         # 16-bit greys span 0..65535, whatever mode Pillow holds them in; floats are scaled by their own range.
         top = 65535.0 if image.mode != "F" else max(1.0, float(grey.max(initial=0.0)))
-        return np.repeat(np.uint8(np.clip(grey / top, 0, 1) * 255 + 0.5)[:, :, None], 3, axis=2)
+        return np.repeat((np.clip(grey / top, 0, 1) * 255 + 0.5).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -1,9 +1,9 @@
 """A prepared dataset: aligned crops in one memory-mapped file, a table of what they are, a manifest. Read without decoding.
 
-    crops.npy       (n, 112, 112, 3) uint8 RGB
-    faces.csv       one line a crop, same order
-    skipped.csv     what was left out, with the reason
-    manifest.json   geometry, counts, source; written last: without it the folder is not a dataset
+crops.npy       (n, 112, 112, 3) uint8 RGB
+faces.csv       one line a crop, same order
+skipped.csv     what was left out, with the reason
+manifest.json   geometry, counts, source; written last: without it the folder is not a dataset
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def _resume(partial: Path, plan: str, count: int) -> list[dict[str, Any] | None]
 def _open_crops(path: Path, count: int) -> np.memmap[Any, np.dtype[np.uint8]]:
     shape = (count, CROP_PX, CROP_PX, 3)
     mode: Any = "r+" if path.is_file() else "w+"
-    return np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)  # type: ignore[no-any-return]
+    return np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)
 
 
 def _cut_all(
@@ -188,9 +188,7 @@ def as_crop(pixels: U8) -> U8:
     return cv2.resize(pixels, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def _finish(
-    source: Source, partial: Path, outcomes: list[dict[str, Any] | None], plan: str, out: Path, resumed: int
-) -> Prepared:
+def _finish(source: Source, partial: Path, outcomes: list[dict[str, Any] | None], plan: str, out: Path, resumed: int) -> Prepared:
     done = [outcome or {"skipped": "not reached"} for outcome in outcomes]
     kept = [number for number, outcome in enumerate(done) if "row" in outcome]
     lost = [Skipped(source.entries[i].path, o["skipped"]) for i, o in enumerate(done) if "skipped" in o]

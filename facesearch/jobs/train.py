@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facesearch.errors import BadCheckpoint, Interrupted, LossIsNaN, NotFound, OutputExists, writing
+from facesearch.errors import BadCheckpoint, Interrupted, LossIsNaN, NotFound, OutputExists
 from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
-from facesearch.jobs.training_photos import Photos, training_photos
+from facesearch.jobs.training_photos import training_photos
 from facesearch.metrics.verification import Roc, pair_scores, roc
 from facesearch.model.augment import Augmenter
 from facesearch.model.checkpoint import (
@@ -35,14 +35,15 @@ from facesearch.model.checkpoint import (
     write_tensors,
 )
 from facesearch.model.device import Device
-from facesearch.model.encoder import Encoder, EncoderConfig
+from facesearch.model.encoder import Encoder, EncoderConfig, as_pixels
 from facesearch.model.freeze import freeze_first, frozen_at
 from facesearch.model.losses import Head, make_head
 from facesearch.model.recipe import TrainConfig, load_recipe
 from facesearch.model.schedule import learning_rate, make_optimizer
 from facesearch.records import Tell
 
-STATE, BEST, CONFIG, METRICS = "last.safetensors", "best.safetensors", "config.toml", "metrics.jsonl"
+STATE, BEST, CLASSIFIER = "last.safetensors", "best.safetensors", "classifier.safetensors"
+CONFIG, METRICS = "config.toml", "metrics.jsonl"
 VAL_BATCH = 256
 
 
@@ -110,9 +111,11 @@ class Training:
         self.steps = max(1, self.drawn // config.batch_size)
         torch.manual_seed(config.seed)
         encoder = Encoder(EncoderConfig.of(config))
+        if config.zero_init_residual:
+            encoder.zero_residuals()
         head = make_head(config.loss, config.embedding_size, len(self.classes), config.scale)
         self.model = Model(encoder, head).to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decay = get_ema_multi_avg_fn(config.ema_decay)
+        decay = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.model, multi_avg_fn=decay, use_buffers=True) if config.ema_decay else None
         self.optimizer = make_optimizer([self.model], config)
         self.resident = self.train.resident(device.torch)
@@ -180,7 +183,7 @@ class Training:
         harder = self.model.head.with_margin(logits, labels, margin)
         loss = F.cross_entropy(harder, labels, label_smoothing=c.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if c.grad_clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), c.grad_clip)
         self.optimizer.step()
@@ -202,14 +205,11 @@ class Training:
             return math.nan, math.nan, None
         model = self.evaluated.eval()
         embeddings, logits = [], []
-        size = self.config.size_px
         for start in range(0, len(self.val), VAL_BATCH):
             numbers = np.arange(start, min(start + VAL_BATCH, len(self.val)))
-            pixels = self.val.crops(numbers).to(self.device.torch).permute(0, 3, 1, 2).float()
-            if size != pixels.shape[-1]:
-                pixels = F.interpolate(pixels, (size, size), mode="bilinear", align_corners=False, antialias=True)
+            pixels = as_pixels(self.val.crops(numbers).to(self.device.torch), self.config.size_px)
             with self.device.autocast():
-                embedding, logit = model(pixels.contiguous(memory_format=torch.channels_last))
+                embedding, logit = model(pixels)
             embeddings.append(F.normalize(embedding).cpu())
             logits.append(logit.cpu())
         scores, labels = torch.cat(logits), torch.from_numpy(self.val.label)
@@ -322,7 +322,8 @@ def train(
                 raise Interrupted(where, f"facesearch train --out {out} --resume")
             result, curve = training.end_epoch()
             if result.best:
-                save_encoder(out / BEST, training.evaluated.encoder, _notes(training, result, curve))
+                identity = save_encoder(out / BEST, training.evaluated.encoder, _notes(training, result, curve))
+                _save_classifier(out / CLASSIFIER, training, identity)
             training.save()
             last_save = time.monotonic()
             lines = "".join(json.dumps(asdict(r)) + "\n" for r in training.history)
@@ -330,6 +331,23 @@ def train(
             on_epoch(result, out)
     best = [result for result in training.history if result.best][-1]
     return TrainResult(out, out / BEST, best, tuple(training.history), already_done)
+
+
+def load_classifier(path: Path) -> tuple[Head, np.ndarray[Any, np.dtype[np.str_]], str]:
+    """The classification head of a run's best encoder, the name of each class, and that encoder's id."""
+    tensors, meta = read_tensors(path)
+    if meta.get("kind") != "classifier":
+        raise BadCheckpoint(path, "it holds no classifier")
+    head = make_head(meta["loss"], meta["embedding_size"], len(meta["classes"]), meta["scale"])
+    head.load_state_dict(tensors)
+    return head.eval(), np.array(meta["classes"], dtype=np.str_), meta["encoder_id"]
+
+
+def _save_classifier(path: Path, training: Training, encoder_id: str) -> None:
+    c = training.config
+    meta = {"kind": "classifier", "loss": c.loss, "embedding_size": c.embedding_size, "scale": c.scale,
+            "classes": list(training.classes), "encoder_id": encoder_id}  # fmt: skip
+    write_tensors(path, dict(training.evaluated.head.state_dict()), meta)
 
 
 def config_of_run(out: Path) -> TrainConfig:

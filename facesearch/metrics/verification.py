@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facesearch.records import F32, F64, Bools, I64
+from facesearch.records import F32, F64, I64, Bools
 
 
 def pair_scores(vectors: F32, people: NDArray[np.generic]) -> tuple[F32, Bools]:

@@ -102,9 +102,7 @@ def _warped(x: Tensor, c: TrainConfig, size_px: int, generator: Generator) -> Te
     mirror = 1 - 2 * _chosen(n, 0.5 if c.flip else 0.0, generator, x).float()
     shift = 2 * c.shift * _uniform((n, 2), -1, 1, generator, x)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    theta = torch.stack(
-        [torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1
-    )
+    theta = torch.stack([torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1)
     grid = F.affine_grid(theta, [n, 3, size_px, size_px], align_corners=False)
     if c.border:
         # Sampling no further out than a box repeats the box's rim: how a tight picture's crop looks.

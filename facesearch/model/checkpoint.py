@@ -83,9 +83,7 @@ def encoder_id(tensors: dict[str, Tensor], config: EncoderConfig) -> str:
 
 def save_encoder(path: Path, encoder: Encoder, notes: dict[str, Any], *, half: bool = False) -> str:
     """Write an encoder and return its id; notes (JSON) go along: recipe, metrics, threshold table. half: float16 weights."""
-    tensors = {
-        name: value.half() if half and value.is_floating_point() else value for name, value in encoder.state_dict().items()
-    }
+    tensors = {name: value.half() if half and value.is_floating_point() else value for name, value in encoder.state_dict().items()}
     identity = encoder_id(tensors, encoder.config)
     meta = {"kind": "encoder", "encoder_id": identity, "config": asdict(encoder.config), "geometry": GEOMETRY,
             "preprocessing": PREPROCESSING, "notes": notes}  # fmt: skip
@@ -102,7 +100,7 @@ def load_encoder(path: Path) -> tuple[Encoder, dict[str, Any]]:
         raise BadCheckpoint(path, f"made for crops {meta.get('geometry')}/{meta.get('preprocessing')}; this version cuts {GEOMETRY}")
     try:
         known = {field.name for field in fields(EncoderConfig)}
-        raw = {name: tuple(v) if isinstance(v, list) else v for name, v in meta["config"].items() if name in known}
+        raw: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in meta["config"].items() if name in known}
         encoder = Encoder(EncoderConfig(**raw))
         encoder.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
     except (KeyError, TypeError, AttributeError, RuntimeError, BadConfig) as error:
@@ -132,5 +130,3 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             number, _, field = rest.partition(".")
             state.setdefault(int(number), {})[field] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-

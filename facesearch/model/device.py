@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 
 import torch
+from torch import autocast as _Autocast
+from torch import device as _Device
+from torch import dtype as _DType
 
 from facesearch.errors import DeviceMissing
 
@@ -14,12 +17,12 @@ from facesearch.errors import DeviceMissing
 class Device:
     """A device and the dtype of its autocast (float32: no autocast)."""
 
-    torch: torch.device
-    dtype: torch.dtype
+    torch: _Device
+    dtype: _DType
     words: str
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16)
+    def autocast(self) -> _Autocast:
+        return _Autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16)
 
 
 def choose_device(name: str) -> Device:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from facesearch.errors import BadConfig, NoPretrained
 from facesearch.model.recipe import TrainConfig
@@ -71,6 +73,13 @@ class Encoder(nn.Module):
         embedding: Tensor = self.backbone((pixels - self.mean) / self.std)
         return embedding.float()
 
+    def zero_residuals(self) -> None:
+        """Set the last batch-norm weight of every residual block to zero. Nothing happens to a network without them."""
+        for module in self.backbone.modules():
+            if isinstance(module, BasicBlock | Bottleneck):
+                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+                nn.init.zeros_(last.weight)
+
     def load_imagenet(self) -> None:
         """Start from torchvision's ImageNet weights, all but the last layer. Raises NoPretrained without a network."""
         weights = torchvision.models.get_model_weights(self.config.backbone).DEFAULT
@@ -89,6 +98,15 @@ class Encoder(nn.Module):
         if wrong or not kept:
             raise BadConfig("pretrained", wrong[:3], f"weights of {self.config.backbone}")
         self.backbone.load_state_dict(kept, strict=False)
+
+
+def as_pixels(crops: Tensor, size_px: int) -> Tensor:
+    """crops (n, h, w, 3) uint8 -> (n, 3, size_px, size_px) float32 in 0..255, channels last, resized with antialiasing."""
+    pixels = crops.permute(0, 3, 1, 2).float()
+    if size_px != pixels.shape[-1]:
+        size = (size_px, size_px)
+        pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def _replace_last_layer(backbone: nn.Module, config: EncoderConfig) -> None:

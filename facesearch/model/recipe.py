@@ -33,6 +33,8 @@ class TrainConfig:
     dropout: float = 0.0
     flip_average: bool = True
     """In use, embed the crop and its mirror image and average: twice the work, steadier vectors."""
+    zero_init_residual: bool = False
+    """From random numbers, let every residual block of a resnet begin as the identity (Goyal et al. 2017, section 5.1)."""
     pretrained: str = "none"
     """none, imagenet (torchvision's weights, fetched), or a file: those weights, or an encoder of ours."""
 
@@ -169,6 +171,18 @@ class TrainConfig:
     def as_toml(self) -> str:
         # JSON's numbers, strings, booleans and lists are TOML's too.
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items())
+
+
+def find_recipe(name: str) -> Path:
+    """A .toml file, or the name of one of the recipes that come with facesearch. Raises NotFound with those names."""
+    if name.endswith(".toml"):
+        return Path(name)
+    package = Path(__file__).parent.parent
+    folders = (package / "recipes", package.parent / "scripts" / "recipes")  # installed, or in a checkout
+    known = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    if name not in known:
+        raise NotFound(Path(name), "recipe", f"Known: {', '.join(sorted(known))}; or give a .toml file.")
+    return known[name]
 
 
 def load_recipe(path: Path) -> TrainConfig:

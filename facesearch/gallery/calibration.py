@@ -1,0 +1,64 @@
+"""From which score on is a match believed? Never a constant: from a rate of strangers named, at this gallery's size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesearch.gallery.store import Threshold
+from facesearch.metrics.openset import threshold_at_fpir
+from facesearch.records import F32
+
+MAX_SEARCHES = 4000
+FEWEST_PEOPLE = 20
+STALE_FACTOR = 1.5
+
+
+def within_gallery(vectors: F32, people: NDArray[np.generic], fpir: float, *, seed: int = 0) -> Threshold | None:
+    """Play strangers with the gallery's own people: search each photo among everybody else's.
+
+    vectors (n, d) unit rows, people (n,). One search gives one number, its best score over all other people, so the
+    gallery's size is accounted for. It is an extrapolation: where the encoder was trained on these very people it keeps
+    them further apart than real strangers, and the threshold comes out too low. None when the data cannot speak of the
+    rate: fewer than 3 / fpir searches or 20 people.
+    """
+    names, codes = np.unique(people, return_inverse=True)
+    if len(names) < FEWEST_PEOPLE or len(vectors) * fpir < 3:
+        return None
+    order = np.random.default_rng(seed).permutation(len(vectors))[:MAX_SEARCHES]
+    best = np.empty(len(order), np.float32)
+    for start in range(0, len(order), 256):
+        rows = order[start : start + 256]
+        cosines = vectors[rows] @ vectors.T
+        cosines[codes[rows][:, None] == codes[None, :]] = -1
+        best[start : start + len(rows)] = cosines.max(axis=1)
+    method = "the gallery's own people, each searched among the others (an extrapolation to strangers)"
+    return Threshold(threshold_at_fpir(best, fpir), fpir, method, len(order), len(vectors))
+
+
+def from_impostors(table: Sequence[Sequence[float]], faces: int, fpir: float) -> Threshold | None:
+    """Read a threshold from an encoder's table of (false-positive rate a pair, score), for small galleries.
+
+    A stranger is compared with every enrolled face, so the rate a pair must be fpir / faces. Past the table's end the
+    score is continued on a straight line over the logarithm of the rate. None without a table.
+    """
+    if len(table) < 2 or faces < 1:
+        return None
+    rates, scores = np.log10([row[0] for row in table]), np.array([row[1] for row in table], np.float64)
+    wanted = np.log10(fpir / faces)
+    if wanted >= rates[-1]:
+        score = float(np.interp(-wanted, -rates, scores))
+    else:
+        slope = (scores[-1] - scores[-2]) / (rates[-1] - rates[-2])
+        score = min(0.999, float(scores[-1] + slope * (wanted - rates[-1])))
+    method = "the encoder's table of impostor scores, for the number of faces enrolled"
+    return Threshold(score, fpir, method, 0, faces)
+
+
+def is_stale(threshold: Threshold | None, faces: int) -> bool:
+    """Whether the gallery has grown or shrunk by half since its threshold was set."""
+    if threshold is None:
+        return True
+    return not threshold.faces / STALE_FACTOR <= faces <= threshold.faces * STALE_FACTOR

@@ -1,0 +1,98 @@
+"""Embed every photo of prepared datasets into a gallery. A re-run skips what is known; an interrupted one goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facesearch.errors import NothingToDo
+from facesearch.faces.table import Dataset
+from facesearch.gallery.calibration import from_impostors, is_stale, within_gallery
+from facesearch.gallery.faiss_index import is_current, refresh
+from facesearch.gallery.store import Gallery, NewFace, Threshold
+from facesearch.model.runtime import Runtime
+from facesearch.records import Progress
+
+COMMIT = 256
+"""Photos embedded between two commits: what a kill can cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    gallery: Path
+    added: int
+    known: int
+    nobody: int
+    faces: int
+    people: int
+    img_per_s: float
+    threshold: Threshold | None
+
+
+def build_index(
+    datasets: Sequence[Dataset], folder: Path, runtime: Runtime, *, splits: tuple[str, ...], fpir: float, progress: Progress
+) -> Built:
+    """Enroll the photos of `splits` (all when empty) that name a person.
+
+    Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery. Each commit stands on its own.
+    """
+    todo: list[tuple[Dataset, int]] = []
+    known = nobody = 0
+    with Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) as gallery:
+        gallery.require_encoder(runtime.encoder_id)
+        enrolled = gallery.known_photos()
+        for dataset in datasets:
+            for number, row in enumerate(dataset.rows):
+                if splits and row.split not in splits:
+                    continue
+                if not row.person:
+                    nobody += 1
+                elif (row.person, row.sha256, row.file) in enrolled:
+                    known += 1
+                else:
+                    todo.append((dataset, number))
+        if not todo and not known:
+            where = ", ".join(str(dataset.folder) for dataset in datasets)
+            raise NothingToDo(where, f"no photo of a named person in the splits {', '.join(splits) or 'there'}")
+        started, done = time.monotonic(), 0
+        progress(0, len(todo))
+        for start in range(0, len(todo), COMMIT):
+            part = todo[start : start + COMMIT]
+            vectors = runtime.embed(np.stack([dataset.crops[number] for dataset, number in part]))
+            rows = [dataset.rows[number] for dataset, number in part]
+            gallery.add([NewFace(r.person, r.sha256, r.file, v) for r, v in zip(rows, vectors, strict=True)])
+            done += len(part)
+            progress(done, len(todo))
+        seconds = time.monotonic() - started
+        tidy(gallery, runtime.notes, fpir, always=bool(todo))
+        people, faces = len(gallery.people()), len(gallery)
+        return Built(folder, len(todo), known, nobody, faces, people, done / seconds if done else 0.0, gallery.threshold())
+
+
+def tidy(gallery: Gallery, notes: dict[str, object], fpir: float, *, always: bool = False) -> None:
+    """After many changes: write the index anew when it has fallen behind, and the threshold when the size has changed."""
+    if not len(gallery):
+        refresh(gallery, "the gallery is empty")
+        return
+    current, reason = is_current(gallery)
+    if not current and always:
+        refresh(gallery, reason)
+    threshold = gallery.threshold()
+    if is_stale(threshold, len(gallery)) or (threshold is not None and threshold.fpir != fpir):
+        fresh = calibrated(gallery, notes, fpir)
+        if fresh is not None:
+            gallery.set_threshold(fresh)
+
+
+def calibrated(gallery: Gallery, notes: dict[str, object], fpir: float) -> Threshold | None:
+    """The best threshold that can be had without strangers' photos; None when there is nothing to take it from."""
+    _, vectors, people = gallery.vectors()
+    within = within_gallery(vectors, np.array(people), fpir)
+    if within is not None:
+        return within
+    table = notes.get("impostors")
+    return from_impostors(table, len(vectors), fpir) if isinstance(table, list) else None

@@ -1,0 +1,231 @@
+"""Enroll people, ask who is in a photo, forget somebody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from facesearch.errors import NotFound, NothingToDo
+from facesearch.faces.align import crop_face
+from facesearch.faces.detect import Detector
+from facesearch.faces.photos import read_photo, walk
+from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index, refresh
+from facesearch.gallery.store import Gallery, NewFace, clean_name
+from facesearch.jobs.build import tidy
+from facesearch.jobs.prepare import as_crop
+from facesearch.model.runtime import Runtime
+from facesearch.records import U8, Answer, Photo, Progress, Skipped
+
+COMMIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Cropped:
+    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y, w, h."""
+
+    path: Path
+    sha256: str
+    crop: U8
+    number: int
+    of: int
+    box: tuple[float, float, float, float]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds spent a stage, for whoever wants to know where the time goes."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, stage: str, started: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    added: dict[str, int]
+    known: int
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queried:
+    answers: tuple[Answer, ...]
+    skipped: tuple[Skipped, ...]
+    index_built: str
+
+
+def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
+    """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
+    h, w = photo.pixels.shape[:2]
+    if detector is None:
+        return [Cropped(photo.path, photo.sha256, as_crop(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)))]
+    found = detector.detect(photo.pixels)
+    return [
+        Cropped(photo.path, photo.sha256, crop_face(photo.pixels, face.landmarks), i, len(found), _box(face.box))
+        for i, face in enumerate(found, 1)
+    ]
+
+
+def enroll(
+    photos: Sequence[tuple[str, Path]],
+    folder: Path,
+    runtime: Runtime,
+    detector: Detector | None,
+    *,
+    largest: bool,
+    fpir: float,
+    progress: Progress,
+) -> Enrolled:
+    """Add photos, given as (person, file), to a gallery; makes the gallery when there is none.
+
+    A photo without a face, or with several unless `largest`, is skipped. A photo that its person has already is left as
+    it is. Raises NothingToDo when every photo was skipped, BadName, EncoderMismatch, CannotWrite, GalleryBusy.
+    """
+    wanted = [(clean_name(person), path) for person, path in photos]
+    skipped: list[Skipped] = []
+    added: dict[str, int] = {}
+    known = done = 0
+    progress(0, len(wanted))
+    with Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) as gallery:
+        gallery.require_encoder(runtime.encoder_id)
+        waiting: list[tuple[str, Cropped]] = []
+        for number, (person, path) in enumerate(wanted, 1):
+            face = _only_face(path, detector, largest=largest)
+            if isinstance(face, Skipped):
+                skipped.append(face)
+            elif gallery.has_photo(person, face.sha256):
+                known += 1
+            else:
+                waiting.append((person, face))
+            if waiting and (len(waiting) >= COMMIT or number == len(wanted)):
+                vectors = runtime.embed(np.stack([face.crop for _, face in waiting]))
+                new = [NewFace(p, f.sha256, f.path.name, v) for (p, f), v in zip(waiting, vectors, strict=True)]
+                done += gallery.add(new)
+                for person_added, _ in waiting:
+                    added[person_added] = added.get(person_added, 0) + 1
+                waiting = []
+            progress(number, len(wanted))
+        if done:
+            tidy(gallery, runtime.notes, fpir)
+    if not added and not known:
+        reason = str(skipped[0].reason) if skipped else "no photo was given"
+        raise NothingToDo(_where(wanted), f"none of {len(wanted)} photos could be enrolled; the first: {reason}")
+    return Enrolled(added, known, tuple(skipped))
+
+
+def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
+    """One folder a person below root, as (name, photo). Raises NotFound, NothingToDo."""
+    if not root.is_dir():
+        raise NotFound(root, "folder")
+    photos: list[tuple[str, Path]] = []
+    skipped: list[Skipped] = []
+    for found in walk(root):
+        if isinstance(found, Skipped):
+            skipped.append(found)
+        elif found.parent == root:
+            skipped.append(Skipped(found, "not in a person's folder"))
+        else:
+            photos.append((found.relative_to(root).parts[0], found))
+    if not photos:
+        raise NothingToDo(str(root), "no photo in any person's folder (expected: one folder a person, photos in each)")
+    return photos, skipped
+
+
+def query(
+    paths: Iterable[Path],
+    gallery: Gallery,
+    runtime: Runtime,
+    detector: Detector | None,
+    *,
+    top: int,
+    largest: bool,
+    threshold: float | None,
+    clock: Clock,
+) -> Queried:
+    """Say for each face in each photo (or folder of photos) who in the gallery is nearest, or that nobody is.
+
+    threshold overrides the gallery's own. Raises EmptyGallery, EncoderMismatch, NotFound; NothingToDo when no photo
+    could be used at all.
+    """
+    gallery.require_encoder(runtime.encoder_id)
+    started = time.perf_counter()
+    index = open_index(gallery)
+    clock.add("search", started)
+    stored = gallery.threshold()
+    limit = threshold if threshold is not None else stored.score if stored else None
+    answers: list[Answer] = []
+    skipped: list[Skipped] = []
+    for path in _all_files(paths):
+        started = time.perf_counter()
+        photo = path if isinstance(path, Skipped) else read_photo(path)
+        clock.add("read", started)
+        if isinstance(photo, Skipped):
+            skipped.append(photo)
+            continue
+        started = time.perf_counter()
+        faces = faces_of(photo, detector)
+        clock.add("detect", started)
+        if not faces:
+            skipped.append(Skipped(photo.path, "no face found"))
+            continue
+        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, limit, clock)
+    if not answers:
+        reason = skipped[0].reason if skipped else "there is no photo"
+        where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
+        raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
+    return Queried(tuple(answers), tuple(skipped), index.built)
+
+
+def forget(name: str, folder: Path) -> int:
+    """Erase a person: rows, their bytes, and the index made from them. Returns how many photos. Raises UnknownPerson."""
+    with Gallery.open(folder) as gallery:
+        erased = gallery.forget(name)
+        refresh(gallery, "somebody was forgotten")
+        gallery.sweep()
+    return erased
+
+
+def _ask(
+    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, limit: float | None, clock: Clock
+) -> Iterator[Answer]:
+    started = time.perf_counter()
+    vectors = runtime.embed(np.stack([face.crop for face in faces]))
+    clock.add("embed", started)
+    for face, vector in zip(faces, vectors, strict=True):
+        started = time.perf_counter()
+        matches = nearest_people(gallery, index, vector, max(top, 2))
+        clock.add("search", started)
+        gap = matches[0].score - matches[1].score if len(matches) > 1 else None
+        known = None if limit is None else matches[0].score >= limit
+        yield Answer(face.path, face.number, face.of, face.box, matches[:top], gap, limit, known)
+
+
+def _only_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped | Skipped:
+    photo = read_photo(path)
+    if isinstance(photo, Skipped):
+        return photo
+    faces = faces_of(photo, detector)
+    if not faces:
+        return Skipped(path, "no face found")
+    if len(faces) > 1 and not largest:
+        return Skipped(path, f"{len(faces)} faces found; --largest takes the largest one")
+    return faces[0]
+
+
+def _all_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
+    for path in paths:
+        yield from walk(path)
+
+
+def _box(box: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[float, float, float, float]:
+    x, y, w, h = (round(float(value), 1) for value in box)
+    return x, y, w, h
+
+
+def _where(wanted: Sequence[tuple[str, Path]]) -> str:
+    return str(wanted[0][1]) if len(wanted) == 1 else f"{len(wanted)} photos"

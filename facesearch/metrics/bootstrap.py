@@ -1,0 +1,53 @@
+"""95 % intervals by resampling people, since photos of one person are not independent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesearch.records import F64, I64
+
+REPLICATES = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A measured share with its 95 % interval and the number of trials behind it; value nan: nothing to measure."""
+
+    value: float
+    low: float
+    high: float
+    trials: int
+
+
+def draw_people(people: int, replicates: int, seed: int) -> I64:
+    """How often each person is drawn in each replicate: (r, people) int64, rows sum to people."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(people, np.full(people, 1 / people), size=replicates).astype(np.int64)
+
+
+def mean_over_people(values: NDArray[np.generic], people: NDArray[np.generic], *, seed: int = 0, macro: bool = False) -> Rate:
+    """The mean of values (q,) with its interval; people (q,) says whose photo each is.
+
+    macro: first within a person, then over people, so that people with many photos weigh no more.
+    """
+    if not len(values):
+        return Rate(float("nan"), float("nan"), float("nan"), 0)
+    _, codes = np.unique(people, return_inverse=True)
+    sums: F64 = np.bincount(codes, weights=values.astype(np.float64)).astype(np.float64)
+    counts: F64 = np.bincount(codes).astype(np.float64)
+    if macro:
+        sums, counts = sums / counts, np.ones(len(counts))
+    drawn = draw_people(len(sums), REPLICATES, seed)
+    low, high = interval((drawn @ sums) / (drawn @ counts))
+    return Rate(float(sums.sum() / counts.sum()), low, high, len(values))
+
+
+def interval(replicates: F64) -> tuple[float, float]:
+    """The middle 95 % of replicates (r,), nans left out."""
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(replicates, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,56 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+DEFAULT_DATA = Path("data/celeba500")
+
+gallery = click.option(
+    "--gallery", type=FOLDER, default=Path("index"), show_default=True, envvar="FACESEARCH_GALLERY", show_envvar=True,
+    help="The gallery's folder.",
+)  # fmt: skip
+weights = click.option(
+    "--weights", type=FILE, default=None,
+    help="Encoder: a .safetensors of a run, or a foreign .onnx.  [default: what train last finished, else the shipped one]",
+)  # fmt: skip
+preprocess = click.option(
+    "--preprocess", type=click.Choice(["imagenet", "arcface"]), default="imagenet", show_default=True,
+    help="Pixel normalisation of a foreign .onnx encoder, which does not say it itself.",
+)  # fmt: skip
+device = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]",
+    help="Where to compute; a GPU asked for and missing is an error.",
+)
+detector_model = click.option(
+    "--detector-model", type=FILE, default=None, envvar="FACESEARCH_YUNET", show_envvar=True,
+    help="YuNet's .onnx file.  [default: fetched once from the OpenCV Zoo; without a network the Haar cascade of OpenCV]",
+)  # fmt: skip
+aligned = click.option("--aligned", is_flag=True, help="The photos are aligned face crops already: look for no face.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+strict = click.option("--strict", is_flag=True, help="Exit with 1 when anything was left out.")
+fpir = click.option(
+    "--fpir", type=click.FloatRange(1e-6, 0.5), default=0.01, show_default=True,
+    help="Share of strangers' searches that may get a name; the threshold is set for it.",
+)  # fmt: skip
+
+
+def encoder(command: Command) -> Command:
+    """--weights, --preprocess and --device."""
+    return weights(preprocess(device(command)))
+
+
+def detection(command: Command) -> Command:
+    """--aligned and --detector-model."""
+    return aligned(detector_model(command))

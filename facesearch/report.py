@@ -1,0 +1,197 @@
+"""Results to lines, tables, JSON and plots. Nothing here computes a figure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesearch.errors import writing
+from facesearch.files import OWNER_ONLY, make_folder, replace_file
+from facesearch.records import Answer
+
+if TYPE_CHECKING:
+    from facesearch.gallery.store import PersonCount, Threshold
+    from facesearch.jobs.evaluate import Evaluation
+    from facesearch.jobs.train import EpochResult
+    from facesearch.metrics.bootstrap import Rate
+
+
+def as_json(value: Any) -> str:
+    """JSON for stdout; NaN, which JSON has not, becomes null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def answer_lines(answer: Answer) -> list[str]:
+    """One heading a face, then one line a person."""
+    x, y, w, h = (round(value) for value in answer.box)
+    which = f"face {answer.face_no} of {answer.faces_in_photo} at {x},{y} {w}x{h}"
+    if answer.known is None:
+        decision = "undecided (the gallery has no threshold; see: facesearch info)"
+    elif answer.known:
+        decision = f"match: {answer.matches[0].person}"
+    else:
+        decision = "unknown"
+    lines = [f"{answer.photo}  {which}  {decision}"]
+    for place, match in enumerate(answer.matches, 1):
+        support = ", ".join(f"{s.source} ({s.score:.3f})" for s in match.support)
+        mark = "*" if answer.known and place == 1 else " "
+        lines.append(f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {_photos(match.photos)}, nearest: {support}")
+    gap = "" if answer.gap is None else f"gap to the second {answer.gap:.3f}; "
+    limit = "none" if answer.threshold is None else f"{answer.threshold:.3f}"
+    lines.append(f"     {gap}threshold {limit}; a score is the best cosine over the person's photos")
+    return lines
+
+
+def answers_json(answers: Sequence[Answer]) -> str:
+    rows = []
+    for answer in answers:
+        row = asdict(answer)
+        row["decision"] = {True: "match", False: "unknown", None: "undecided"}[row.pop("known")]
+        rows.append(row)
+    return as_json(rows)
+
+
+def people_lines(people: Sequence[PersonCount]) -> list[str]:
+    width = max((len(str(person.faces)) for person in people), default=1)
+    return [f"{person.faces:{width}d}  {person.name}" for person in people]
+
+
+def threshold_words(threshold: Threshold | None) -> str:
+    return threshold.words() if threshold else "none (too few people and photos to set one; pass --threshold to query)"
+
+
+def epoch_line(result: EpochResult, epochs: int) -> str:
+    """One line an epoch, as the seed project prints: loss and score on train and val."""
+    mark = "  best" if result.best else ""
+    return (
+        f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:7.4f} score {result.train_accuracy:.4f}  "
+        f"val loss {result.val_loss:7.4f} score {result.val_accuracy:.4f} verification {result.val_tpr:.4f}  "
+        f"lr {result.lr:.1e} margin {result.margin_rad:.2f} {result.size_px} px  {result.img_per_s:.0f} img/s {result.seconds:.0f} s{mark}"
+    )
+
+
+def _photos(count: int) -> str:
+    return f"{count} photo" + ("" if count == 1 else "s")
+
+
+def rate_words(rate: Rate) -> str:
+    if math.isnan(rate.value):
+        return "too few trials"
+    if math.isnan(rate.low):
+        return f"{rate.value:.4f}"
+    return f"{rate.value:.4f}  [{rate.low:.4f}, {rate.high:.4f}]"
+
+
+def evaluation_lines(result: Evaluation) -> list[str]:
+    """The table: figure, value with its 95 % interval, trials, threshold, note."""
+    lines = [f"encoder {result.encoder}", f"split {result.split}; intervals are 95 %, bootstrapped over people", ""]
+    section = ""
+    for figure in result.figures:
+        if figure.section != section:
+            section = figure.section
+            lines += ([""] if lines[-1] else []) + [f"{section:<48}{'value  [95 % interval]':<30}{'trials':>8}  threshold"]
+        limit = "" if figure.threshold is None else f"{figure.threshold:9.4f}"
+        note = f"  {figure.note}" if figure.note else ""
+        lines.append(f"  {figure.name:<46}{rate_words(figure.rate):<30}{figure.rate.trials:>8}  {limit:<9}{note}".rstrip())
+    if result.skipped:
+        lines += ["", *(f"left out: {reason}" for reason in result.skipped)]
+    return lines
+
+
+def evaluation_json(result: Evaluation) -> str:
+    return as_json(
+        {
+            "encoder": result.encoder,
+            "encoder_id": result.encoder_id,
+            "split": result.split,
+            "figures": [asdict(figure) for figure in result.figures],
+            "left_out": result.skipped,
+        }
+    )
+
+
+def write_report(result: Evaluation, folder: Path) -> list[Path]:
+    """Put evaluation.json and the plots into folder. Raises CannotWrite."""
+    make_folder(folder)
+    written = [folder / "evaluation.json"]
+    replace_file(written[0], (evaluation_json(result) + "\n").encode())
+    plt = _pyplot()
+    if result.cmc is not None:
+        figure, axes = plt.subplots(figsize=(5, 4))
+        axes.plot(range(1, len(result.cmc) + 1), result.cmc, marker="o")
+        axes.set(xlabel="rank", ylabel=f"{result.split} probes found", title="CMC, closed set", ylim=(min(0.5, result.cmc[0] - 0.02), 1))
+        written.append(_saved(figure, folder / "cmc.png"))
+    for name, curve, labels in (
+        ("roc", result.roc, ("false-positive rate", "true-positive rate", "ROC, identification-rate pairs")),
+        ("det", result.det, ("FPIR", "FNIR", "DET, open set 1:N")),
+    ):
+        if curve is not None:
+            figure, axes = plt.subplots(figsize=(5, 4))
+            axes.plot(*curve)
+            axes.set(
+                xlabel=labels[0], ylabel=labels[1], title=labels[2], xscale="log", xlim=(1e-4 if name == "roc" else 1e-3, 1), ylim=(0, 1)
+            )
+            written.append(_saved(figure, folder / f"{name}.png"))
+    if result.histograms:
+        figure, axes = plt.subplots(figsize=(5, 4))
+        for name, scores in result.histograms.items():
+            axes.hist(scores, bins=100, range=(-0.5, 1), density=True, histtype="step", label=name)
+        axes.set(xlabel="score (cosine)", ylabel="density", title="scores")
+        axes.legend(fontsize=7)
+        written.append(_saved(figure, folder / "scores.png"))
+    return written
+
+
+def write_curves(history: Sequence[EpochResult], path: Path) -> None:
+    """Loss and accuracy over epochs as a picture. Raises CannotWrite."""
+    plt = _pyplot()
+    epochs = [result.epoch for result in history]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+    left.plot(epochs, [r.train_loss for r in history], label="train (with margin and augmentation)")
+    left.plot(epochs, [r.val_loss for r in history], label="val")
+    left.set(xlabel="epoch", ylabel="loss")
+    right.plot(epochs, [r.train_accuracy for r in history], label="train accuracy (augmented)")
+    right.plot(epochs, [r.val_accuracy for r in history], label="val accuracy, no margin")
+    right.plot(epochs, [r.val_tpr for r in history], label="val verification (TPR)")
+    best = max((r.epoch for r in history if r.best), default=None)
+    if best is not None:
+        right.axvline(best, color="grey", linewidth=0.8, linestyle=":")
+    right.set(xlabel="epoch", ylim=(0, 1))
+    for axes in (left, right):
+        axes.legend(fontsize=7)
+        axes.grid(alpha=0.3)
+    _saved(figure, path)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def _saved(figure: Any, path: Path) -> Path:
+    fresh = path.with_name(f".{path.name}.new")
+    with writing(path):
+        figure.tight_layout()
+        figure.savefig(fresh, dpi=110, format="png")
+        fresh.chmod(OWNER_ONLY)
+        fresh.replace(path)
+    _pyplot().close(figure)
+    return path
