@@ -73,9 +73,13 @@ def test_a_bomb_is_refused_by_its_header_without_decoding():
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    assert decode(bomb) == "30000 x 30000 pixels are more than the limit of 120 megapixels"
+    def png(w: int, h: int) -> bytes:
+        header = struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+    for w, h in ((30_000, 30_000), (12_000, 11_000)):  # above Pillow's own limit, and between that and ours
+        assert decode(png(w, h)) == "the picture has more than 120 megapixels"
+    assert "truncated" in decode(png(100, 100))
 
 
 def test_a_truncated_picture_is_skipped_with_the_reason(tmp_path: Path):

@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 256 * 2**20
 # What Pillow's parsers raise on broken files, besides OSError. MemoryError: a header that promises too much.
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError,
-    AttributeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+    AttributeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 
 
@@ -81,12 +81,14 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 w, h = image.size
                 if w * h > max_pixels:
-                    return f"{w} x {h} pixels are more than the limit of {max_pixels // 1_000_000} megapixels"
+                    return f"the picture has more than {max_pixels // 1_000_000} megapixels"
                 if min(w, h) < 1:
                     return "the picture has no pixels"
                 image.seek(0)
                 image.load()
                 return _as_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:  # Pillow's own limit, from the header too
+        return f"the picture has more than {max_pixels // 1_000_000} megapixels"
     except UnidentifiedImageError:
         return "not a picture that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF)"
     except _DECODER_ERRORS as error:

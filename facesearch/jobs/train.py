@@ -200,14 +200,17 @@ class Training:
 
     @torch.inference_mode()
     def validate(self) -> tuple[float, float, Roc | None]:
-        """Loss and accuracy on val without the margin, and the ROC of val's pairs (None: too few photos for one)."""
+        """Loss and accuracy on val without the margin, and the ROC of val's pairs (None: too few photos for one).
+
+        Photos are looked at in the size of this epoch's training: a network that has only seen 64 pixels is lost at 112.
+        """
         if not len(self.val):
             return math.nan, math.nan, None
         model = self.evaluated.eval()
         embeddings, logits = [], []
         for start in range(0, len(self.val), VAL_BATCH):
             numbers = np.arange(start, min(start + VAL_BATCH, len(self.val)))
-            pixels = as_pixels(self.val.crops(numbers).to(self.device.torch), self.config.size_px)
+            pixels = as_pixels(self.val.crops(numbers).to(self.device.torch), self.config.size_at(self.epoch))
             with self.device.autocast():
                 embedding, logit = model(pixels)
             embeddings.append(F.normalize(embedding).cpu())
@@ -227,7 +230,7 @@ class Training:
         """Validate, add the epoch to the history and make ready for the next."""
         val_loss, val_accuracy, curve = self.validate()
         tpr = curve.at_fpr(self.config.val_fpr)[0] if curve else math.nan
-        before = max((_merit(result) for result in self.history), default=(-1.0, -1.0))
+        before = max((_merit(result, self.config) for result in self.history), default=(-1.0, -1.0, -1.0))
         loss, right, photos = self.sums.tolist()
         result = EpochResult(
             epoch=self.epoch + 1, lr=learning_rate(self.config, self.epoch * self.steps, self.steps),
@@ -235,7 +238,7 @@ class Training:
             train_accuracy=right / photos, val_loss=val_loss, val_accuracy=val_accuracy, val_tpr=tpr,
             img_per_s=photos / max(1e-9, self.seconds), seconds=self.seconds, best=False,
         )  # fmt: skip
-        result = EpochResult(**{**asdict(result), "best": _merit(result) > before or not len(self.val)})
+        result = EpochResult(**{**asdict(result), "best": _merit(result, self.config) > before or not len(self.val)})
         self.history.append(result)
         self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
         self.sums.zero_()
@@ -371,9 +374,10 @@ def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[s
     }  # fmt: skip
 
 
-def _merit(result: EpochResult) -> tuple[float, float]:
-    """What makes an epoch the best: verification on val, then accuracy; without val pairs accuracy alone."""
-    return (-1.0 if math.isnan(result.val_tpr) else result.val_tpr, -1.0 if math.isnan(result.val_accuracy) else result.val_accuracy)
+def _merit(result: EpochResult, config: TrainConfig) -> tuple[float, float, float]:
+    """What makes an epoch the best: that it was trained at the size of use, then verification on val, then accuracy."""
+    tpr, accuracy = (-1.0 if math.isnan(score) else score for score in (result.val_tpr, result.val_accuracy))
+    return float(result.size_px == config.size_px), tpr, accuracy
 
 
 def _digest(classes: tuple[str, ...]) -> str:
