@@ -6,25 +6,22 @@ stdout carries results, stderr everything else. Exit codes: 0 done ("unknown" is
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facesearch import __version__, options
-from facesearch.errors import FaceSearchError, Interrupted, NotFound, PhotosSkipped
+from facesearch.errors import FaceSearchError, Interrupted, NotFound
 from facesearch.options import FILE, FOLDER
+from facesearch.terminal import bar, epochs_bar, report_skips, tell
 
 if TYPE_CHECKING:
     from facesearch.faces.detect import Detector
     from facesearch.model.runtime import Runtime
-    from facesearch.records import Progress, Skipped
+    from facesearch.records import Skipped
 
-SHOWN_SKIPS = 20
 _STARTED = time.perf_counter()
 
 
@@ -111,17 +108,17 @@ def prepare(
     needs_detector = not aligned and any(entry.landmarks is None for entry in entries.entries)
     detector = _detector(detector_model) if needs_detector else None
     config = PrepareConfig(out=out, several=several, aligned=aligned, workers=workers or os.cpu_count() or 1)
-    with _bar("prepare", "photo") as progress:
+    with bar("prepare", "photo") as progress:
         result = run(entries, detector, config, progress)
     if result.already_there:
-        _tell(f"{out} holds exactly this already; nothing was done")
+        tell(f"{out} holds exactly this already; nothing was done")
     if result.resumed:
-        _tell(f"{result.resumed} photos had been done by an earlier run")
+        tell(f"{result.resumed} photos had been done by an earlier run")
     if result.crowded:
-        _tell(f"{result.crowded} photos show several faces; the largest was taken")
+        tell(f"{result.crowded} photos show several faces; the largest was taken")
     parts = ", ".join(f"{name} {count}" for name, count in result.splits.items())
     click.echo(f"{out}: {result.photos} photos of {result.people} people ({parts})")
-    _report_skips(result.skipped, strict)
+    report_skips(result.skipped, strict)
 
 
 @main.command()
@@ -141,7 +138,7 @@ def train(data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...],
     from facesearch.errors import BadCheckpoint
     from facesearch.faces.table import open_dataset
     from facesearch.jobs.find_weights import POINTER, point_to
-    from facesearch.jobs.train import METRICS, config_of_run
+    from facesearch.jobs.run_folder import CURVES, config_of_run, load_history
     from facesearch.jobs.train import train as run
     from facesearch.model.device import choose_device
     from facesearch.model.recipe import find_recipe, load_recipe
@@ -157,22 +154,20 @@ def train(data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...],
         raise BadCheckpoint(out, "the run was begun with other settings; leave --recipe and --set out, or begin a new run")
     chosen = choose_device(device)
     datasets = [open_dataset(folder) for folder in data or (_default_data(),)]
-    _tell(f"training on {chosen.words}; data {', '.join(str(d.folder) for d in datasets)}; run {out}")
-    history: list[Any] = []
-    with _epochs_bar() as (on_step, clear):
+    tell(f"training on {chosen.words}; data {', '.join(str(d.folder) for d in datasets)}; run {out}")
+    with epochs_bar() as (on_step, clear):
 
         def on_epoch(result: Any, folder: Path) -> None:
             clear()
-            _tell(epoch_line(result, config.epochs))
-            history[:] = _history(folder / METRICS)
-            write_curves(history, folder / "curves.png")
+            tell(epoch_line(result, config.epochs))
+            write_curves(load_history(folder), folder / CURVES)
 
-        result = run(config, datasets, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, tell=_tell)
+        result = run(config, datasets, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, tell=tell)
     if result.already_done:
-        _tell("this run had finished already")
+        tell("this run had finished already")
     point_to(result.best)
     best = result.best_epoch
-    _tell(f"bare commands now use it ({POINTER})")
+    tell(f"bare commands now use it ({POINTER})")
     click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")
 
 
@@ -196,15 +191,15 @@ def build_index(
 
     datasets = [open_dataset(folder) for folder in data or (_default_data(),)]
     runtime = _runtime(weights, preprocess, device)
-    with _bar("embed", "photo") as progress:
+    with bar("embed", "photo") as progress:
         result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress)
     if result.nobody:
-        _tell(f"{result.nobody} photos name nobody and were passed over")
+        tell(f"{result.nobody} photos name nobody and were passed over")
     speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
     click.echo(
         f"{gallery}: {result.added} vectors added{speed}, {result.known} known already; {result.faces} vectors of {result.people} people"
     )
-    _tell(f"threshold: {threshold_words(result.threshold)}")
+    tell(f"threshold: {threshold_words(result.threshold)}")
 
 
 @main.command()
@@ -247,13 +242,13 @@ def enroll(
         wanted = [(person, item) for item in found if not isinstance(item, Skipped)]
     detector = None if aligned else _detector(detector_model)
     runtime = _runtime(weights, preprocess, device)
-    with _bar("enroll", "photo") as progress:
+    with bar("enroll", "photo") as progress:
         result = run(wanted, gallery, runtime, detector, largest=largest, fpir=fpir, progress=progress)
     for person, count in result.added.items():
         click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
     if result.known:
-        _tell(f"{result.known} photos were enrolled already")
-    _report_skips((*skipped, *result.skipped), strict)
+        tell(f"{result.known} photos were enrolled already")
+    report_skips((*skipped, *result.skipped), strict)
 
 
 @main.command()
@@ -291,14 +286,14 @@ def query(
         clock.add("start", _STARTED)
         result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock)
     if result.index_built:
-        _tell(f"the index was made anew: {result.index_built}")
+        tell(f"the index was made anew: {result.index_built}")
     if as_json:
         click.echo(report.answers_json(result.answers))
     else:
         click.echo("\n".join(line for answer in result.answers for line in report.answer_lines(answer)))
     if timing:
-        _tell("time: " + ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in clock.seconds.items()))
-    _report_skips(result.skipped, strict)
+        tell("time: " + ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in clock.seconds.items()))
+    report_skips(result.skipped, strict)
 
 
 @main.command()
@@ -392,33 +387,29 @@ def evaluate(
     chosen = find_weights(weights).path
     runtime = _runtime(weights, preprocess, device)
     known = known_vectors(gallery, runtime.encoder_id)
-    with _bar("embed", "photo") as progress:
+    with bar("embed", "photo") as progress:
         embed = Embedder(runtime, known, progress)
         result = run(dataset, extra, pairs, embed, split=split, weights=chosen, seed=seed, fpir=fpir)
     click.echo(report.evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
     report.write_report(result, report_folder)
-    _tell(f"plots and evaluation.json are in {report_folder}")
+    tell(f"plots and evaluation.json are in {report_folder}")
 
 
 # ---- what the commands share
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
 
 
 def _default_data() -> Path:
     if not options.DEFAULT_DATA.exists():
         hint = f"Make it with: facesearch prepare PATH/celebA_train_500 --out {options.DEFAULT_DATA}   or pass --data FOLDER"
         raise NotFound(options.DEFAULT_DATA, "prepared dataset", hint)
-    _tell(f"data: {options.DEFAULT_DATA} (the default)")
+    tell(f"data: {options.DEFAULT_DATA} (the default)")
     return options.DEFAULT_DATA
 
 
 def _detector(model: Path | None) -> Detector:
     from facesearch.faces.detect import load_detector
 
-    return load_detector(model, _tell)
+    return load_detector(model, tell)
 
 
 def _runtime(weights: Path | None, preprocess: str, device: str) -> Runtime:
@@ -427,64 +418,5 @@ def _runtime(weights: Path | None, preprocess: str, device: str) -> Runtime:
 
     chosen = find_weights(weights)
     runtime = load_runtime(chosen.path, device=device, preprocess=preprocess)
-    _tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
+    tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
     return runtime
-
-
-def _report_skips(skipped: Sequence[Skipped], strict: bool) -> None:
-    for item in skipped[:SHOWN_SKIPS]:
-        _tell(f"skipped {item}")
-    if len(skipped) > SHOWN_SKIPS:
-        _tell(f"... and {len(skipped) - SHOWN_SKIPS} more")
-    if skipped:
-        _tell(f"{len(skipped)} skipped")
-        if strict:
-            raise PhotosSkipped(len(skipped))
-
-
-@contextmanager
-def _bar(what: str, unit: str) -> Iterator[Progress]:
-    """A progress bar on stderr with rate and time left; silent when stderr is no terminal."""
-    from tqdm import tqdm
-
-    bar = tqdm(desc=what, unit=unit, file=sys.stderr, disable=None, leave=False, dynamic_ncols=True)
-
-    def show(done: int, total: int) -> None:
-        if total != bar.total or done < bar.n:
-            bar.reset(total)
-            bar.initial = done
-        bar.update(done - bar.n)
-
-    try:
-        yield show
-    finally:
-        bar.close()
-
-
-@contextmanager
-def _epochs_bar() -> Iterator[tuple[Any, Any]]:
-    """One bar an epoch, with img/s and the time left."""
-    from tqdm import tqdm
-
-    bar = tqdm(unit="img", file=sys.stderr, disable=None, leave=False, dynamic_ncols=True)
-
-    def on_step(step: Any) -> None:
-        total = step.steps * step.photos
-        if bar.total != total or step.step * step.photos <= bar.n:
-            bar.reset(total)
-            bar.set_description(f"epoch {step.epoch + 1}/{step.epochs}")
-        bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
-        bar.update(step.step * step.photos - bar.n)
-
-    try:
-        yield on_step, bar.clear
-    finally:
-        bar.close()
-
-
-def _history(metrics: Path) -> list[Any]:
-    import json
-
-    from facesearch.jobs.train import EpochResult
-
-    return [EpochResult(**json.loads(line)) for line in metrics.read_text("utf-8").splitlines()]

@@ -16,7 +16,7 @@ from facesearch.records import Answer
 if TYPE_CHECKING:
     from facesearch.gallery.store import PersonCount, Threshold
     from facesearch.jobs.evaluate import Evaluation
-    from facesearch.jobs.train import EpochResult
+    from facesearch.jobs.run_folder import EpochResult
     from facesearch.metrics.bootstrap import Rate
 
 

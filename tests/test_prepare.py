@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesearch.errors import BadDataset, NothingToDo, NotFound, OutputExists
+from facesearch.errors import BadDataset, NotFound, NothingToDo, OutputExists
 from facesearch.faces.datasets import Source, read_source
 from facesearch.faces.detect import Haar
 from facesearch.faces.table import open_dataset

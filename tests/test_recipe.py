@@ -45,7 +45,7 @@ def test_overrides_are_read_as_toml_and_bare_words_as_text():
         ("backbone=resnet38", "resnet18, resnet34, resnet50"),
         ("margin_rad=28.6", "radians"),
         ("head=5", "a list"),
-        ("colours=[\"sepia\"]", "grayscale"),
+        ('colours=["sepia"]', "grayscale"),
         ("size_steps=[[9, 64], [3, 80]]", "order"),
         ("batch_size=1", "at least 2"),
         ("lr", "lr=VALUE"),
@@ -60,7 +60,7 @@ def test_nonsense_is_refused_by_name(setting: str, message: str):
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path):
     (tmp_path / "r.toml").write_text("marign_rad = 0.3\n")
-    with pytest.raises(UnknownSetting, match="'marign_rad'.*'margin_rad'"):
+    with pytest.raises(UnknownSetting, match=r"'marign_rad'.*'margin_rad'"):
         load_recipe(tmp_path / "r.toml")
     with pytest.raises(UnknownSetting, match="--set"):
         TrainConfig().changed(["banana=1"])
@@ -74,7 +74,7 @@ def test_files_that_are_no_recipe(tmp_path: Path):
             load_recipe(tmp_path / name)
     with pytest.raises(NotFound):
         load_recipe(tmp_path / "none.toml")
-    with pytest.raises(NotFound, match="default.*seed-arcface.*seed-ce"):
+    with pytest.raises(NotFound, match=r"default.*seed-arcface.*seed-ce"):
         find_recipe("no-such-recipe")
 
 

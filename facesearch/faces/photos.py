@@ -17,7 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from facesearch.errors import NotFound, reason_of
 from facesearch.records import U8, Photo, Skipped
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "MPO")
+Image.init()
+FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN)
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"})
 MAX_PIXELS = 120_000_000
 """Above this a picture is refused from its header alone: 120 megapixels are 360 MB of RGB."""

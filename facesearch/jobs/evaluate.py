@@ -11,7 +11,7 @@ import torch
 from facesearch.errors import NothingToDo
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import within_gallery
-from facesearch.jobs.train import CLASSIFIER, load_classifier
+from facesearch.jobs.run_folder import CLASSIFIER, load_classifier
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.metrics.bootstrap import Rate, draw_people, interval, mean_over_people
 from facesearch.metrics.openset import Searches, best_candidates, det_curve, fpir_at, open_set_point

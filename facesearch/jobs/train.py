@@ -23,46 +23,20 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from facesearch.errors import BadCheckpoint, Interrupted, LossIsNaN, NotFound, OutputExists
 from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
+from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, EpochResult, backbone_weights, save_classifier, save_history
 from facesearch.jobs.training_photos import training_photos
 from facesearch.metrics.verification import Roc, pair_scores, roc
 from facesearch.model.augment import Augmenter
-from facesearch.model.checkpoint import (
-    load_encoder,
-    pack_optimizer,
-    read_tensors,
-    save_encoder,
-    unpack_optimizer,
-    write_tensors,
-)
+from facesearch.model.checkpoint import pack_optimizer, read_tensors, save_encoder, unpack_optimizer, write_tensors
 from facesearch.model.device import Device
 from facesearch.model.encoder import Encoder, EncoderConfig, as_pixels
 from facesearch.model.freeze import freeze_first, frozen_at
 from facesearch.model.losses import Head, make_head
-from facesearch.model.recipe import TrainConfig, load_recipe
+from facesearch.model.recipe import TrainConfig
 from facesearch.model.schedule import learning_rate, make_optimizer
 from facesearch.records import Tell
 
-STATE, BEST, CLASSIFIER = "last.safetensors", "best.safetensors", "classifier.safetensors"
-CONFIG, METRICS = "config.toml", "metrics.jsonl"
 VAL_BATCH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class EpochResult:
-    """One line of the log. Accuracies are the classifier's top-1 without the margin; val_tpr is verification on val's pairs."""
-
-    epoch: int
-    lr: float
-    margin_rad: float
-    size_px: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    val_tpr: float
-    img_per_s: float
-    seconds: float
-    best: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +110,7 @@ class Training:
         if pretrained == "imagenet":
             encoder.load_imagenet()
         else:
-            encoder.load_backbone(_backbone_weights(Path(pretrained)))
+            encoder.load_backbone(backbone_weights(Path(pretrained)))
         if self.average is not None:
             self.average.module.load_state_dict(self.model.state_dict())
 
@@ -326,36 +300,13 @@ def train(
             result, curve = training.end_epoch()
             if result.best:
                 identity = save_encoder(out / BEST, training.evaluated.encoder, _notes(training, result, curve))
-                _save_classifier(out / CLASSIFIER, training, identity)
+                save_classifier(out / CLASSIFIER, training.evaluated.head, config, training.classes, identity)
             training.save()
             last_save = time.monotonic()
-            lines = "".join(json.dumps(asdict(r)) + "\n" for r in training.history)
-            replace_file(out / METRICS, lines.encode())
+            save_history(out, training.history)
             on_epoch(result, out)
     best = [result for result in training.history if result.best][-1]
     return TrainResult(out, out / BEST, best, tuple(training.history), already_done)
-
-
-def load_classifier(path: Path) -> tuple[Head, np.ndarray[Any, np.dtype[np.str_]], str]:
-    """The classification head of a run's best encoder, the name of each class, and that encoder's id."""
-    tensors, meta = read_tensors(path)
-    if meta.get("kind") != "classifier":
-        raise BadCheckpoint(path, "it holds no classifier")
-    head = make_head(meta["loss"], meta["embedding_size"], len(meta["classes"]), meta["scale"])
-    head.load_state_dict(tensors)
-    return head.eval(), np.array(meta["classes"], dtype=np.str_), meta["encoder_id"]
-
-
-def _save_classifier(path: Path, training: Training, encoder_id: str) -> None:
-    c = training.config
-    meta = {"kind": "classifier", "loss": c.loss, "embedding_size": c.embedding_size, "scale": c.scale,
-            "classes": list(training.classes), "encoder_id": encoder_id}  # fmt: skip
-    write_tensors(path, dict(training.evaluated.head.state_dict()), meta)
-
-
-def config_of_run(out: Path) -> TrainConfig:
-    """The settings a run was begun with. Raises NotFound, CannotRead."""
-    return load_recipe(out / CONFIG)
 
 
 def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[str, Any]:
@@ -382,22 +333,6 @@ def _merit(result: EpochResult, config: TrainConfig) -> tuple[float, float, floa
 
 def _digest(classes: tuple[str, ...]) -> str:
     return hashlib.sha256("\0".join(classes).encode()).hexdigest()
-
-
-def _backbone_weights(path: Path) -> dict[str, Tensor]:
-    """The backbone's tensors from one of our encoders, or from torchvision's own .pth (weights only, no code is run)."""
-    if path.suffix == ".pth":
-        if not path.is_file():
-            raise NotFound(path, "weights file")
-        import pickle
-
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-            raise BadCheckpoint(path, "not a plain state dict of tensors") from error
-        return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-    encoder, _ = load_encoder(path)
-    return dict(encoder.backbone.state_dict())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,10 +58,11 @@ def training_photos(datasets: Sequence[Dataset]) -> tuple[Photos, Photos, tuple[
     """Pick (train, val, class names): classes are the people with a training photo.
 
     Only the splits train and val are touched: test, open, query and distractor photos never get here. People of
-    different datasets are different people, whatever they are called. Raises NothingToDo without two people.
+    different datasets are different people: a name that several datasets use gets the dataset's number. Raises
+    NothingToDo without two people.
     """
-    many = len(datasets) > 1
-    names = [[f"{d.folder.name}/{p}" if many else str(p) for p in d.people] for d in datasets]
+    uses = Counter(name for d in datasets for name in np.unique(d.people))
+    names = [[f"{p} #{i}" if uses[p] > 1 else str(p) for p in d.people] for i, d in enumerate(datasets, 1)]
     classes = sorted({names[i][r] for i, d in enumerate(datasets) for r in d.where("train") if d.people[r]})
     number = {name: label for label, name in enumerate(classes)}
     if len(classes) < 2:

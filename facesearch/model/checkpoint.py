@@ -122,7 +122,11 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what pack_optimizer took."""
+    """Put back what pack_optimizer took, each tensor in the memory layout of its parameter.
+
+    The fused optimisers walk through memory without looking at strides: a momentum left contiguous beside a
+    channels-last weight would be read in another order, and silently belong to other weights.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         kind, _, rest = name.partition(".")
@@ -130,3 +134,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             number, _, field = rest.partition(".")
             state.setdefault(int(number), {})[field] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for parameter, entry in optimizer.state.items():
+        for field, value in entry.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                entry[field] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,0 +1,200 @@
+"""Building, enrolling, asking, forgetting, calibrating: the verbs, with a stand-in for the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facesearch.errors import EncoderMismatch, NothingToDo
+from facesearch.faces.table import Dataset
+from facesearch.gallery.calibration import from_impostors, is_stale, within_gallery
+from facesearch.gallery.store import Gallery, Threshold
+from facesearch.jobs import build as build_module
+from facesearch.jobs.build import build_index
+from facesearch.jobs.evaluate import Embedder, evaluate
+from facesearch.jobs.people import Clock, Queried, enroll, forget, people_folders, query
+from facesearch.metrics.openset import fpir_at
+from tests.conftest import ColourEncoder, save_colour
+
+
+def quiet(done: int, total: int) -> None:
+    return
+
+
+def build(dataset: Dataset, folder: Path, encoder: ColourEncoder, splits: tuple[str, ...] = ()):
+    return build_index([dataset], folder, encoder, splits=splits, fpir=0.01, progress=quiet)
+
+
+def ask(folder: Path, encoder: ColourEncoder, *photos: Path, threshold: float | None = 0.9, top: int = 3) -> Queried:
+    with Gallery.open(folder) as gallery:
+        return query(photos, gallery, encoder, None, top=top, largest=False, threshold=threshold, clock=Clock())
+
+
+def add(folder: Path, encoder: ColourEncoder, *photos: tuple[str, Path]):
+    return enroll(photos, folder, encoder, None, largest=False, fpir=0.01, progress=quiet)
+
+
+# ---- build-index
+
+
+def test_every_photo_is_embedded_once_and_a_second_run_embeds_none(toy_dataset: Dataset, tmp_path: Path):
+    encoder = ColourEncoder()
+    first = build(toy_dataset, tmp_path / "g", encoder)
+    assert (first.added, first.faces, first.people, encoder.seen) == (48, 48, 6, 48)
+    second = build(toy_dataset, tmp_path / "g", encoder)
+    assert (second.added, second.known, encoder.seen) == (0, 48, 48)
+
+
+def test_an_interrupted_build_goes_on_where_it_was(toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(build_module, "COMMIT", 10)
+    encoder = ColourEncoder()
+
+    def stop(done: int, total: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index([toy_dataset], tmp_path / "g", encoder, splits=(), fpir=0.01, progress=stop)
+    result = build(toy_dataset, tmp_path / "g", encoder)
+    assert (result.added, result.known, encoder.seen) == (28, 20, 48)
+
+
+def test_only_the_splits_asked_for(toy_dataset: Dataset, tmp_path: Path):
+    assert build(toy_dataset, tmp_path / "g", ColourEncoder(), ("val",)).added == 12
+    with pytest.raises(NothingToDo, match="query"):
+        build(toy_dataset, tmp_path / "h", ColourEncoder(), ("query",))
+
+
+def test_another_encoder_is_refused_and_nothing_is_mixed(toy_dataset: Dataset, tmp_path: Path):
+    build(toy_dataset, tmp_path / "g", ColourEncoder(), ("val",))
+    with pytest.raises(EncoderMismatch):
+        build(toy_dataset, tmp_path / "g", ColourEncoder("other"))
+    with pytest.raises(EncoderMismatch):
+        ask(tmp_path / "g", ColourEncoder("other"), save_colour(tmp_path / "x.png", "red"))
+    with Gallery.open(tmp_path / "g") as gallery:
+        assert len(gallery) == 12
+
+
+# ---- enroll, query, forget
+
+
+def test_enrolled_then_found_then_forgotten(tmp_path: Path):
+    encoder, g = ColourEncoder(), tmp_path / "g"
+    save_colour(tmp_path / "red1.png", (220, 10, 10), shade=10)
+    save_colour(tmp_path / "red2.png", (200, 20, 20), shade=30)
+    save_colour(tmp_path / "blue.png", (10, 10, 220))
+    add(g, encoder, ("Ben", tmp_path / "blue.png"))
+    assert [a.known for a in ask(g, encoder, tmp_path / "red2.png").answers] == [False]
+    assert add(g, encoder, ("Ana", tmp_path / "red1.png")).added == {"Ana": 1}
+    answer = ask(g, encoder, tmp_path / "red2.png").answers[0]
+    assert answer.known and answer.matches[0].person == "Ana" and answer.matches[0].support[0].source == "red1.png"
+    assert answer.gap == pytest.approx(answer.matches[0].score - answer.matches[1].score)
+    assert forget("Ana", g) == 1
+    answer = ask(g, encoder, tmp_path / "red2.png").answers[0]
+    assert not answer.known and [m.person for m in answer.matches] == ["Ben"] and answer.gap is None
+
+
+def test_a_photo_enrolled_twice_is_known_and_a_copy_under_another_name_too(tmp_path: Path):
+    encoder = ColourEncoder()
+    photo = save_colour(tmp_path / "a.png", "red")
+    (tmp_path / "copy.png").write_bytes(photo.read_bytes())
+    add(tmp_path / "g", encoder, ("Ana", photo))
+    again = add(tmp_path / "g", encoder, ("Ana", photo), ("Ana", tmp_path / "copy.png"))
+    assert again.added == {} and again.known == 2
+
+
+def test_one_bad_photo_of_three_is_skipped_and_three_of_three_is_an_error(tmp_path: Path):
+    encoder = ColourEncoder()
+    good = save_colour(tmp_path / "a.png", "red")
+    (tmp_path / "bad.png").write_text("no")
+    result = add(tmp_path / "g", encoder, ("Ana", tmp_path / "bad.png"), ("Ana", good))
+    assert result.added == {"Ana": 1} and [s.path.name for s in result.skipped] == ["bad.png"]
+    with pytest.raises(NothingToDo, match="not a picture"):
+        add(tmp_path / "g", encoder, ("Eva", tmp_path / "bad.png"))
+
+
+def test_the_order_of_photos_does_not_change_scores(tmp_path: Path):
+    photos = [(f"p{i}", save_colour(tmp_path / f"{i}.png", (40 * i, 255 - 40 * i, 90), shade=i * 7 + 1)) for i in range(6)]
+    probe = save_colour(tmp_path / "probe.png", (100, 120, 90))
+    answers = []
+    for number, order in enumerate((photos, photos[::-1])):
+        add(tmp_path / f"g{number}", ColourEncoder(), *order)
+        answers.append({m.person: m.score for m in ask(tmp_path / f"g{number}", ColourEncoder(), probe, top=6).answers[0].matches})
+    assert answers[0] == pytest.approx(answers[1])
+
+
+def test_folders_are_people(tmp_path: Path):
+    save_colour(tmp_path / "Ana" / "1.png", "red")
+    save_colour(tmp_path / "Ben" / "x" / "1.png", "red")
+    save_colour(tmp_path / "loose.png", "red")
+    photos, skipped = people_folders(tmp_path)
+    assert [name for name, _ in photos] == ["Ana", "Ben"] and len(skipped) == 1
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToDo, match="one folder a person"):
+        people_folders(tmp_path / "empty")
+
+
+def test_without_a_threshold_the_answer_is_undecided(tmp_path: Path):
+    photo = save_colour(tmp_path / "a.png", "red")
+    add(tmp_path / "g", ColourEncoder(), ("Ana", photo))
+    assert ask(tmp_path / "g", ColourEncoder(), photo, threshold=None).answers[0].known is None
+
+
+# ---- the threshold
+
+
+def test_the_gallerys_own_threshold_keeps_its_promise_on_people_like_its_own():
+    rng = np.random.default_rng(0)
+
+    def crowd(people: int, photos: int) -> tuple[np.ndarray, np.ndarray]:
+        centres = rng.normal(size=(people, 32))
+        vectors = np.repeat(centres, photos, 0) + 0.6 * rng.normal(size=(people * photos, 32))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), np.repeat(np.arange(people), photos)
+
+    vectors, people = crowd(200, 6)
+    strangers, _ = crowd(300, 5)
+    threshold = within_gallery(vectors, people, 0.03)
+    assert threshold is not None and threshold.searches == 1200
+    assert 0.015 < fpir_at((strangers @ vectors.T).max(1), threshold.score) < 0.06
+
+
+def test_too_little_data_gives_no_threshold():
+    vectors = np.eye(12, dtype=np.float32)
+    assert within_gallery(vectors, np.arange(12), 0.5) is None  # under 20 people
+    many = np.tile(vectors, (25, 1))[:299]
+    assert within_gallery(many, np.arange(299) % 30, 0.01) is None  # under 3 / 0.01 searches
+
+
+def test_the_encoders_table_is_read_for_the_number_of_faces():
+    table = [[0.1, 0.3], [0.01, 0.5], [0.001, 0.6]]
+    one, ten, many = (from_impostors(table, faces, 0.01) for faces in (1, 10, 1000))
+    assert one is not None and one.score == pytest.approx(0.5)
+    assert ten is not None and ten.score == pytest.approx(0.6)
+    assert many is not None and many.score == pytest.approx(0.8)  # two decades past the end, 0.1 a decade
+    assert from_impostors([], 5, 0.01) is None
+
+
+def test_a_threshold_ages_with_the_gallery():
+    threshold = Threshold(0.5, 0.01, "", 300, 100)
+    assert [is_stale(threshold, n) for n in (60, 70, 100, 150, 151)] == [True, False, False, False, True]
+    assert is_stale(None, 5)
+
+
+# ---- evaluate
+
+
+def test_evaluation_measures_all_three_parts_and_names_what_is_missing(toy_dataset: Dataset, tmp_path: Path):
+    encoder = ColourEncoder()
+    embed = Embedder(encoder, {}, quiet)
+    result = evaluate(toy_dataset, None, None, embed, split="val", weights=Path("none.safetensors"), seed=0, fpir=0.01)
+    names = [figure.name for figure in result.figures]
+    assert names[0] == "rank-1" and "MAP@R" in names
+    assert all(0 <= f.rate.low <= f.rate.value <= f.rate.high <= 1 for f in result.figures)
+    assert len(result.skipped) == 3 and any("open set" in s for s in result.skipped)
+    seen = encoder.seen
+    evaluate(toy_dataset, None, None, embed, split="val", weights=Path("none.safetensors"), seed=0, fpir=0.01)
+    assert encoder.seen == seen  # vectors are kept beside the crops
+    with pytest.raises(NothingToDo, match="no photo in the split 'test'"):
+        evaluate(toy_dataset, None, None, embed, split="test", weights=Path("none.safetensors"), seed=0, fpir=0.01)

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facesearch.errors import (
+    BadName,
+    CorruptGallery,
+    EmptyGallery,
+    EncoderMismatch,
+    NoGallery,
+    UnknownPerson,
+)
+from facesearch.gallery.faiss_index import is_current, nearest_people, open_index, refresh
+from facesearch.gallery.store import FILE, Gallery, NewFace, Threshold, clean_name
+
+D = 16
+
+
+def unit(seed: int, n: int = 1) -> np.ndarray:
+    v = np.random.default_rng(seed).normal(size=(n, D)).astype(np.float32)
+    return v / np.linalg.norm(v, axis=1, keepdims=True)
+
+
+def face(person: str, seed: int, source: str = "a.jpg") -> NewFace:
+    return NewFace(person, f"{seed:064x}", source, unit(seed)[0])
+
+
+@pytest.fixture
+def gallery(tmp_path: Path):
+    with Gallery.create(tmp_path / "g", "e" * 64, D, "encoder in words") as opened:
+        yield opened
+
+
+# ---- rows
+
+
+def test_what_was_added_comes_back_and_again_after_opening_anew(gallery: Gallery):
+    faces = [face("ana", 1), face("ana", 2), face("ben", 3)]
+    assert gallery.add(faces) == 3
+    with Gallery.open(gallery.folder) as again:
+        ids, vectors, people = again.vectors()
+        assert len(again) == 3 and people == ["ana", "ana", "ben"] and ids.tolist() == [1, 2, 3]
+        assert np.allclose(vectors, np.stack([f.vector for f in faces]), rtol=1e-3, atol=1e-5)  # float16
+        assert [(p.name, p.faces) for p in again.people()] == [("ana", 2), ("ben", 1)]
+        assert again.faces([2, 99])[2].sha256 == faces[1].sha256 and 99 not in again.faces([2, 99])
+
+
+def test_the_same_photo_of_the_same_person_is_added_once(gallery: Gallery):
+    assert gallery.add([face("ana", 1)]) == 1
+    generation = gallery.generation
+    assert gallery.add([face("ana", 1), face("ana", 2)]) == 1
+    assert gallery.add([face("ben", 1)]) == 1  # another person may be on the same photo
+    assert gallery.generation == generation + 2
+    assert gallery.has_photo("ana", f"{1:064x}") and not gallery.has_photo("ana", f"{3:064x}")
+
+
+def test_ids_are_never_used_again(gallery: Gallery):
+    gallery.add([face("ana", 1), face("ben", 2)])
+    gallery.forget("ben")
+    gallery.add([face("eva", 3)])
+    assert gallery.vectors()[0].tolist() == [1, 3]
+
+
+def test_a_failed_addition_adds_nothing(gallery: Gallery):
+    with pytest.raises(BadName):
+        gallery.add([face("ana", 1), face("", 2)])
+    with pytest.raises(ValueError, match="unit vector"):
+        gallery.add([face("ana", 1), NewFace("ben", "0" * 64, "b", 3 * unit(1)[0])])
+    assert len(gallery) == 0 and gallery.people() == []
+
+
+def test_files_belong_to_their_owner_alone(gallery: Gallery):
+    gallery.add([face("ana", 1)])
+    open_index(gallery)
+    assert gallery.folder.stat().st_mode & 0o077 == 0
+    for path in gallery.folder.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_vectors_of_another_encoder_are_refused(gallery: Gallery):
+    gallery.require_encoder("e" * 64)
+    with pytest.raises(EncoderMismatch, match="scores cannot be compared"):
+        gallery.require_encoder("f" * 64)
+
+
+def test_the_threshold_travels_with_the_gallery(gallery: Gallery):
+    assert gallery.threshold() is None
+    stored = Threshold(0.5, 0.01, "by hand", 300, 7)
+    gallery.set_threshold(stored)
+    with Gallery.open(gallery.folder) as again:
+        assert again.threshold() == stored
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    "name", ["Ana", "Žofie Nováková", "李小龍", "../../etc/passwd", "-rf", "a/b\\c", "Robert'); DROP TABLE faces;--", "👩‍🚀"]
+)
+def test_names_are_data_and_any_script_will_do(gallery: Gallery, name: str):
+    gallery.add([face(name, 1)])
+    assert [p.name for p in gallery.people()] == [name]
+    assert gallery.forget(name) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("", "empty"), ("  \t ", "empty"), ("x" * 10_000, "10,000 characters"), ("a\nb", r"U\+000A"), ("a\0b", r"U\+0000"),
+     ("\u2028", "empty"),
+     ("a\u2028b", r"U\+2028")],
+)  # fmt: skip
+def test_what_no_name_can_be_is_refused_with_the_reason(name: str, reason: str):
+    with pytest.raises(BadName, match=reason):
+        clean_name(name)
+
+
+def test_two_spellings_in_unicode_are_one_name():
+    assert clean_name("Zoe\u0301") == clean_name("Zoé") == "Zoé"
+
+
+def test_somebody_unknown_is_named_with_the_nearest_name(gallery: Gallery):
+    gallery.add([face("Ada Lovelace", 1)])
+    with pytest.raises(UnknownPerson, match="Did you mean 'Ada Lovelace'"):
+        gallery.forget("Ada Lovelac")
+
+
+# ---- the index
+
+
+def test_the_index_answers_as_trying_all_does(gallery: Gallery):
+    gallery.add([face(f"p{i % 9}", i) for i in range(60)])
+    index = open_index(gallery)
+    ids, vectors, _ = gallery.vectors()
+    queries = unit(1234, 7)
+    cosines = queries @ vectors.T
+    expected = np.argsort(-cosines, axis=1, kind="stable")[:, :5]
+    found, scores = index.search(queries, 5)
+    assert np.array_equal(found, ids[expected])
+    assert np.allclose(scores, np.take_along_axis(cosines, expected, 1), atol=1e-3)
+
+
+def test_short_answers_end_in_no_id_and_no_score(gallery: Gallery):
+    gallery.add([face("ana", 1), face("ben", 2)])
+    ids, scores = open_index(gallery).search(unit(5), 4)
+    assert ids.shape == (1, 4) and (ids[0, 2:] == -1).all() and np.isneginf(scores[0, 2:]).all()
+
+
+def test_a_query_that_is_not_a_number_is_refused(gallery: Gallery):
+    gallery.add([face("ana", 1)])
+    with pytest.raises(ValueError, match="finite"):
+        open_index(gallery).search(np.full((1, D), np.nan, np.float32), 1)
+
+
+def test_faces_enrolled_since_are_found_without_writing_the_file_anew(gallery: Gallery):
+    gallery.add([face("ana", i) for i in range(20)])
+    open_index(gallery)
+    files = sorted(p.name for p in gallery.folder.glob("*.faiss"))
+    gallery.add([face("eva", 77)])
+    index = open_index(gallery)
+    assert index.built == "" and sorted(p.name for p in gallery.folder.glob("*.faiss")) == files
+    assert nearest_people(gallery, index, unit(77)[0], 1)[0].person == "eva"
+    assert not is_current(gallery)[0]
+
+
+def test_a_missing_or_damaged_index_is_made_anew_from_the_store(gallery: Gallery):
+    gallery.add([face("ana", i) for i in range(5)])
+    assert "no index file yet" in open_index(gallery).built
+    assert open_index(gallery).built == ""
+    path = next(gallery.folder.glob("*.faiss"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert "damaged" in open_index(gallery).built
+    (gallery.folder / "vectors.json").write_text("{")
+    assert "could not be read" in open_index(gallery).built
+    next(gallery.folder.glob("*.faiss")).unlink()
+    assert "no index file" in open_index(gallery).built
+    assert nearest_people(gallery, open_index(gallery), unit(3)[0], 1)[0].score > 0.999
+
+
+def test_people_come_by_their_best_photo_with_support(gallery: Gallery):
+    near = unit(1)[0]
+    far = unit(2)[0] - near * float(unit(2)[0] @ near)
+    far /= np.linalg.norm(far)
+    mixed = (0.8 * near + 0.6 * far).astype(np.float32)
+    gallery.add([NewFace("ana", "1" * 64, "a1", near), NewFace("ana", "2" * 64, "a2", far), NewFace("ben", "3" * 64, "b1", mixed)])
+    first, second = nearest_people(gallery, open_index(gallery), near, 5)
+    assert (first.person, first.photos, [s.source for s in first.support]) == ("ana", 2, ["a1", "a2"])
+    assert (second.person, second.score) == ("ben", pytest.approx(0.8, abs=1e-3))
+
+
+def test_the_search_goes_on_until_enough_people_are_found(gallery: Gallery):
+    base = unit(1)[0]
+    gallery.add([NewFace("crowd", f"{i:064x}", "c", base) for i in range(300)] + [face("ana", 5)])
+    assert [m.person for m in nearest_people(gallery, open_index(gallery), base, 2)] == ["crowd", "ana"]
+
+
+def test_an_empty_gallery_says_so(gallery: Gallery):
+    with pytest.raises(EmptyGallery, match="facesearch enroll"):
+        open_index(gallery)
+
+
+# ---- erasing
+
+
+def test_forgetting_leaves_no_byte_of_the_vector_or_the_name(gallery: Gallery):
+    name = "Zanzibar Quetzalcoatl"
+    secret = face(name, 99, "holiday-of-zanzibar.jpg")
+    blob = secret.vector.astype("<f2").tobytes()
+    gallery.add([face("ana", i) for i in range(50)])
+    gallery.add([secret])
+    refresh(gallery, "test")
+    everything = b"".join(path.read_bytes() for path in gallery.folder.iterdir())
+    assert blob in everything and name.encode() in everything
+    assert gallery.forget(name) == 1
+    refresh(gallery, "test")
+    gallery.sweep()
+    for path in gallery.folder.iterdir():
+        data = path.read_bytes()
+        assert blob not in data and name.encode() not in data and b"zanzibar" not in data, path
+
+
+def test_somebody_forgotten_is_not_answered_even_by_an_old_index(gallery: Gallery):
+    gallery.add([face("ana", 1), face("ben", 2)])
+    index = open_index(gallery)
+    gallery.forget("ben")
+    assert [m.person for m in nearest_people(gallery, index, unit(2)[0], 5)] == ["ana"]
+
+
+# ---- damage, other processes, kills
+
+
+def test_no_gallery_and_no_gallery_file(tmp_path: Path):
+    with pytest.raises(NoGallery, match="build-index"):
+        Gallery.open(tmp_path)
+    (tmp_path / FILE).write_bytes(b"this is not a database, whatever it is called" * 50)
+    with pytest.raises(CorruptGallery):
+        Gallery.open(tmp_path)
+    (tmp_path / FILE).unlink()
+    sqlite3.connect(tmp_path / FILE).execute("CREATE TABLE t (x)").connection.close()
+    with pytest.raises(CorruptGallery, match="not a gallery"):
+        Gallery.open(tmp_path)
+
+
+def test_a_flipped_byte_in_a_vector_is_noticed(gallery: Gallery):
+    gallery.add([face("ana", i) for i in range(30)])
+    blob = face("ana", 17).vector.astype("<f2").tobytes()
+    gallery.sweep()
+    gallery.close()
+    path = gallery.folder / FILE
+    data = bytearray(path.read_bytes())
+    at = data.find(blob)
+    assert at > 0
+    data[at + 5] ^= 0x10
+    path.write_bytes(data)
+    with Gallery.open(gallery.folder) as damaged, pytest.raises(CorruptGallery, match="face 18 does not fit its checksum"):
+        open_index(damaged)
+
+
+def test_a_read_only_gallery_can_be_asked(gallery: Gallery, monkeypatch: pytest.MonkeyPatch):
+    gallery.add([face("ana", 1)])
+    gallery.close()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: False if mode == os.W_OK else real(path, mode))
+    before = sorted(gallery.folder.iterdir())
+    with Gallery.open(gallery.folder) as opened:
+        assert nearest_people(opened, open_index(opened), unit(1)[0], 1)[0].person == "ana"
+    assert [p for p in sorted(gallery.folder.iterdir()) if not p.name.startswith("vectors")] == before
+
+
+def _enroll_many(folder: Path, who: str, start: int) -> None:
+    with Gallery.open(folder) as opened:
+        for i in range(40):
+            opened.add([face(who, start + i)])
+
+
+def test_two_processes_enroll_at_once_and_nothing_is_lost(gallery: Gallery):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_enroll_many, args=(gallery.folder, name, 1000 * n)) for n, name in enumerate("abc", 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert [(p.name, p.faces) for p in gallery.people()] == [("a", 40), ("b", 40), ("c", 40)]
+    gallery.vectors()  # every checksum fits
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.test_store import Gallery, face
+from facesearch.gallery.faiss_index import refresh
+with Gallery.open(Path({folder!r})) as gallery:
+    i = {start}
+    while True:
+        gallery.add([face("p", i), face("q", i + 500_000)])
+        print(i, flush=True)
+        if i % 7 == 0:
+            refresh(gallery, "test")
+        i += 1
+"""
+
+
+def test_a_killed_writer_loses_nothing_it_had_confirmed(gallery: Gallery):
+    """kill -9 at eight moments: every confirmed pair of rows is there, whole, and the index answers."""
+    root = str(Path(__file__).parents[1])
+    confirmed = -1
+    for round_no in range(8):
+        code = ENDLESS.format(root=root, folder=str(gallery.folder), start=confirmed + 1)
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for _ in range(3 + 2 * round_no):
+                confirmed = int(writer.stdout.readline())
+            time.sleep(0.001 * round_no)
+            writer.send_signal(signal.SIGKILL)
+            rest = writer.stdout.read().split()
+            confirmed = int(rest[-1]) if rest else confirmed
+        with Gallery.open(gallery.folder) as opened:
+            ids, _, people = opened.vectors()
+            assert people.count("p") == people.count("q") >= confirmed + 1  # pairs are added together or not at all
+            assert len(open_index(opened)) == len(ids)
+            assert nearest_people(opened, open_index(opened), unit(confirmed)[0], 1)[0].score > 0.999
+        confirmed = people.count("p") - 1
