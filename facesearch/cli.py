@@ -178,7 +178,7 @@ def train(data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...],
 @options.encoder
 @options.fpir
 def build_index(
-    data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, weights: Path | None, preprocess: str, device: str, fpir: float
+    data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, weights: Path | None, preprocess: str, device: str, fpir: float | None
 ) -> None:
     """Embed every photo of a prepared dataset into the gallery. A re-run adds only what is new.
 
@@ -214,7 +214,7 @@ def build_index(
 @options.strict
 def enroll(
     name: str | None, photos: tuple[Path, ...], folder: Path | None, largest: bool, gallery: Path, weights: Path | None, preprocess: str,
-    device: str, aligned: bool, detector_model: Path | None, fpir: float, strict: bool,
+    device: str, aligned: bool, detector_model: Path | None, fpir: float | None, strict: bool,
 ) -> None:  # fmt: skip
     """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
 
@@ -367,7 +367,7 @@ def info(gallery: Path, as_json: bool) -> None:
 @options.fpir
 def evaluate(
     data: Path | None, split: str, strangers: Path, ir: Path, report_folder: Path, seed: int, as_json: bool, gallery: Path,
-    weights: Path | None, preprocess: str, device: str, fpir: float,
+    weights: Path | None, preprocess: str, device: str, fpir: float | None,
 ) -> None:  # fmt: skip
     """Measure retrieval on a split, against strangers, and on the identification-rate pairs.
 
@@ -376,6 +376,7 @@ def evaluate(
     """
     from facesearch import report
     from facesearch.faces.table import open_dataset
+    from facesearch.gallery.calibration import DEFAULT_FPIR
     from facesearch.jobs.evaluate import Embedder
     from facesearch.jobs.evaluate import evaluate as run
     from facesearch.jobs.find_weights import find_weights
@@ -389,7 +390,7 @@ def evaluate(
     known = known_vectors(gallery, runtime.encoder_id)
     with bar("embed", "photo") as progress:
         embed = Embedder(runtime, known, progress)
-        result = run(dataset, extra, pairs, embed, split=split, weights=chosen, seed=seed, fpir=fpir)
+        result = run(dataset, extra, pairs, embed, split=split, weights=chosen, seed=seed, fpir=fpir or DEFAULT_FPIR)
     click.echo(report.evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
     report.write_report(result, report_folder)
     tell(f"plots and evaluation.json are in {report_folder}")

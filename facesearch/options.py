@@ -41,8 +41,8 @@ aligned = click.option("--aligned", is_flag=True, help="The photos are aligned f
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 strict = click.option("--strict", is_flag=True, help="Exit with 1 when anything was left out.")
 fpir = click.option(
-    "--fpir", type=click.FloatRange(1e-6, 0.5), default=0.01, show_default=True,
-    help="Share of strangers' searches that may get a name; the threshold is set for it.",
+    "--fpir", type=click.FloatRange(1e-6, 0.5), default=None,
+    help="Share of strangers' searches that may get a name; the threshold is set for it.  [default: as before, at first 0.01]",
 )  # fmt: skip
 
 

@@ -43,7 +43,8 @@ def bar(what: str, unit: str) -> Iterator[Progress]:
     def show(done: int, total: int) -> None:
         if total != shown.total or done < shown.n:
             shown.reset(total)
-            shown.initial = done
+            shown.n = shown.initial = shown.last_print_n = done  # what an earlier run did is no speed of this one
+            shown.refresh()
         shown.update(done - shown.n)
 
     try:

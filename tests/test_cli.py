@@ -163,6 +163,8 @@ def test_photos_without_a_face_say_so(run, gallery: Path, weights: Path, tmp_pat
     assert "no face found" in run("query", wall, "--weights", weights, code=1).stderr
     assert "no face found" in run("enroll", "Nobody", wall, "--weights", weights, code=1).stderr
     assert "Nobody" not in run("list").stdout
+    run("enroll", "Nobody", wall, "--weights", weights, "--gallery", "fresh", code=1)
+    assert not (tmp_path / "fresh").exists()
 
 
 # ---- bad input: each with its message and exit code

@@ -105,6 +105,18 @@ def test_a_photo_enrolled_twice_is_known_and_a_copy_under_another_name_too(tmp_p
     assert again.added == {} and again.known == 2
 
 
+def test_the_rate_that_a_gallery_was_made_for_stays_until_another_is_asked_for(toy_dataset: Dataset, tmp_path: Path):
+    encoder = ColourEncoder()
+    encoder.notes = {"impostors": [[0.1, 0.5], [0.01, 0.7], [0.001, 0.8]]}
+    build_index([toy_dataset], tmp_path / "g", encoder, splits=("val",), fpir=0.05, progress=quiet)
+    photo = save_colour(tmp_path / "a.png", "red")
+    for fpir, expected in ((None, 0.05), (0.002, 0.002)):
+        enroll([(f"p{expected}", photo)], tmp_path / "g", encoder, None, largest=False, fpir=fpir, progress=quiet)
+        with Gallery.open(tmp_path / "g") as gallery:
+            threshold = gallery.threshold()
+            assert threshold is not None and threshold.fpir == expected
+
+
 def test_one_bad_photo_of_three_is_skipped_and_three_of_three_is_an_error(tmp_path: Path):
     encoder = ColourEncoder()
     good = save_colour(tmp_path / "a.png", "red")

@@ -13,6 +13,7 @@ from facesearch.records import F32
 
 MAX_SEARCHES = 4000
 FEWEST_PEOPLE = 20
+DEFAULT_FPIR = 0.01
 STALE_FACTOR = 1.5
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from facesearch.errors import NothingToDo
 from facesearch.faces.table import Dataset
-from facesearch.gallery.calibration import from_impostors, is_stale, within_gallery
+from facesearch.gallery.calibration import DEFAULT_FPIR, from_impostors, is_stale, within_gallery
 from facesearch.gallery.faiss_index import is_current, refresh
 from facesearch.gallery.store import Gallery, NewFace, Threshold
 from facesearch.model.runtime import Runtime
@@ -34,37 +34,29 @@ class Built:
 
 
 def build_index(
-    datasets: Sequence[Dataset], folder: Path, runtime: Runtime, *, splits: tuple[str, ...], fpir: float, progress: Progress
+    datasets: Sequence[Dataset], folder: Path, runtime: Runtime, *, splits: tuple[str, ...], fpir: float | None, progress: Progress
 ) -> Built:
     """Enroll the photos of `splits` (all when empty) that name a person.
 
     Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery. Each commit stands on its own.
     """
-    todo: list[tuple[Dataset, int]] = []
-    known = nobody = 0
+    rows = [(d, i) for d in datasets for i, row in enumerate(d.rows) if not splits or row.split in splits]
+    named = [(d, i) for d, i in rows if d.rows[i].person]
+    if not named:
+        where = ", ".join(str(dataset.folder) for dataset in datasets)
+        raise NothingToDo(where, f"no photo of a named person in the splits {', '.join(splits) or 'there'}")
     with Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) as gallery:
         gallery.require_encoder(runtime.encoder_id)
         enrolled = gallery.known_photos()
-        for dataset in datasets:
-            for number, row in enumerate(dataset.rows):
-                if splits and row.split not in splits:
-                    continue
-                if not row.person:
-                    nobody += 1
-                elif (row.person, row.sha256, row.file) in enrolled:
-                    known += 1
-                else:
-                    todo.append((dataset, number))
-        if not todo and not known:
-            where = ", ".join(str(dataset.folder) for dataset in datasets)
-            raise NothingToDo(where, f"no photo of a named person in the splits {', '.join(splits) or 'there'}")
+        todo = [(d, i) for d, i in named if (d.rows[i].person, d.rows[i].sha256, d.rows[i].file) not in enrolled]
+        known, nobody = len(named) - len(todo), len(rows) - len(named)
         started, done = time.monotonic(), 0
         progress(0, len(todo))
         for start in range(0, len(todo), COMMIT):
             part = todo[start : start + COMMIT]
             vectors = runtime.embed(np.stack([dataset.crops[number] for dataset, number in part]))
-            rows = [dataset.rows[number] for dataset, number in part]
-            gallery.add([NewFace(r.person, r.sha256, r.file, v) for r, v in zip(rows, vectors, strict=True)])
+            photos = [dataset.rows[number] for dataset, number in part]
+            gallery.add([NewFace(r.person, r.sha256, r.file, v) for r, v in zip(photos, vectors, strict=True)])
             done += len(part)
             progress(done, len(todo))
         seconds = time.monotonic() - started
@@ -73,8 +65,11 @@ def build_index(
         return Built(folder, len(todo), known, nobody, faces, people, done / seconds if done else 0.0, gallery.threshold())
 
 
-def tidy(gallery: Gallery, notes: dict[str, object], fpir: float, *, always: bool = False) -> None:
-    """After many changes: write the index anew when it has fallen behind, and the threshold when the size has changed."""
+def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, always: bool = False) -> None:
+    """After many changes: write the index anew when it has fallen behind, and the threshold when the size has changed.
+
+    fpir None keeps the rate that the gallery's threshold was set for.
+    """
     if not len(gallery):
         refresh(gallery, "the gallery is empty")
         return
@@ -82,8 +77,9 @@ def tidy(gallery: Gallery, notes: dict[str, object], fpir: float, *, always: boo
     if not current and always:
         refresh(gallery, reason)
     threshold = gallery.threshold()
-    if is_stale(threshold, len(gallery)) or (threshold is not None and threshold.fpir != fpir):
-        fresh = calibrated(gallery, notes, fpir)
+    rate = fpir or (threshold.fpir if threshold else DEFAULT_FPIR)
+    if is_stale(threshold, len(gallery)) or (threshold is not None and threshold.fpir != rate):
+        fresh = calibrated(gallery, notes, rate)
         if fresh is not None:
             gallery.set_threshold(fresh)
 

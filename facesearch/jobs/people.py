@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from facesearch.faces.align import crop_face
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
 from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index, refresh
-from facesearch.gallery.store import Gallery, NewFace, clean_name
+from facesearch.gallery.store import FILE, Gallery, NewFace, clean_name
 from facesearch.jobs.build import tidy
 from facesearch.jobs.prepare import as_crop
 from facesearch.model.runtime import Runtime
@@ -78,7 +80,7 @@ def enroll(
     detector: Detector | None,
     *,
     largest: bool,
-    fpir: float,
+    fpir: float | None,
     progress: Progress,
 ) -> Enrolled:
     """Add photos, given as (person, file), to a gallery; makes the gallery when there is none.
@@ -88,34 +90,39 @@ def enroll(
     """
     wanted = [(clean_name(person), path) for person, path in photos]
     skipped: list[Skipped] = []
-    added: dict[str, int] = {}
-    known = done = 0
+    added: Counter[str] = Counter()
+    known = 0
     progress(0, len(wanted))
-    with Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) as gallery:
-        gallery.require_encoder(runtime.encoder_id)
-        waiting: list[tuple[str, Cropped]] = []
+    with ExitStack() as stack:
+        gallery = stack.enter_context(Gallery.open(folder)) if (folder / FILE).is_file() else None
+        if gallery is not None:
+            gallery.require_encoder(runtime.encoder_id)
+        waiting: dict[tuple[str, str], Cropped] = {}
         for number, (person, path) in enumerate(wanted, 1):
             face = _only_face(path, detector, largest=largest)
             if isinstance(face, Skipped):
                 skipped.append(face)
-            elif gallery.has_photo(person, face.sha256):
+            elif (person, face.sha256) in waiting or (gallery is not None and gallery.has_photo(person, face.sha256)):
                 known += 1
             else:
-                waiting.append((person, face))
+                waiting[person, face.sha256] = face
             if waiting and (len(waiting) >= COMMIT or number == len(wanted)):
-                vectors = runtime.embed(np.stack([face.crop for _, face in waiting]))
-                new = [NewFace(p, f.sha256, f.path.name, v) for (p, f), v in zip(waiting, vectors, strict=True)]
-                done += gallery.add(new)
-                for person_added, _ in waiting:
-                    added[person_added] = added.get(person_added, 0) + 1
-                waiting = []
+                vectors = runtime.embed(np.stack([face.crop for face in waiting.values()]))
+                new = [NewFace(who, sha, f.path.name, v) for ((who, sha), f), v in zip(waiting.items(), vectors, strict=True)]
+                if gallery is None:  # made only now, so that photos of nobody leave no empty gallery behind
+                    gallery = Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words)
+                    stack.enter_context(gallery)
+                    gallery.require_encoder(runtime.encoder_id)
+                gallery.add(new)
+                added.update(face.person for face in new)
+                waiting = {}
             progress(number, len(wanted))
-        if done:
+        if added and gallery is not None:
             tidy(gallery, runtime.notes, fpir)
     if not added and not known:
         reason = str(skipped[0].reason) if skipped else "no photo was given"
         raise NothingToDo(_where(wanted), f"none of {len(wanted)} photos could be enrolled; the first: {reason}")
-    return Enrolled(added, known, tuple(skipped))
+    return Enrolled(dict(added), known, tuple(skipped))
 
 
 def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:

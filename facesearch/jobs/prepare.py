@@ -68,6 +68,8 @@ def prepare(source: Source, detector: Detector | None, config: PrepareConfig, pr
     Raises OutputExists when another dataset lies at config.out, NothingToDo when no photo could be used, CannotWrite.
     """
     plan = _plan(source, detector, config)
+    if config.out.is_dir() and not any(config.out.iterdir()):
+        config.out.rmdir()  # an empty folder that somebody made ready
     if config.out.exists():
         return _existing(config.out, plan, len(source.entries), progress)
     partial = config.out.with_name(config.out.name + ".partial")
