@@ -97,6 +97,13 @@ def test_a_bad_line_is_named_with_its_number(tmp_path: Path, table: str, text: s
     assert caught.value.line == line
 
 
+def test_the_query_table_may_not_lead_out_either(tmp_path: Path):
+    (tmp_path / "celebA_distractors").mkdir()
+    (tmp_path / "celebA_anno_query.csv").write_text("img,id\n../../secret.jpg,1\n")
+    with pytest.raises(BadTable, match="leads out"):
+        read_source(tmp_path)
+
+
 def test_what_is_no_source_is_said(tmp_path: Path):
     with pytest.raises(UnknownSource, match="one folder a person"):
         read_source(tmp_path)

@@ -248,8 +248,9 @@ def test_no_gallery_and_no_gallery_file(tmp_path: Path):
         Gallery.open(tmp_path)
     (tmp_path / FILE).unlink()
     sqlite3.connect(tmp_path / FILE).execute("CREATE TABLE t (x)").connection.close()
-    with pytest.raises(CorruptGallery, match="not a gallery"):
-        Gallery.open(tmp_path)
+    for verb in (Gallery.open, lambda folder: Gallery.create(folder, "e" * 64, D, "")):
+        with pytest.raises(CorruptGallery, match="not a gallery"):
+            verb(tmp_path)
 
 
 def test_a_flipped_byte_in_a_vector_is_noticed(gallery: Gallery):

@@ -142,6 +142,7 @@ def _celeba_ir(root: Path) -> Source:
             continue
         if len(row) != 2:
             raise BadTable(table, line, f"expected 'img,id', found {len(row)} columns")
+        _stay_inside(table, line, row[0])
         path = root / "celebA_query" / row[0]
         if not path.is_file():
             skipped.append(Skipped(path, "listed, but the file is not there"))
@@ -200,9 +201,13 @@ def _pairs(table: Path) -> Iterator[tuple[str, str]]:
             continue
         if len(words) != 2:
             raise BadTable(table, line, f"expected two words, found {len(words)}")
-        if Path(words[0]).is_absolute() or ".." in Path(words[0]).parts:
-            raise BadTable(table, line, f"{words[0]!r} leads out of the folder")
+        _stay_inside(table, line, words[0])
         yield words[0], words[1]
+
+
+def _stay_inside(table: Path, line: int, name: str) -> None:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise BadTable(table, line, f"{name!r} leads out of the folder")
 
 
 def _celeba_landmarks(table: Path) -> Iterator[tuple[str, F32]]:

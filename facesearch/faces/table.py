@@ -89,7 +89,7 @@ def open_dataset(folder: Path) -> Dataset:
         crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise BadDataset(folder, reason_of(error)) from error
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise BadDataset(folder, str(error)) from error
     if crops.shape != (len(rows), CROP_PX, CROP_PX, 3) or crops.dtype != np.uint8:
         raise BadDataset(folder, f"crops.npy is {crops.dtype} {crops.shape}, the table has {len(rows)} lines")

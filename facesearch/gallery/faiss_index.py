@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 
 from facesearch.errors import CannotWrite, EmptyGallery, writing
-from facesearch.files import OWNER_ONLY, replace_json
+from facesearch.files import replace_file, replace_json
 from facesearch.gallery.store import Gallery
 from facesearch.records import F32, I64, EnrolledFace, Match, Support
 
@@ -157,15 +157,7 @@ def _write(gallery: Gallery, index: faiss.Index, last_id: int) -> None:
     data = faiss.serialize_index(index).tobytes()
     name = f"vectors-{gallery.generation}-{secrets.token_hex(4)}.faiss"
     path = gallery.folder / name
-    with writing(path):
-        try:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
+    replace_file(path, data)
     entry = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "faces": index.ntotal,
              "last_face_id": last_id, "encoder_id": gallery.encoder_id}  # fmt: skip
     replace_json(gallery.folder / MANIFEST, entry)

@@ -115,7 +115,7 @@ class Gallery:
         try:
             self.encoder_id = self._meta["encoder_id"]
             self.dimension = int(self._meta["dimension"])
-            version = int(self._meta["format"])
+            version, _ = int(self._meta["format"]), int(self._meta["generation"])
         except (KeyError, ValueError) as error:
             raise CorruptGallery(folder, "its description is incomplete") from error
         if version != FORMAT:
@@ -132,7 +132,7 @@ class Gallery:
             db = _connect(path)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 for statement in _SCHEMA.split(";\n"):
                     if statement.strip():
@@ -236,7 +236,10 @@ class Gallery:
 
     def threshold(self) -> Threshold | None:
         rows = self._all("SELECT value FROM meta WHERE key = 'threshold'")
-        return Threshold(**json.loads(rows[0][0])) if rows else None
+        try:
+            return Threshold(**json.loads(rows[0][0])) if rows else None
+        except (TypeError, ValueError) as error:
+            raise CorruptGallery(self.folder, "its threshold cannot be read") from error
 
     # ---- writing
 
