@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from facesearch.errors import BadCheckpoint, NotFound, PickleRefused
 from facesearch.model.checkpoint import encoder_id, load_encoder, read_meta, save_encoder, write_tensors
 from facesearch.model.encoder import Encoder, EncoderConfig
-from facesearch.model.runtime import TorchRuntime, encoder_id_of, load_runtime
+from facesearch.model.runtime import TorchRuntime, load_runtime
 from tests.conftest import MOBILEFACENET
 
 
@@ -129,10 +129,6 @@ def test_bfloat16_agrees_with_float32(weights: Path, monkeypatch: pytest.MonkeyP
     assert (exact * TorchRuntime(weights, "cpu").embed(crops)).sum(1).min() > 0.999
 
 
-def test_the_id_can_be_read_without_loading(weights: Path):
-    assert encoder_id_of(weights) == TorchRuntime(weights, "cpu").encoder_id
-
-
 @pytest.mark.data
 def test_a_foreign_onnx_encoder_of_another_size_works():
     runtime = load_runtime(MOBILEFACENET, device="cpu")
@@ -140,7 +136,6 @@ def test_a_foreign_onnx_encoder_of_another_size_works():
     vectors = runtime.embed(crops)
     assert vectors.shape == (3, 128) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert runtime.encoder_id != load_runtime(MOBILEFACENET, device="cpu", preprocess="arcface").encoder_id
-    assert encoder_id_of(MOBILEFACENET) == runtime.encoder_id
 
 
 def test_a_file_that_is_no_onnx_model_is_refused(tmp_path: Path):

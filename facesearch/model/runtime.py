@@ -131,18 +131,6 @@ def load_runtime(weights: Path, *, device: str = "auto", preprocess: str = "imag
     return TorchRuntime(weights, device)
 
 
-def encoder_id_of(weights: Path, *, preprocess: str = "imagenet") -> str:
-    """The id of an encoder file without loading the network."""
-    if weights.suffix.lower() == ".onnx":
-        return _onnx_id(sha256_of(weights), preprocess)
-    from facesearch.model.checkpoint import read_meta
-
-    identity = read_meta(weights).get("encoder_id")
-    if not isinstance(identity, str):
-        raise BadCheckpoint(weights, "it holds no encoder; see best.safetensors beside it")
-    return identity
-
-
 def _onnx_id(sha256: str, preprocess: str) -> str:
     import hashlib
 
