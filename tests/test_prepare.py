@@ -97,6 +97,13 @@ def test_photos_without_a_face_are_skipped_with_the_detector(tmp_path: Path, alb
     assert open_dataset(tmp_path / "out").rows[0].found_by == "haar"
 
 
+def test_detection_in_several_threads_changes_nothing(tmp_path: Path, album: Path):
+    for workers in (1, 4):
+        prepare(read_source(album), Haar(), PrepareConfig(out=tmp_path / f"out{workers}", workers=workers), quiet)
+    assert (tmp_path / "out1/crops.npy").read_bytes() == (tmp_path / "out4/crops.npy").read_bytes()
+    assert (tmp_path / "out1/faces.csv").read_bytes() == (tmp_path / "out4/faces.csv").read_bytes()
+
+
 def test_when_nothing_can_be_used_no_dataset_appears(tmp_path: Path):
     (tmp_path / "photos/ana").mkdir(parents=True)
     (tmp_path / "photos/ana/1.png").write_text("no")

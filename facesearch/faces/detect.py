@@ -26,11 +26,15 @@ MIN_FACE_PX = 20
 
 
 class Detector(Protocol):
-    """Finds the faces in a photo, largest first. pixels (h, w, 3) uint8 RGB."""
+    """Finds the faces in a photo, largest first. pixels (h, w, 3) uint8 RGB. It holds state: one belongs to one thread."""
 
     name: str
 
     def detect(self, pixels: U8) -> list[Face]: ...
+
+    def another(self) -> Detector:
+        """The same detector once more, for another thread."""
+        ...
 
 
 class YuNet:
@@ -40,10 +44,14 @@ class YuNet:
 
     def __init__(self, model: Path, *, min_score: float = MIN_SCORE) -> None:
         """Raises CannotRead when OpenCV cannot make a detector of the file."""
+        self._model, self._min_score = model, min_score
         try:
             self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), min_score, 0.3, 5000)
         except cv2.error as error:
             raise CannotRead(model, f"not a YuNet model that this OpenCV can run ({error.err or 'unknown format'})") from error
+
+    def another(self) -> YuNet:
+        return YuNet(self._model, min_score=self._min_score)
 
     def detect(self, pixels: U8) -> list[Face]:
         h, w = pixels.shape[:2]
@@ -73,6 +81,9 @@ class Haar:
         files = ("haarcascade_frontalface_alt2.xml", "haarcascade_frontalface_default.xml")
         self._faces = [cv2.CascadeClassifier(folder + file) for file in files]
         self._eyes = cv2.CascadeClassifier(folder + "haarcascade_eye.xml")
+
+    def another(self) -> Haar:
+        return Haar()
 
     def detect(self, pixels: U8) -> list[Face]:
         h, w = pixels.shape[:2]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -149,11 +150,17 @@ def _cut_all(
     source: Source, outcomes: list[dict[str, Any] | None], detector: Detector | None, config: PrepareConfig
 ) -> Iterator[tuple[list[int], list[_Cut | Skipped]]]:
     todo = [number for number, outcome in enumerate(outcomes) if outcome is None]
-    # OpenCV's detectors hold state, so photos that need one go through a single thread; decoding is parallel.
-    with ThreadPoolExecutor(max(1, config.workers) if detector is None else 1) as pool:
+    own = threading.local()
+
+    def cut(number: int) -> _Cut | Skipped:
+        if detector is not None and not hasattr(own, "detector"):
+            own.detector = detector.another()
+        return _cut(source, source.entries[number], own.detector if detector is not None else None, config)
+
+    with ThreadPoolExecutor(max(1, config.workers)) as pool:
         for start in range(0, len(todo), BATCH):
             numbers = todo[start : start + BATCH]
-            yield numbers, list(pool.map(lambda i: _cut(source, source.entries[i], detector, config), numbers))
+            yield numbers, list(pool.map(cut, numbers))
 
 
 def _cut(source: Source, entry: Entry, detector: Detector | None, config: PrepareConfig) -> _Cut | Skipped:
