@@ -25,7 +25,12 @@ MOBILEFACENET = SHARED / "models" / "mobilefacenet.onnx"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = pytest.mark.skip(reason="needs ../shared/data, which is not here")
+    import torch
+
+    no_gpu = pytest.mark.skip(reason="needs a CUDA device, which is not here")
     for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
         if "data" in item.keywords and not (SHARED / "data").is_dir():
             item.add_marker(missing)
 

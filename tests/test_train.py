@@ -219,6 +219,22 @@ def test_an_encoder_can_be_the_start_of_another(toy_dataset: Dataset, tmp_path: 
     assert torch.allclose(tensors(first)[name], tensors(second)[name], atol=1e-6)
 
 
+@pytest.mark.gpu
+def test_a_gpu_trains_resumes_and_embeds_as_the_cpu_does(toy_dataset: Dataset, tmp_path: Path):
+    device = choose_device("cuda")
+    quiet = {"on_step": lambda step: None, "on_epoch": lambda result, out: None, "tell": lambda line: None}
+
+    def stop(step: Step) -> None:
+        if (step.epoch, step.step) == (1, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(SMALL, [toy_dataset], device, tmp_path / "run", resume=False, **{**quiet, "on_step": stop})
+    best = train(SMALL, [toy_dataset], device, tmp_path / "run", resume=True, **quiet).best
+    crops = toy_dataset.crops[:8]
+    assert (TorchRuntime(best, "cuda").embed(crops) * TorchRuntime(best, "cpu").embed(crops)).sum(1).min() > 0.999
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_epoch(toy_dataset: Dataset, tmp_path: Path):
     (tmp_path / "recipe.toml").write_text(SMALL.changed(["epochs=3", "checkpoint_minutes=0"]).as_toml())

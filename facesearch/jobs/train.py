@@ -37,6 +37,7 @@ from facesearch.model.schedule import learning_rate, make_optimizer
 from facesearch.records import Tell
 
 VAL_BATCH = 256
+SHOW_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Training:
         self.optimizer = make_optimizer([self.model], config)
         self.resident = self.train.resident(device.torch)
         self.epoch = self.step = 0
-        self.sums = torch.zeros(3, dtype=torch.float64)  # loss, right answers, photos of the running epoch
+        # Loss, right answers and photos of the running epoch, summed where the loss is, so that a GPU is not waited for.
+        self.sums = torch.zeros(3, dtype=torch.float64, device=device.torch)
         self.seconds = 0.0
         self.history: list[EpochResult] = []
 
@@ -122,6 +124,7 @@ class Training:
         freeze_first(self.model.encoder.backbone, frozen_at(c.freeze, self.epoch))
         self.model.train()
         pending: Tensor | None = None
+        shown = math.nan
         while self.step < self.steps:
             if stop():
                 self._check(pending)
@@ -130,10 +133,12 @@ class Training:
             loss, right = self._learn(numbers)
             self._check(pending)  # one step late, so that a GPU is never waited for
             pending = loss
-            self.sums += torch.stack([loss * len(numbers), right, torch.tensor(float(len(numbers)))]).cpu().double()
+            self.sums += torch.stack([loss * len(numbers), right, torch.full_like(loss, len(numbers))])
             self.step += 1
             self.seconds = saved_seconds + time.monotonic() - started
-            on_step(Step(self.epoch, c.epochs, self.step, self.steps, len(numbers), float(self.sums[0] / self.sums[2])))
+            if self.step % SHOW_EVERY == 1 or self.step == self.steps or math.isnan(shown):
+                shown = float(self.sums[0] / self.sums[2])
+            on_step(Step(self.epoch, c.epochs, self.step, self.steps, len(numbers), shown))
         self._check(pending)
         return True
 
@@ -248,7 +253,7 @@ class Training:
         if self.average is not None:
             self.average.load_state_dict(parts["average"])
         unpack_optimizer(self.optimizer, tensors)
-        self.sums = tensors["sums"]
+        self.sums = tensors["sums"].to(self.device.torch)
         self.epoch, self.step, self.seconds = meta["epoch"], meta["step"], meta["seconds"]
         self.history = [EpochResult(**entry) for entry in meta["history"]]
 
