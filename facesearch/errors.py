@@ -273,6 +273,17 @@ class GalleryBusy(FaceSearchError):
 
 
 @dataclass(eq=False)
+class NotErasedYet(FaceSearchError):
+    gallery: Path
+
+    def __str__(self) -> str:
+        return (
+            f"the rows are deleted and nobody is named by them any more, but another process is in the middle of reading {self.gallery} "
+            "and keeps SQLite's log open, which still holds the bytes.\nThey go when that process closes the gallery."
+        )
+
+
+@dataclass(eq=False)
 class EncoderMismatch(FaceSearchError):
     gallery: Path
     built_with: str

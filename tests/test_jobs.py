@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facesearch.errors import EncoderMismatch, NothingToDo
+from facesearch.errors import EncoderMismatch, NotErasedYet, NothingToDo
 from facesearch.faces.table import Dataset
+from facesearch.gallery import store
 from facesearch.gallery.calibration import from_impostors, is_stale, within_gallery
 from facesearch.gallery.store import Gallery, Threshold
 from facesearch.jobs import build as build_module
@@ -94,6 +96,20 @@ def test_enrolled_then_found_then_forgotten(tmp_path: Path):
     assert forget("Ana", g) == 1
     answer = ask(g, encoder, tmp_path / "red2.png").answers[0]
     assert not answer.known and [m.person for m in answer.matches] == ["Ben"] and answer.gap is None
+
+
+def test_forgetting_beside_a_reader_says_that_bytes_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store, "WAIT_S", 0.1)
+    add(tmp_path / "g", ColourEncoder(), ("Ana", save_colour(tmp_path / "a.png", "red")), ("Ben", save_colour(tmp_path / "b.png", "blue")))
+    reader = sqlite3.connect(tmp_path / "g" / store.FILE, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM faces").fetchone()
+    with pytest.raises(NotErasedYet, match="still holds the bytes"):
+        forget("Ana", tmp_path / "g")
+    reader.execute("COMMIT")
+    reader.close()
+    assert forget("Ben", tmp_path / "g") == 1
+    assert all(b"Ana" not in path.read_bytes() for path in (tmp_path / "g").iterdir())
 
 
 def test_a_photo_enrolled_twice_is_known_and_a_copy_under_another_name_too(tmp_path: Path):

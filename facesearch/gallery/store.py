@@ -260,7 +260,7 @@ class Gallery:
     def forget(self, name: str) -> int:
         """Delete a person with all faces and overwrite their bytes; returns how many faces. Raises UnknownPerson.
 
-        The derived index still holds the vectors afterwards: the caller rebuilds it (see faiss_index.refresh).
+        The log and the derived index still hold the vectors afterwards: the caller calls sweep and faiss_index.refresh.
         """
         name = unicodedata.normalize("NFC", name).strip()
         with self._transaction() as db:
@@ -269,7 +269,6 @@ class Gallery:
                 raise UnknownPerson(name, self._close_names(name))
             deleted = db.execute("DELETE FROM faces WHERE person_id = ?", found).rowcount
             db.execute("DELETE FROM people WHERE person_id = ?", found)
-        self.sweep()
         return int(deleted)
 
     def sweep(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import NotFound, NothingToDo
+from facesearch.errors import NotErasedYet, NotFound, NothingToDo
 from facesearch.faces.align import crop_face
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
@@ -189,11 +189,15 @@ def query(
 
 
 def forget(name: str, folder: Path) -> int:
-    """Erase a person: rows, their bytes, and the index made from them. Returns how many photos. Raises UnknownPerson."""
+    """Erase a person: rows, their bytes, and the index made from them. Returns how many photos.
+
+    Raises UnknownPerson, or NotErasedYet when a reader keeps the log from being cut.
+    """
     with Gallery.open(folder) as gallery:
         erased = gallery.forget(name)
         refresh(gallery, "somebody was forgotten")
-        gallery.sweep()
+        if not gallery.sweep():
+            raise NotErasedYet(folder)
     return erased
 
 
