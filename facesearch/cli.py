@@ -20,7 +20,6 @@ from facesearch.terminal import bar, epochs_bar, report_skips, tell
 if TYPE_CHECKING:
     from facesearch.faces.detect import Detector
     from facesearch.model.runtime import Runtime
-    from facesearch.records import Skipped
 
 _STARTED = time.perf_counter()
 

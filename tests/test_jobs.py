@@ -188,6 +188,27 @@ def test_the_gallerys_own_threshold_keeps_its_promise_on_people_like_its_own():
     assert 0.015 < fpir_at((strangers @ vectors.T).max(1), threshold.score) < 0.06
 
 
+def test_a_rare_rate_is_read_from_as_many_searches_as_it_needs():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(6500, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    usual, rare = (within_gallery(vectors, np.arange(6500) % 100, fpir) for fpir in (0.01, 0.0005))
+    assert usual is not None and usual.searches == 4000
+    assert rare is not None and rare.searches == 6000
+
+
+def test_enrolling_does_not_read_the_index_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    encoder, photo = ColourEncoder(), save_colour(tmp_path / "a.png", "red")
+    add(tmp_path / "g", encoder, ("Ana", photo))
+    ask(tmp_path / "g", encoder, photo)
+
+    def refuse(gallery: Gallery) -> None:
+        raise AssertionError("the index was read")
+
+    monkeypatch.setattr("facesearch.gallery.faiss_index._mapped", refuse)
+    assert add(tmp_path / "g", encoder, ("Ben", save_colour(tmp_path / "b.png", "blue"))).added == {"Ben": 1}
+
+
 def test_too_little_data_gives_no_threshold():
     vectors = np.eye(12, dtype=np.float32)
     assert within_gallery(vectors, np.arange(12), 0.5) is None  # under 20 people

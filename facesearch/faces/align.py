@@ -61,6 +61,14 @@ def crop_face(pixels: U8, landmarks: F32) -> U8:
     return warp(pixels, similarity(landmarks, TEMPLATE[: len(landmarks)]))
 
 
+def scaled(pixels: U8, size_px: int = CROP_PX) -> U8:
+    """Scale a face crop (h, w, 3) that is aligned already to (size_px, size_px, 3)."""
+    if pixels.shape[:2] == (size_px, size_px):
+        return pixels
+    how = cv2.INTER_AREA if min(pixels.shape[:2]) > size_px else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (size_px, size_px), interpolation=how)  # type: ignore[return-value]
+
+
 def _shrunk(pixels: U8, matrix: F64, scale: float, size_px: int) -> tuple[U8, F64]:
     """Cut out the part of the photo that the crop shows and average it down by a whole factor."""
     inverse = cv2.invertAffineTransform(matrix)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.gallery.store import Threshold
+from facesearch.metrics.bootstrap import enough_trials
 from facesearch.metrics.openset import threshold_at_fpir
 from facesearch.records import F32
 
-MAX_SEARCHES = 4000
+USUAL_SEARCHES = 4000
+"""Of a large gallery so many photos are searched, or more where the rate asked for needs more."""
 FEWEST_PEOPLE = 20
 DEFAULT_FPIR = 0.01
 STALE_FACTOR = 1.5
@@ -26,9 +29,9 @@ def within_gallery(vectors: F32, people: NDArray[np.generic], fpir: float, *, se
     rate: fewer than 3 / fpir searches or 20 people.
     """
     names, codes = np.unique(people, return_inverse=True)
-    if len(names) < FEWEST_PEOPLE or len(vectors) * fpir < 3:
+    if len(names) < FEWEST_PEOPLE or not enough_trials(len(vectors), fpir):
         return None
-    order = np.random.default_rng(seed).permutation(len(vectors))[:MAX_SEARCHES]
+    order = np.random.default_rng(seed).permutation(len(vectors))[: max(USUAL_SEARCHES, math.ceil(3 / fpir))]
     best = np.empty(len(order), np.float32)
     for start in range(0, len(order), 256):
         rows = order[start : start + 256]

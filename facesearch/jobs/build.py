@@ -60,22 +60,24 @@ def build_index(
             done += len(part)
             progress(done, len(todo))
         seconds = time.monotonic() - started
-        tidy(gallery, runtime.notes, fpir, always=bool(todo))
+        tidy(gallery, runtime.notes, fpir, rewrite=bool(todo))
         people, faces = len(gallery.people()), len(gallery)
         return Built(folder, len(todo), known, nobody, faces, people, done / seconds if done else 0.0, gallery.threshold())
 
 
-def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, always: bool = False) -> None:
-    """After many changes: write the index anew when it has fallen behind, and the threshold when the size has changed.
+def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, rewrite: bool = False) -> None:
+    """After changes: set the threshold anew when the size has changed; with rewrite, the index too when it has fallen behind.
 
+    Without rewrite the index file is not even looked at, so that enrolling one face does not cost reading all of them.
     fpir None keeps the rate that the gallery's threshold was set for.
     """
     if not len(gallery):
         refresh(gallery, "the gallery is empty")
         return
-    current, reason = is_current(gallery)
-    if not current and always:
-        refresh(gallery, reason)
+    if rewrite:
+        current, reason = is_current(gallery)
+        if not current:
+            refresh(gallery, reason)
     threshold = gallery.threshold()
     rate = fpir or (threshold.fpir if threshold else DEFAULT_FPIR)
     if is_stale(threshold, len(gallery)) or (threshold is not None and threshold.fpir != rate):

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from facesearch.errors import NotErasedYet, NotFound, NothingToDo
-from facesearch.faces.align import crop_face
+from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
 from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index, refresh
 from facesearch.gallery.store import FILE, Gallery, NewFace, clean_name
 from facesearch.jobs.build import tidy
-from facesearch.jobs.prepare import as_crop
 from facesearch.model.runtime import Runtime
 from facesearch.records import U8, Answer, Photo, Progress, Skipped
 
@@ -65,7 +64,7 @@ def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
     """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
     h, w = photo.pixels.shape[:2]
     if detector is None:
-        return [Cropped(photo.path, photo.sha256, as_crop(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)))]
+        return [Cropped(photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)))]
     found = detector.detect(photo.pixels)
     return [
         Cropped(photo.path, photo.sha256, crop_face(photo.pixels, face.landmarks), i, len(found), _box(face.box))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
-from facesearch.faces.align import CROP_PX, GEOMETRY, crop_face
+from facesearch.faces.align import CROP_PX, GEOMETRY, crop_face, scaled
 from facesearch.faces.datasets import Entry, Source
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo
@@ -76,7 +76,8 @@ def prepare(source: Source, detector: Detector | None, config: PrepareConfig, pr
     partial = config.out.with_name(config.out.name + ".partial")
     outcomes = _resume(partial, plan, len(source.entries))
     resumed = sum(outcome is not None for outcome in outcomes)
-    progress(resumed, len(source.entries))
+    done = resumed
+    progress(done, len(source.entries))
     with writing(partial):
         crops = _open_crops(partial / "crops.npy", len(source.entries))
         with (partial / "journal.jsonl").open("a", encoding="utf-8") as journal:
@@ -90,8 +91,8 @@ def prepare(source: Source, detector: Detector | None, config: PrepareConfig, pr
                 crops.flush()  # the journal must never speak of a crop that is not on the disk
                 journal.writelines(json.dumps([number, outcomes[number]]) + "\n" for number in numbers)
                 journal.flush()
-                resumed_now = sum(outcome is not None for outcome in outcomes)
-                progress(resumed_now, len(source.entries))
+                done += len(numbers)
+                progress(done, len(source.entries))
         del crops
     return _finish(source, partial, outcomes, plan, config.out, resumed)
 
@@ -171,7 +172,7 @@ def _cut(source: Source, entry: Entry, detector: Detector | None, config: Prepar
     points, found_by, faces = entry.landmarks, "known", 1
     if config.aligned:
         points = np.array([[0, 0], [w - 1, h - 1]], np.float32)
-        crop = as_crop(photo.pixels)
+        crop = scaled(photo.pixels)
         found_by = "aligned"
     else:
         if points is None:
@@ -187,14 +188,6 @@ def _cut(source: Source, entry: Entry, detector: Detector | None, config: Prepar
         crop = crop_face(photo.pixels, points)
     row = Row(entry.name, entry.person, entry.split, photo.sha256, source.kind, landmarks_text(points), found_by)
     return _Cut(row, crop, faces)
-
-
-def as_crop(pixels: U8) -> U8:
-    """Scale a face crop (h, w, 3) that was aligned elsewhere to (112, 112, 3)."""
-    import cv2
-
-    shrinks = min(pixels.shape[:2]) > CROP_PX
-    return cv2.resize(pixels, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def _finish(source: Source, partial: Path, outcomes: list[dict[str, Any] | None], plan: str, out: Path, resumed: int) -> Prepared:

@@ -25,6 +25,7 @@ from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
 from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, EpochResult, backbone_weights, save_classifier, save_history
 from facesearch.jobs.training_photos import training_photos
+from facesearch.metrics.bootstrap import enough_trials
 from facesearch.metrics.verification import Roc, pair_scores, roc
 from facesearch.model.augment import Augmenter
 from facesearch.model.checkpoint import pack_optimizer, read_tensors, save_encoder, unpack_optimizer, write_tensors
@@ -321,7 +322,7 @@ def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[s
         comparisons = len(training.val) * (len(training.val) - 1) / 2
         for exponent in range(2, 15):
             rate = 10 ** (-exponent / 2)
-            if rate * comparisons >= 3:  # fewer false pairs than that say nothing
+            if enough_trials(comparisons, rate):
                 table.append([rate, curve.at_fpr(rate)[1]])
     data = [{"kind": d.kind, "photos": len(d), "plan": d.manifest.get("plan")} for d in training.train.datasets]
     return {

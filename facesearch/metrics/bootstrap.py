@@ -23,6 +23,11 @@ class Rate:
     trials: int
 
 
+def enough_trials(trials: float, rate: float) -> bool:
+    """Whether so many trials can speak of this rate: at least 3 / rate of them (the rule of three)."""
+    return trials * rate >= 3
+
+
 def draw_people(people: int, replicates: int, seed: int) -> I64:
     """How often each person is drawn in each replicate: (r, people) int64, rows sum to people."""
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facesearch.metrics.bootstrap import REPLICATES, Rate, draw_people, interval
+from facesearch.metrics.bootstrap import REPLICATES, Rate, draw_people, enough_trials, interval
 from facesearch.records import F32, F64, Bools
 
 
@@ -82,7 +82,7 @@ def open_set_point(searches: Searches, fpir: float, *, seed: int = 0) -> OpenSet
     threshold = threshold_at_fpir(searches.stranger_score, fpir)
     nan = float("nan")
     trials = len(searches.mated_score)
-    if len(searches.stranger_score) * fpir < 3:
+    if not enough_trials(len(searches.stranger_score), fpir):
         return OpenSetPoint(fpir, threshold, Rate(nan, nan, nan, trials), False)
     _, mated = np.unique(searches.mated_people, return_inverse=True)
     _, stranger = np.unique(searches.stranger_people, return_inverse=True)

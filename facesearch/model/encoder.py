@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torchvision
@@ -130,5 +129,4 @@ def _replace_last_layer(backbone: nn.Module, config: EncoderConfig) -> None:
     layers.append(nn.Linear(width, config.embedding_size))
     if config.embedding_batchnorm:
         layers.append(nn.BatchNorm1d(config.embedding_size, affine=False))
-    setattr_any: Any = parent
-    setattr(setattr_any, leaf, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
+    setattr(parent, leaf, layers[0] if len(layers) == 1 else nn.Sequential(*layers))

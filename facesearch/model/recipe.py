@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -229,5 +228,5 @@ def _as(name: str, value: Any, kind: Any) -> Any:
         return float(value)
     if type(value) is not kind:
         words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        raise BadConfig(name, value, words.get(kind, str(kind) if isinstance(kind, types.GenericAlias) else kind.__name__))
+        raise BadConfig(name, value, words[kind])
     return value

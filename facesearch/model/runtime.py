@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing
-from facesearch.faces.align import CROP_PX, GEOMETRY
+from facesearch.faces.align import CROP_PX, GEOMETRY, scaled
 from facesearch.files import sha256_of
 from facesearch.records import F32, U8
 
@@ -112,7 +112,7 @@ class OnnxRuntime:
     def embed(self, crops: U8) -> F32:
         out = np.empty((len(crops), self.dimension), np.float32)
         for start in range(0, len(crops), BATCH):
-            part = np.stack([_resized(crop, self._size) for crop in crops[start : start + BATCH]])
+            part = np.stack([scaled(crop, self._size) for crop in crops[start : start + BATCH]])
             pixels = (part.transpose(0, 3, 1, 2).astype(np.float32) - self._mean) / self._spread
             total = _unit(self._run(pixels)) + _unit(self._run(np.ascontiguousarray(pixels[:, :, :, ::-1])))
             out[start : start + BATCH] = _unit(total)
@@ -135,14 +135,6 @@ def _onnx_id(sha256: str, preprocess: str) -> str:
     import hashlib
 
     return hashlib.sha256(json.dumps([GEOMETRY, "onnx", preprocess, sha256]).encode()).hexdigest()
-
-
-def _resized(crop: U8, size: int) -> U8:
-    if crop.shape[0] == size:
-        return crop
-    import cv2
-
-    return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if size < crop.shape[0] else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def _unit(vectors: F32) -> F32:
