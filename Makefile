@@ -4,10 +4,13 @@ BIN := .venv/bin
 STAMP := .venv/installed
 SHARED := ../shared
 
-.PHONY: demo test test-all lint format data clean
+.PHONY: demo demo-train test test-all lint format data clean
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
+
+demo-train: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo_train.sh
 
 test: $(STAMP)
 	$(BIN)/pytest -m "not slow and not data"
@@ -33,7 +36,7 @@ data: $(STAMP)
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev,demo]"
 	touch $(STAMP)
 
 clean:

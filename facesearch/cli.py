@@ -5,6 +5,7 @@ stdout carries results, stderr everything else. Exit codes: 0 done ("unknown" is
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -125,9 +126,14 @@ def prepare(
 @click.option("--recipe", default=None, help="Name in scripts/recipes, or a .toml file.  [default: default]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one setting of the recipe.")
 @click.option("--out", type=FOLDER, default=None, help="Folder of the run.  [default: runs/RECIPE-DATE]")
+@click.option("--teacher", type=FILE, default=None, help="An .onnx encoder to learn from too (distillation).")
+@click.option("--unlabelled", type=FOLDER, multiple=True, help="Prepared dataset whose train photos are learned from the teacher alone.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with the settings it was begun with.")
 @options.device
-def train(data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...], out: Path | None, resume: bool, device: str) -> None:
+def train(
+    data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...], out: Path | None, teacher: Path | None,
+    unlabelled: tuple[Path, ...], resume: bool, device: str,
+) -> None:  # fmt: skip
     """Train an encoder on prepared datasets.
 
     \b
@@ -147,12 +153,17 @@ def train(data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...],
         raise click.UsageError("--resume needs --out, the folder of the run")
     if out is None:
         out = Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if teacher is not None:
+        settings = (*settings, f"teacher={json.dumps(str(teacher))}")
     asked = load_recipe(find_recipe(recipe or "default")).changed(settings)
     config = config_of_run(out) if resume else asked
     if resume and (recipe or settings) and asked != config:
         raise BadCheckpoint(out, "the run was begun with other settings; leave --recipe and --set out, or begin a new run")
     chosen = choose_device(device)
+    if unlabelled and not config.teacher:
+        raise click.UsageError("--unlabelled needs --teacher: nothing else can be learned from photos without names")
     datasets = [open_dataset(folder) for folder in data or (_default_data(),)]
+    nameless = [open_dataset(folder) for folder in unlabelled]
     tell(f"training on {chosen.words}; data {', '.join(str(d.folder) for d in datasets)}; run {out}")
     with epochs_bar() as (on_step, clear):
 
@@ -161,13 +172,37 @@ def train(data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...],
             tell(epoch_line(result, config.epochs))
             write_curves(load_history(folder), folder / CURVES)
 
-        result = run(config, datasets, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, tell=tell)
+        with bar("teacher", "photo") as on_teacher:
+            result = run(
+                config, datasets, nameless, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, on_teacher=on_teacher, tell=tell
+            )
     if result.already_done:
         tell("this run had finished already")
     point_to(result.best)
     best = result.best_epoch
     tell(f"bare commands now use it ({POINTER})")
     click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")
+
+
+@main.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True)
+@click.option("--out", type=FILE, default=Path("runs/compared.png"), show_default=True, help="The picture to write.")
+def plot(runs: tuple[Path, ...], out: Path) -> None:
+    """Compare training RUNS: a table, and their curves in one picture.
+
+    \b
+    Example:  facesearch plot runs/a runs/b --out compared.png
+    """
+    from facesearch.files import make_folder
+    from facesearch.jobs.run_folder import load_history
+    from facesearch.report import comparison_lines, write_comparison
+
+    histories = {str(run): load_history(run) for run in runs}
+    make_folder(out.parent)
+    write_comparison(histories, out)
+    for line in comparison_lines(histories):
+        click.echo(line)
+    tell(f"curves: {out}")
 
 
 @main.command("build-index")
@@ -348,7 +383,8 @@ def info(gallery: Path, as_json: bool) -> None:
     if as_json:
         click.echo(report.as_json(facts))
     else:
-        click.echo("\n".join(f"{name:<12} {value}" for name, value in facts.items()))
+        width = max(map(len, facts))
+        click.echo("\n".join(f"{name:<{width}} {value}" for name, value in facts.items()))
 
 
 @main.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,9 +77,10 @@ def threshold_words(threshold: Threshold | None) -> str:
 def epoch_line(result: EpochResult, epochs: int) -> str:
     """One line an epoch, as the seed project prints: loss and score on train and val."""
     mark = "  best" if result.best else ""
+    teacher = "" if result.val_teacher is None else f" teacher {result.val_teacher:.4f}"
     return (
         f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:7.4f} score {result.train_accuracy:.4f}  "
-        f"val loss {result.val_loss:7.4f} score {result.val_accuracy:.4f} verification {result.val_tpr:.4f}  "
+        f"val loss {result.val_loss:7.4f} score {result.val_accuracy:.4f} verification {result.val_tpr:.4f}{teacher}  "
         f"lr {result.lr:.1e} margin {result.margin_rad:.2f} {result.size_px} px  {result.img_per_s:.0f} img/s {result.seconds:.0f} s{mark}"
     )
 
@@ -167,11 +168,46 @@ def write_curves(history: Sequence[EpochResult], path: Path) -> None:
     right.plot(epochs, [r.train_accuracy for r in history], label="train accuracy (augmented)")
     right.plot(epochs, [r.val_accuracy for r in history], label="val accuracy, no margin")
     right.plot(epochs, [r.val_tpr for r in history], label="val verification (TPR)")
+    taught = [(r.epoch, r.val_teacher) for r in history if r.val_teacher is not None]
+    if taught:
+        right.plot(*zip(*taught, strict=True), label="val cosine to the teacher")
     best = max((r.epoch for r in history if r.best), default=None)
     if best is not None:
         right.axvline(best, color="grey", linewidth=0.8, linestyle=":")
     right.set(xlabel="epoch", ylim=(0, 1))
     for axes in (left, right):
+        axes.legend(fontsize=7)
+        axes.grid(alpha=0.3)
+    _saved(figure, path)
+
+
+def comparison_lines(runs: Mapping[str, Sequence[EpochResult]]) -> list[str]:
+    """A table of runs: the best epoch of each (by verification, as training chose it) and the highest accuracy of any."""
+    width = max(len("run"), *map(len, runs))
+    lines = [f"{'run':{width}}  epochs  best epoch  verification  accuracy  highest accuracy (epoch)  minutes"]
+    for name, history in runs.items():
+        best = max((r for r in history if r.best), key=lambda r: r.epoch, default=history[-1])
+        top = max(history, key=lambda r: r.val_accuracy)
+        minutes = sum(r.seconds for r in history) / 60
+        lines.append(
+            f"{name:{width}}  {len(history):6}  {best.epoch:10}  {best.val_tpr:12.4f}  {best.val_accuracy:8.4f}  "
+            f"{top.val_accuracy:16.4f} ({top.epoch:5})  {minutes:7.1f}"
+        )
+    return lines
+
+
+def write_comparison(runs: Mapping[str, Sequence[EpochResult]], path: Path) -> None:
+    """Val accuracy and verification of several runs over epochs, and over minutes of training. Raises CannotWrite."""
+    plt = _pyplot()
+    figure, panels = plt.subplots(1, 3, figsize=(13, 3.8))
+    for name, history in runs.items():
+        epochs = [r.epoch for r in history]
+        minutes = [sum(r.seconds for r in history[: i + 1]) / 60 for i in range(len(history))]
+        panels[0].plot(epochs, [r.val_accuracy for r in history], label=name)
+        panels[1].plot(epochs, [r.val_tpr for r in history], label=name)
+        panels[2].plot(minutes, [r.val_tpr for r in history], label=name)
+    for axes, x, y in zip(panels, ("epoch", "epoch", "minutes"), ("val accuracy, no margin", "val verification (TPR)", ""), strict=True):
+        axes.set(xlabel=x, ylabel=y)
         axes.legend(fontsize=7)
         axes.grid(alpha=0.3)
     _saved(figure, path)

@@ -1,39 +1,27 @@
 #!/usr/bin/env bash
-# The main job from nothing, on people who do not exist: no dataset, no network, no GPU. A second run takes seconds,
-# since every step knows what is done already.
+# The main job on the encoder and the gallery that come with facesearch: who is this, is she known, and is she forgotten
+# again? One real photograph (public domain, inside scikit-image), no dataset, no network, no GPU.
 set -euo pipefail
-export FACESEARCH_OFFLINE=1   # nothing is fetched; OpenCV's own face detector will do for drawn people
+export FACESEARCH_OFFLINE=1   # nothing is fetched; OpenCV's own face detector will do
+HERE=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p demo && cd demo
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '$ %s\n' "$*"; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' >&2); }
+run() { printf '$ %s\n' "$*"; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' -e '^encoder: ' >&2); }
 
-say "1. Draw people: 30 to learn from, 6 that the encoder will never have seen"
-[ -d people ] || run facesearch toy people --people 30 --photos 16 --seed 1
-[ -d strangers ] || run facesearch toy strangers --people 6 --photos 5 --seed 2
+rm -rf gallery && cp -r "$HERE/index" gallery
+[ -d photos ] || "$HERE/.venv/bin/python" "$HERE/scripts/demo_photos.py" photos
 
-say "2. Find and align their faces, once"
-run facesearch prepare people --out data --split random --val 0.2 --seed 1 2>/dev/null
-
-say "3. Train a small encoder on them"
-if [ -f run/curves.png ] && [ -f runs/finished.json ]; then echo "(trained already: run/best.safetensors)"
-elif [ -f run/config.toml ]; then run facesearch train --data data --out run --resume
-else run facesearch train --data data --recipe toy --out run; fi
-
-say "4. Embed every photo into a gallery"
-run facesearch build-index --data data --gallery gallery
-
-say "5. Ask for somebody who is not in it: unknown"
-run facesearch query strangers/p001/00.png --gallery gallery --top 2
-
-say "6. Enroll three photos of that person, and ask with another photo: found"
-run facesearch enroll "Ada Example" strangers/p001/01.png strangers/p001/02.png strangers/p001/03.png --gallery gallery
-run facesearch query strangers/p001/00.png --gallery gallery --top 2
-
-say "7. Forget them: unknown again"
-run facesearch forget "Ada Example" --gallery gallery
-run facesearch query strangers/p001/00.png --gallery gallery --top 2
-
-say "8. Measure"
-run facesearch evaluate --data data --gallery gallery --report report
+say "1. The gallery that comes with facesearch (a copy), and how good its encoder was measured to be"
 run facesearch info --gallery gallery
+
+say "2. Ask for somebody who is not in it: the nearest people, and unknown"
+run facesearch query photos/portrait.jpg --gallery gallery --top 3
+
+say "3. Enroll her, and ask with changed copies of the photo, and with a drawing of a house"
+run facesearch enroll "Eileen Collins" photos/portrait.jpg --gallery gallery
+run facesearch query photos/changed --gallery gallery --top 1
+
+say "4. Forget her: unknown again"
+run facesearch forget "Eileen Collins" --gallery gallery
+run facesearch query photos/changed/mirrored.jpg --gallery gallery --top 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from facesearch.faces.datasets import read_source
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.prepare import PrepareConfig, prepare
 from facesearch.jobs.run_folder import BEST, CLASSIFIER, STATE, load_classifier, load_history
-from facesearch.jobs.train import Step, TrainResult, train
+from facesearch.jobs.train import Step, Training, TrainResult, train
 from facesearch.jobs.training_photos import training_photos
 from facesearch.model.checkpoint import load_encoder, read_tensors
 from facesearch.model.device import choose_device
@@ -34,8 +35,8 @@ SMALL = TrainConfig(
 
 def go(config: TrainConfig, dataset: Dataset, out: Path, *, resume: bool = False, on_step=lambda step: None) -> TrainResult:
     return train(
-        config, [dataset], choose_device("cpu"), out, resume=resume, on_step=on_step, on_epoch=lambda result, out: None,
-        tell=lambda line: None,
+        config, [dataset], [], choose_device("cpu"), out, resume=resume, on_step=on_step, on_epoch=lambda result, out: None,
+        on_teacher=lambda done, total: None, tell=lambda line: None,
     )  # fmt: skip
 
 
@@ -73,6 +74,28 @@ def test_two_epochs_are_one_and_a_resumed_one_bit_for_bit(toy_dataset: Dataset, 
         return [(r.epoch, r.train_loss, r.val_loss, r.val_accuracy, r.val_tpr, r.best) for r in result.history]
 
     assert settled(whole) == settled(resumed)
+
+
+def test_mixup_counts_both_names(toy_dataset: Dataset, tmp_path: Path):
+    """The loss of a step on blended photos is the sum over both names that this test works out itself."""
+    config = SMALL.changed(["mixup=1.0", "dropout=0", "ema_decay=0", 'colour_mode="off"'])
+    training = Training(config, [toy_dataset], [], choose_device("cpu"), tmp_path, lambda done, total: None)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    classified = training._classified
+
+    def listen(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append((labels.clone(), classified(logits, labels)))
+        return seen[-1][1]
+
+    training._classified = listen  # type: ignore[method-assign]
+    numbers = np.arange(12)
+    loss, _ = training._learn(numbers)
+    (first, own), (second, other) = seen
+    assert first.tolist() == training.train.label[numbers].tolist() and second.tolist() == np.roll(first, -1).tolist()
+    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(b"0 0 0").digest()[:7], "big"))
+    training.augmenter.views(12, generator)
+    share = torch.rand((12,), generator=generator)
+    assert float(loss) == pytest.approx(float((share * own + (1 - share) * other).mean().detach()), rel=1e-5)
 
 
 @pytest.mark.slow
@@ -222,15 +245,20 @@ def test_an_encoder_can_be_the_start_of_another(toy_dataset: Dataset, tmp_path: 
 @pytest.mark.gpu
 def test_a_gpu_trains_resumes_and_embeds_as_the_cpu_does(toy_dataset: Dataset, tmp_path: Path):
     device = choose_device("cuda")
-    quiet = {"on_step": lambda step: None, "on_epoch": lambda result, out: None, "tell": lambda line: None}
+    quiet = {
+        "on_step": lambda step: None,
+        "on_epoch": lambda result, out: None,
+        "on_teacher": lambda done, total: None,
+        "tell": lambda line: None,
+    }
 
     def stop(step: Step) -> None:
         if (step.epoch, step.step) == (1, 1):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        train(SMALL, [toy_dataset], device, tmp_path / "run", resume=False, **{**quiet, "on_step": stop})
-    best = train(SMALL, [toy_dataset], device, tmp_path / "run", resume=True, **quiet).best
+        train(SMALL, [toy_dataset], [], device, tmp_path / "run", resume=False, **{**quiet, "on_step": stop})
+    best = train(SMALL, [toy_dataset], [], device, tmp_path / "run", resume=True, **quiet).best
     crops = toy_dataset.crops[:8]
     assert (TorchRuntime(best, "cuda").embed(crops) * TorchRuntime(best, "cpu").embed(crops)).sum(1).min() > 0.999
 

@@ -1,11 +1,16 @@
-"""What a gallery is, in facts."""
+"""What a gallery is, in facts, and how good its encoder was measured to be."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from facesearch.files import read_json
 from facesearch.gallery.faiss_index import is_current
 from facesearch.gallery.store import Gallery
+from facesearch.jobs.find_weights import SHIPPED
+
+CARD = SHIPPED.with_suffix(".json")
+SHOWN = ("rank-1", "TPR at FPR 0.05", "FNIR at FPIR 1.0%")
 
 
 def describe(folder: Path) -> dict[str, object]:
@@ -25,4 +30,20 @@ def describe(folder: Path) -> dict[str, object]:
             "generation": gallery.generation,
             "index": state or "current",
             "bytes": used,
+            **measured(gallery.encoder_id),
         }
+
+
+def measured(encoder_id: str) -> dict[str, object]:
+    """The main figures of the shipped encoder's card, with their intervals; nothing for any other encoder."""
+    if not CARD.is_file():
+        return {}
+    card = read_json(CARD)
+    if not isinstance(card, dict) or card.get("encoder_id") != encoder_id:
+        return {}
+    return {
+        f"{split}: {figure['name']}": "{value:.3f} [{low:.3f}, {high:.3f}]".format(**figure["rate"])
+        for split, figures in card["metrics"]["shipped"].items()
+        for figure in figures
+        if figure["name"] in SHOWN and (split == "val" or figure["section"] == "closed set")
+    }

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesearch.errors import BadCheckpoint, NotFound
+from facesearch.errors import BadCheckpoint, CannotRead, NotFound
 from facesearch.files import replace_file
 from facesearch.model.checkpoint import load_encoder, read_tensors, write_tensors
 from facesearch.model.losses import Head, make_head
@@ -47,6 +47,8 @@ class EpochResult:
     img_per_s: float
     seconds: float
     best: bool
+    val_teacher: float | None = None
+    """Mean cosine between the teacher's vectors of val's photos and the pupil's guesses; None without a teacher."""
 
 
 def config_of_run(out: Path) -> TrainConfig:
@@ -60,8 +62,17 @@ def save_history(out: Path, history: Sequence[EpochResult]) -> None:
 
 
 def load_history(out: Path) -> list[EpochResult]:
-    """Read metrics.jsonl of a run that has finished an epoch."""
-    return [EpochResult(**json.loads(line)) for line in (out / METRICS).read_text("utf-8").splitlines()]
+    """Read metrics.jsonl of a run that has finished an epoch. Raises NotFound, CannotRead."""
+    path = out / METRICS
+    if not path.is_file():
+        raise NotFound(path, "log of a training run", "A run writes it when its first epoch is over.")
+    try:
+        history = [EpochResult(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    except (ValueError, TypeError) as error:
+        raise CannotRead(path, "not the log of a training run") from error
+    if not history:
+        raise CannotRead(path, "it holds no epoch")
+    return history
 
 
 def save_classifier(path: Path, head: Head, config: TrainConfig, classes: Sequence[str], encoder_id: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import json
 import math
 import signal
 import threading
@@ -23,19 +23,22 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from facesearch.errors import BadCheckpoint, Interrupted, LossIsNaN, NotFound, OutputExists
 from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
+from facesearch.jobs.advice import about_data, duration, not_rising, unusual, waited
+from facesearch.jobs.distillation import Distillation
 from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, EpochResult, backbone_weights, save_classifier, save_history
 from facesearch.jobs.training_photos import training_photos
 from facesearch.metrics.bootstrap import enough_trials
 from facesearch.metrics.verification import Roc, pair_scores, roc
-from facesearch.model.augment import Augmenter
+from facesearch.model.augment import Augmenter, blended
 from facesearch.model.checkpoint import pack_optimizer, read_tensors, save_encoder, unpack_optimizer, write_tensors
 from facesearch.model.device import Device
 from facesearch.model.encoder import Encoder, EncoderConfig, as_pixels
+from facesearch.model.fast_conv import speed_up
 from facesearch.model.freeze import freeze_first, frozen_at
-from facesearch.model.losses import Head, make_head
+from facesearch.model.losses import Head, Pupil, make_head, vector_distance
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.schedule import learning_rate, make_optimizer
-from facesearch.records import Tell
+from facesearch.records import Progress, Tell
 
 VAL_BATCH = 256
 SHOW_EVERY = 10
@@ -63,11 +66,18 @@ class TrainResult:
 
 
 class Model(nn.Module):
-    """Encoder and classification head together, so that they are averaged and saved as one."""
+    """Encoder, classification head and pupil together, so that they are averaged and saved as one."""
 
-    def __init__(self, encoder: Encoder, head: Head) -> None:
+    def __init__(self, encoder: Encoder, head: Head, pupil: Pupil | None, stage: str) -> None:
+        """stage: dotted name of the backbone's part whose output the pupil's map is made of. Raises BadConfig."""
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.pupil = encoder, head, pupil
+        self.stage: Tensor | None = None
+        if pupil is not None and pupil.map is not None:
+            encoder.backbone.get_submodule(stage).register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self.stage = output if self.training else None
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """pixels (n, 3, s, s) float in 0..255 -> embeddings (n, d), logits without margin (n, c), float32."""
@@ -79,9 +89,11 @@ class Model(nn.Module):
 class Training:
     """One run: all state that changes from step to step, and nothing about how it is shown."""
 
-    def __init__(self, config: TrainConfig, datasets: list[Dataset], device: Device, out: Path) -> None:
+    def __init__(
+        self, config: TrainConfig, datasets: list[Dataset], nameless: list[Dataset], device: Device, out: Path, progress: Progress
+    ) -> None:
         self.config, self.device, self.out = config, device, out
-        self.train, self.val, self.classes = training_photos(datasets)
+        self.train, self.val, self.classes = training_photos(datasets, nameless)
         self.augmenter = Augmenter(config)
         self.drawn = len(self.train) * self.augmenter.multiplies
         self.steps = max(1, self.drawn // config.batch_size)
@@ -89,21 +101,30 @@ class Training:
         encoder = Encoder(EncoderConfig.of(config))
         if config.zero_init_residual:
             encoder.zero_residuals()
+        speed_up(encoder)
         head = make_head(config.loss, config.embedding_size, len(self.classes), config.scale)
-        self.model = Model(encoder, head).to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.distillation = Distillation(config, self.train, self.val, progress) if config.teacher else None
+        self.model = Model(encoder, head, self._pupil(encoder), config.distill_stage).to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
         decay = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.model, multi_avg_fn=decay, use_buffers=True) if config.ema_decay else None
         self.optimizer = make_optimizer([self.model], config)
         self.resident = self.train.resident(device.torch)
         self.epoch = self.step = 0
-        # Loss, right answers and photos of the running epoch, summed where the loss is, so that a GPU is not waited for.
-        self.sums = torch.zeros(3, dtype=torch.float64, device=device.torch)
+        # Loss, photos, right answers and labelled photos of the running epoch, summed on the device: a GPU is not waited for.
+        self.sums = torch.zeros(4, dtype=torch.float64, device=device.torch)
         self.seconds = 0.0
         self.history: list[EpochResult] = []
 
     @property
     def evaluated(self) -> Model:
         return self.average.module if self.average is not None else self.model  # type: ignore[return-value]
+
+    def _pupil(self, encoder: Encoder) -> Pupil | None:
+        if self.distillation is None:
+            return None
+        c, teacher = self.config, self.distillation.teacher
+        channels = encoder.channels_of(c.distill_stage) if c.distill_maps else 0
+        return Pupil(c.embedding_size, teacher.dimension, channels, teacher.channels)
 
     def start_from(self, pretrained: str) -> None:
         """Begin with ImageNet's weights, with one of our encoders, or with a torchvision state dict in a file."""
@@ -131,20 +152,23 @@ class Training:
                 self._check(pending)
                 return False
             numbers = order[self.step * c.batch_size : (self.step + 1) * c.batch_size]
-            loss, right = self._learn(numbers)
+            loss, counts = self._learn(numbers)
             self._check(pending)  # one step late, so that a GPU is never waited for
             pending = loss
-            self.sums += torch.stack([loss * len(numbers), right, torch.full_like(loss, len(numbers))])
+            self.sums += counts
             self.step += 1
             self.seconds = saved_seconds + time.monotonic() - started
             if self.step % SHOW_EVERY == 1 or self.step == self.steps or math.isnan(shown):
-                shown = float(self.sums[0] / self.sums[2])
+                shown = float(self.sums[0] / self.sums[1])
             on_step(Step(self.epoch, c.epochs, self.step, self.steps, len(numbers), shown))
         self._check(pending)
         return True
 
     def _learn(self, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
-        """One optimiser step on photos `numbers` (m,), numbered through all their versions. Returns loss, right answers."""
+        """One optimiser step on photos `numbers` (m,), numbered through all their versions.
+
+        Returns the loss, and what is to be added to sums (4,).
+        """
         c, dev = self.config, self.device.torch
         seed = int.from_bytes(hashlib.sha256(f"{c.seed} {self.epoch} {self.step}".encode()).digest()[:7], "big")
         torch.manual_seed(seed)  # dropout and torchvision's colour transforms draw from here
@@ -154,14 +178,27 @@ class Training:
         index = torch.from_numpy(photo)
         crops = self.resident[index.to(dev)] if self.resident is not None else self.train.crops(photo).to(dev)
         labels = torch.from_numpy(self.train.label[photo]).to(dev)
-        pixels = self.augmenter(crops, version, c.size_at(self.epoch), generator)
+        views = self.augmenter.views(len(photo), generator)
+        share, second = torch.ones(len(photo), device=dev), labels
+        if c.mixup:
+            count = round(c.mixup * len(photo))
+            share[:count] = torch.rand((count,), generator=generator).to(dev)
+            crops, second = blended(crops, share.view(-1, 1, 1, 1)), labels.roll(-1)
+        if self.distillation is not None:
+            crops, labels, views, lesson = self.distillation.show(crops, index, labels, views, self.epoch, generator)
+        pixels = self.augmenter(crops, version, views, c.size_at(self.epoch), generator)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(c, self.epoch * self.steps + self.step, self.steps)
+        labelled = labels >= 0
         with self.device.autocast():
-            _, logits = self.model(pixels)
-        margin = c.margin_at(self.epoch + self.step / self.steps)
-        harder = self.model.head.with_margin(logits, labels, margin)
-        loss = F.cross_entropy(harder, labels, label_smoothing=c.label_smoothing)
+            embedding, logits = self.model(pixels)
+            logits, labels = logits[labelled], labels[labelled]
+            losses = self._classified(logits, labels)
+            if c.mixup:
+                losses = share * losses + (1 - share) * self._classified(logits, second)
+            loss = losses.sum() / max(1, len(labels))
+            if self.distillation is not None and self.model.pupil is not None:
+                loss = loss + self.distillation.loss(self.model.pupil, embedding, self.model.stage, views, lesson)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if c.grad_clip:
@@ -169,7 +206,15 @@ class Training:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum().to(loss.dtype)
+        loss, n = loss.detach(), len(numbers)
+        right = (logits.detach().argmax(1) == labels).sum()
+        return loss, torch.stack([loss * n, torch.full_like(loss, n), right.to(loss.dtype), labelled.sum().to(loss.dtype)])
+
+    def _classified(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy (n,) with this moment's margin."""
+        margin = self.config.margin_at(self.epoch + self.step / self.steps)
+        harder = self.model.head.with_margin(logits, labels, margin)
+        return F.cross_entropy(harder.float(), labels, label_smoothing=self.config.label_smoothing, reduction="none")
 
     def _check(self, loss: Tensor | None) -> None:
         if loss is not None and not torch.isfinite(loss):
@@ -179,28 +224,31 @@ class Training:
             raise LossIsNaN(self.epoch + 1, self.step, rate, settings, self.out / STATE)
 
     @torch.inference_mode()
-    def validate(self) -> tuple[float, float, Roc | None]:
-        """Loss and accuracy on val without the margin, and the ROC of val's pairs (None: too few photos for one).
+    def validate(self) -> tuple[float, float, float | None, Roc | None]:
+        """Loss and accuracy on val without the margin, cosine to the teacher, and the ROC of val's pairs (None: too few photos).
 
         Photos are looked at in the size of this epoch's training: a network that has only seen 64 pixels is lost at 112.
         """
         if not len(self.val):
-            return math.nan, math.nan, None
+            return math.nan, math.nan, None, None
         model = self.evaluated.eval()
-        embeddings, logits = [], []
+        embeddings, logits, guesses = [], [], []
         for start in range(0, len(self.val), VAL_BATCH):
             numbers = np.arange(start, min(start + VAL_BATCH, len(self.val)))
             pixels = as_pixels(self.val.crops(numbers).to(self.device.torch), self.config.size_at(self.epoch))
             with self.device.autocast():
                 embedding, logit = model(pixels)
             embeddings.append(F.normalize(embedding).cpu())
+            if model.pupil is not None:
+                guesses.append(model.pupil.vector(embedding).cpu())
             logits.append(logit.cpu())
         scores, labels = torch.cat(logits), torch.from_numpy(self.val.label)
         known = labels >= 0
         loss = float(F.cross_entropy(scores[known], labels[known])) if known.any() else math.nan
         accuracy = float((scores.argmax(1) == labels).double().mean())
         values, same = pair_scores(torch.cat(embeddings).numpy(), self._val_people())
-        return loss, accuracy, roc(values, same) if 0 < same.sum() < len(same) else None
+        cosine = 1 - float(vector_distance(torch.cat(guesses), self.distillation.val)) if self.distillation else None
+        return loss, accuracy, cosine, roc(values, same) if 0 < same.sum() < len(same) else None
 
     def _val_people(self) -> np.ndarray[Any, np.dtype[np.str_]]:
         rows = zip(self.val.dataset, self.val.row, strict=True)
@@ -208,15 +256,15 @@ class Training:
 
     def end_epoch(self) -> tuple[EpochResult, Roc | None]:
         """Validate, add the epoch to the history and make ready for the next."""
-        val_loss, val_accuracy, curve = self.validate()
+        val_loss, val_accuracy, val_teacher, curve = self.validate()
         tpr = curve.at_fpr(self.config.val_fpr)[0] if curve else math.nan
         before = max((_merit(result, self.config) for result in self.history), default=(-1.0, -1.0, -1.0))
-        loss, right, photos = self.sums.tolist()
+        loss, photos, right, labelled = self.sums.tolist()
         result = EpochResult(
             epoch=self.epoch + 1, lr=learning_rate(self.config, self.epoch * self.steps, self.steps),
             margin_rad=self.config.margin_at(self.epoch + 1), size_px=self.config.size_at(self.epoch), train_loss=loss / photos,
-            train_accuracy=right / photos, val_loss=val_loss, val_accuracy=val_accuracy, val_tpr=tpr,
-            img_per_s=photos / max(1e-9, self.seconds), seconds=self.seconds, best=False,
+            train_accuracy=right / max(1, labelled), val_loss=val_loss, val_accuracy=val_accuracy, val_tpr=tpr,
+            img_per_s=photos / max(1e-9, self.seconds), seconds=self.seconds, best=False, val_teacher=val_teacher,
         )  # fmt: skip
         result = EpochResult(**{**asdict(result), "best": _merit(result, self.config) > before or not len(self.val)})
         self.history.append(result)
@@ -232,9 +280,33 @@ class Training:
         tensors |= pack_optimizer(self.optimizer) | {"sums": self.sums}
         meta = {
             "kind": "training state", "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
-            "config": asdict(self.config), "classes": _digest(self.classes), "history": [asdict(r) for r in self.history],
+            "config": asdict(self.config), "classes": _digest(self.classes), "photos": len(self.train), "teacher": self._teacher_id(),
+            "history": [asdict(r) for r in self.history],
         }  # fmt: skip
         write_tensors(self.out / STATE, tensors, meta)
+
+    def seconds_left(self) -> float:
+        """How long the rest of the run takes, from two steps at each size on a throwaway copy of the network."""
+        model, optimizer, average, epoch = self.model, self.optimizer, self.average, self.epoch
+        self.model, self.average = copy.deepcopy(model), None
+        self.optimizer = make_optimizer([self.model], self.config)
+        self.model.train()
+        numbers = np.arange(min(self.config.batch_size, self.drawn))
+        seconds: dict[int, float] = {}
+        for number in range(epoch, self.config.epochs):
+            size = self.config.size_at(number)
+            if size not in seconds:
+                self.epoch = number
+                for _ in range(2):  # the first one warms up
+                    started = time.monotonic()
+                    float(self._learn(numbers)[0])
+                    seconds[size] = time.monotonic() - started
+        self.model, self.optimizer, self.average, self.epoch = model, optimizer, average, epoch
+        steps = sum(seconds[self.config.size_at(number)] * self.steps for number in range(epoch, self.config.epochs))
+        return steps * (1 - self.step / max(1, self.steps * (self.config.epochs - epoch)))
+
+    def _teacher_id(self) -> str:
+        return self.distillation.teacher.encoder_id if self.distillation is not None else ""
 
     def resume(self) -> None:
         """Take up what save left. Raises BadCheckpoint when it is of other settings or other people."""
@@ -242,10 +314,12 @@ class Training:
         tensors, meta = read_tensors(path)
         if meta.get("kind") != "training state":
             raise BadCheckpoint(path, "it is no training state")
-        if json.dumps(meta["config"]) != json.dumps(asdict(self.config)):
+        if TrainConfig.from_dict(meta["config"], str(path)) != self.config:
             raise BadCheckpoint(path, f"it was made with other settings than {self.out / CONFIG}")
-        if meta["classes"] != _digest(self.classes):
-            raise BadCheckpoint(path, "it was trained on other people; pass the same --data")
+        if meta["classes"] != _digest(self.classes) or meta["photos"] != len(self.train):
+            raise BadCheckpoint(path, "it was trained on other photos; pass the same --data and --unlabelled")
+        if meta["teacher"] != self._teacher_id():
+            raise BadCheckpoint(path, f"it was taught by another file than {self.config.teacher or 'none'} is now")
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -262,15 +336,19 @@ class Training:
 def train(
     config: TrainConfig,
     datasets: list[Dataset],
+    nameless: list[Dataset],
     device: Device,
     out: Path,
     *,
     resume: bool,
     on_step: Callable[[Step], None],
     on_epoch: Callable[[EpochResult, Path], None],
+    on_teacher: Progress,
     tell: Tell,
 ) -> TrainResult:
-    """Train to the end and return the best epoch. on_epoch comes after the epoch's files are written.
+    """Train to the end and return the best epoch; nameless datasets are learned from the teacher alone.
+
+    on_epoch comes after the epoch's files are written, on_teacher while the teacher looks at the photos.
 
     Raises OutputExists, BadCheckpoint, LossIsNaN, CannotWrite; Interrupted after Ctrl-C or SIGTERM, with all saved.
     """
@@ -279,7 +357,7 @@ def train(
     if not resume and (out / CONFIG).exists():
         raise OutputExists(out, "holds a training run; pass --resume to go on with it")
     make_folder(out)
-    training = Training(config, datasets, device, out)
+    training = Training(config, datasets, nameless, device, out, on_teacher)
     if resume and (out / STATE).is_file():
         training.resume()
         tell(f"resuming at epoch {training.epoch + 1}, step {training.step} of {training.steps}")
@@ -287,6 +365,11 @@ def train(
         training.start_from(config.pretrained)
         replace_file(out / CONFIG, config.as_toml().encode())
     already_done = training.epoch >= config.epochs
+    if not already_done:
+        tell(about_data(training.train, training.val))
+        for line in unusual(config, training.train, training.val, len(training.classes)):
+            tell(f"unusual: {line}")
+        tell(f"about {duration(training.seconds_left())} of training, by a trial step at each size")
     with _stop_signal() as stop:
         last_save = time.monotonic()
 
@@ -297,7 +380,7 @@ def train(
                 last_save = time.monotonic()
             return stop()
 
-        while training.epoch < config.epochs:
+        while training.epoch < config.epochs and not (config.patience and waited(training.history) >= config.patience):
             finished = training.run_epoch(on_step, stop_or_save)
             if not finished:
                 training.save()
@@ -311,6 +394,8 @@ def train(
             last_save = time.monotonic()
             save_history(out, training.history)
             on_epoch(result, out)
+            if line := not_rising(training.history):
+                tell(line)
     best = [result for result in training.history if result.best][-1]
     return TrainResult(out, out / BEST, best, tuple(training.history), already_done)
 

@@ -54,12 +54,12 @@ class Photos:
         return torch.from_numpy(out)
 
 
-def training_photos(datasets: Sequence[Dataset]) -> tuple[Photos, Photos, tuple[str, ...]]:
+def training_photos(datasets: Sequence[Dataset], nameless: Sequence[Dataset] = ()) -> tuple[Photos, Photos, tuple[str, ...]]:
     """Pick (train, val, class names): classes are the people with a training photo.
 
-    Only the splits train and val are touched: test, open, query and distractor photos never get here. People of
-    different datasets are different people: a name that several datasets use gets the dataset's number. Raises
-    NothingToDo without two people.
+    The train photos of nameless datasets join train as photos of nobody. Only the splits train and val are touched: test,
+    open, query and distractor photos never get here. People of different datasets are different people: a name that
+    several datasets use gets the dataset's number. Raises NothingToDo without two people.
     """
     uses = Counter(name for d in datasets for name in np.unique(d.people))
     names = [[f"{p} #{i}" if uses[p] > 1 else str(p) for p in d.people] for i, d in enumerate(datasets, 1)]
@@ -69,9 +69,13 @@ def training_photos(datasets: Sequence[Dataset]) -> tuple[Photos, Photos, tuple[
         where = ", ".join(str(d.folder) for d in datasets)
         raise NothingToDo(where, f"{len(classes)} people have training photos; telling people apart takes two at least")
 
-    def pick(split: str) -> Photos:
-        found = [(i, int(r), number.get(names[i][r], -1)) for i, d in enumerate(datasets) for r in d.where(split) if d.people[r]]
-        table = np.array(found, np.int64).reshape(-1, 3)
-        return Photos(tuple(datasets), table[:, 0], table[:, 1], table[:, 2])
+    def pick(split: str) -> list[tuple[int, int, int]]:
+        return [(i, int(r), number.get(names[i][r], -1)) for i, d in enumerate(datasets) for r in d.where(split) if d.people[r]]
 
-    return pick("train"), pick("val"), tuple(classes)
+    extra = [(i, int(r), -1) for i, d in enumerate(nameless, len(datasets)) for r in d.where("train")]
+    return _photos((*datasets, *nameless), pick("train") + extra), _photos(datasets, pick("val")), tuple(classes)
+
+
+def _photos(datasets: Sequence[Dataset], rows: list[tuple[int, int, int]]) -> Photos:
+    table = np.array(rows, np.int64).reshape(-1, 3)
+    return Photos(tuple(datasets), table[:, 0], table[:, 1], table[:, 2])

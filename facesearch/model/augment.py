@@ -52,8 +52,19 @@ class Augmenter:
         self.versions = colour_versions(config)
         self.multiplies = len(self.versions) if config.colour_mode == "multiply" else 1
 
-    def __call__(self, crops: Tensor, version: Tensor | None, size_px: int, generator: Generator) -> Tensor:
-        """crops (n, h, w, 3) uint8; version (n,) int64, numbers into versions, or None to draw them.
+    def views(self, n: int, generator: Generator) -> Tensor:
+        """Draw where n photos are looked at: (n, 2, 3) float32, from places in the result to places in the photo (-1..1)."""
+        c = self.config
+        angle = _uniform((n,), -1, 1, generator) * math.radians(c.rotate_deg)
+        zoom = torch.exp(_uniform((n,), -1, 1, generator) * math.log1p(c.zoom))
+        mirror = 1 - 2 * _chosen(n, 0.5 if c.flip else 0.0, generator).float()
+        shift = 2 * c.shift * _uniform((n, 2), -1, 1, generator)
+        cos, sin = zoom * angle.cos(), zoom * angle.sin()
+        return torch.stack([torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1)
+
+    def __call__(self, crops: Tensor, version: Tensor | None, views: Tensor, size_px: int, generator: Generator) -> Tensor:
+        """crops (n, h, w, 3) uint8; version (n,) int64, numbers into versions, or None to draw them;
+        views (n, 2, 3) as drawn by views().
 
         Returns (n, 3, s, s) float32 in 0..255, channels last. generator lives on the CPU, so that every device draws
         alike; torchvision's colour transforms take torch's global one, which the caller seeds.
@@ -66,7 +77,7 @@ class Augmenter:
             pixels = self._coloured(pixels, version)
         x = pixels.float()
         if c.flip or c.shift or c.zoom or c.rotate_deg or c.border or size_px != x.shape[-1]:
-            x = _warped(x, c, size_px, generator)
+            x = _warped(x, views.to(x.device), c.border, size_px, generator)
         if c.light or c.grey:
             x = _lit(x, c, generator)
         if c.low_res:
@@ -86,27 +97,43 @@ class Augmenter:
         return changed
 
 
-def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator, like: Tensor) -> Tensor:
-    return (low + (high - low) * torch.rand(shape, generator=generator)).to(like.device)
+def mixed(crops: Tensor, generator: Generator) -> Tensor:
+    """Make n new faces of n aligned crops (n, h, w, 3) uint8: each with the next one, blended (mixup, arXiv:1710.09412) or
+    set together along a line through the middle (CutMix, arXiv:1905.04899). Nobody looks like that: faces without a name.
+    """
+    n, h, w, _ = crops.shape
+    share = _uniform((n,), 0.3, 0.7, generator, crops).view(n, 1, 1, 1)
+    place = torch.stack(torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij"), 2).to(crops.device)
+    angle = _uniform((n,), 0, 2 * math.pi, generator, crops)
+    normal = torch.stack([angle.cos(), angle.sin()], 1)
+    side = (place @ normal.T).permute(2, 0, 1).unsqueeze(3) / 0.1 + 0.5  # an edge a tenth of the crop's half side wide
+    cut = _chosen(n, 0.5, generator, crops).view(n, 1, 1, 1)
+    return blended(crops, torch.where(cut, side.clamp(0, 1), share))
 
 
-def _chosen(n: int, share: float, generator: Generator, like: Tensor) -> Tensor:
-    return (torch.rand((n,), generator=generator) < share).to(like.device)
+def blended(crops: Tensor, share: Tensor) -> Tensor:
+    """Each of the crops (n, h, w, 3) uint8 by its share, the next one (the first after the last) by the rest."""
+    other = crops.roll(-1, 0).float()
+    return (other + share * (crops.float() - other)).round_().to(torch.uint8)
 
 
-def _warped(x: Tensor, c: TrainConfig, size_px: int, generator: Generator) -> Tensor:
+def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator, like: Tensor | None = None) -> Tensor:
+    drawn = low + (high - low) * torch.rand(shape, generator=generator)
+    return drawn if like is None else drawn.to(like.device)
+
+
+def _chosen(n: int, share: float, generator: Generator, like: Tensor | None = None) -> Tensor:
+    drawn = torch.rand((n,), generator=generator) < share
+    return drawn if like is None else drawn.to(like.device)
+
+
+def _warped(x: Tensor, views: Tensor, border: float, size_px: int, generator: Generator) -> Tensor:
     """Flip, turn, zoom, shift and resize in one bilinear sampling; outside, the border is repeated."""
     n = len(x)
-    angle = _uniform((n,), -1, 1, generator, x) * math.radians(c.rotate_deg)
-    zoom = torch.exp(_uniform((n,), -1, 1, generator, x) * math.log1p(c.zoom))
-    mirror = 1 - 2 * _chosen(n, 0.5 if c.flip else 0.0, generator, x).float()
-    shift = 2 * c.shift * _uniform((n, 2), -1, 1, generator, x)
-    cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    theta = torch.stack([torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1)
-    grid = F.affine_grid(theta, [n, 3, size_px, size_px], align_corners=False)
-    if c.border:
+    grid = F.affine_grid(views, [n, 3, size_px, size_px], align_corners=False)
+    if border:
         # Sampling no further out than a box repeats the box's rim: how a tight picture's crop looks.
-        cut = _uniform((n, 4), 0, 0.4, generator, x) * _chosen(n, c.border, generator, x)[:, None]
+        cut = _uniform((n, 4), 0, 0.4, generator, x) * _chosen(n, border, generator, x)[:, None]
         low, high = (cut[:, None, None, :2] - 1), (1 - cut[:, None, None, 2:])
         grid = torch.minimum(torch.maximum(grid, low), high)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -79,6 +79,22 @@ class Encoder(nn.Module):
                 last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
                 nn.init.zeros_(last.weight)
 
+    def channels_of(self, stage: str) -> int:
+        """How many channels the backbone's part of this name gives out. Raises BadConfig when it is no map of features."""
+        found: list[Tensor] = []
+        try:
+            hook = self.backbone.get_submodule(stage).register_forward_hook(lambda _, __, output: found.append(output))
+        except AttributeError as error:
+            raise BadConfig("distill_stage", stage, f"a part of {self.config.backbone}, such as 'layer3'") from error
+        was_training = self.training
+        with torch.inference_mode():
+            self.eval()(torch.zeros(1, 3, self.config.size_px, self.config.size_px))
+        hook.remove()
+        self.train(was_training)
+        if not found or found[0].ndim != 4:
+            raise BadConfig("distill_stage", stage, "a part of the backbone that gives a map of features")
+        return found[0].shape[1]
+
     def load_imagenet(self) -> None:
         """Start from torchvision's ImageNet weights, all but the last layer. Raises NoPretrained without a network."""
         weights = torchvision.models.get_model_weights(self.config.backbone).DEFAULT

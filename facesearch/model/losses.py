@@ -69,3 +69,32 @@ Head = LinearHead | ArcFaceHead
 
 def make_head(loss: str, embedding_size: int, classes: int, scale: float) -> Head:
     return ArcFaceHead(embedding_size, classes, scale) if loss == "arcface" else LinearHead(embedding_size, classes)
+
+
+def vector_distance(projected: Tensor, teacher: Tensor) -> Tensor:
+    """projected, teacher (n, t) float -> mean of 1 - cosine, row by row."""
+    return 1 - F.cosine_similarity(projected.float(), teacher, dim=1).mean()
+
+
+def relation_distance(embedding: Tensor, teacher: Tensor) -> Tensor:
+    """embedding (n, d), teacher (n, t) float -> mean squared difference of their n * (n - 1) cosines between two rows.
+
+    The distance-wise loss of Park et al. 2019 (arXiv:1904.05068) with cosines in place of distances.
+    """
+    own, theirs = F.normalize(embedding.float()), F.normalize(teacher)
+    differences = (own @ own.T - theirs @ theirs.T).fill_diagonal_(0)
+    return differences.square().sum() / max(1, len(own) * (len(own) - 1))
+
+
+def map_distance(projected: Tensor, teacher: Tensor) -> Tensor:
+    """projected, teacher (n, c, h, w) float -> mean of 1 - cosine over the channels, cell by cell."""
+    return 1 - F.cosine_similarity(projected.float(), teacher, dim=1).mean()
+
+
+class Pupil(nn.Module):
+    """What turns an encoder's embedding and one of its maps into guesses at the teacher's; not part of the encoder."""
+
+    def __init__(self, embedding_size: int, vector_size: int, map_channels: int, teacher_channels: int) -> None:
+        super().__init__()
+        self.vector = nn.Linear(embedding_size, vector_size)
+        self.map = nn.Conv2d(map_channels, teacher_channels, 1) if map_channels else None

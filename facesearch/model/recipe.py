@@ -46,6 +46,24 @@ class TrainConfig:
     """The margin grows linearly from 0 over so many epochs, from margin_start_epoch on."""
     label_smoothing: float = 0.0
 
+    # the teacher, where there is one
+    teacher: str = ""
+    """An .onnx encoder whose vectors the embedding shall foretell (Hinton et al. 2015, arXiv:1503.02531); empty: none."""
+    teacher_preprocess: Literal["imagenet", "arcface"] = "imagenet"
+    distill_vectors: float = 20.0
+    """Weight of 1 - cosine between the teacher's vector and a linear projection of the embedding."""
+    distill_relations: float = 0.0
+    """Weight of the squared differences between the batch's cosines here and there (Park et al. 2019, arXiv:1904.05068)."""
+    distill_maps: float = 0.0
+    """Weight of 1 - cosine, cell by cell, between the teacher's last map and a projection of a stage of the backbone."""
+    distill_stage: str = "layer3"
+    """Dotted name of that stage."""
+    distill_live: float = 0.0
+    """Share of each batch that is shown to the teacher too, as it is in this batch; maps come from these photos."""
+    distill_live_start_epoch: int = 0
+    distill_mixed: float = 0.0
+    """Share of the live photos that are mixtures of two: faces of nobody, which join the distillation alone."""
+
     # the optimiser
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = 1e-3
@@ -91,11 +109,15 @@ class TrainConfig:
     low_res: float = 0.0
     """Chance that the photo is first shrunk by up to 4 and enlarged again."""
     erase: float = 0.0
+    mixup: float = 0.0
+    """Share of each batch that is blended with another photo, both names counting by their part (arXiv:1710.09412)."""
 
     # the run
     seed: int = 0
     val_fpr: float = 1e-3
     """The false-positive rate at which val verification is read; the best checkpoint is chosen by it."""
+    patience: int = 0
+    """End the run when val has not become better for so many epochs; 0: never."""
     checkpoint_minutes: float = 10.0
 
     def __post_init__(self) -> None:
@@ -119,14 +141,17 @@ class TrainConfig:
         check("size_steps", all(len(s) == 2 and s[0] >= 0 and 32 <= s[1] <= 512 for s in self.size_steps),
               "a list of [epoch, pixels from 32 to 512]")  # fmt: skip
         check("size_steps", sorted(self.size_steps) == list(self.size_steps), "in order of epoch")
+        check("distill_live", self.distill_live > 0 or not (self.distill_maps or self.distill_mixed), "above 0 for maps and mixtures")
+        check("mixup", not (self.mixup and self.teacher), "0 with a teacher, which has distill_mixed")
         for name in ("label_smoothing", "dropout", "ema_decay"):
             check(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
         for name in ("shift", "zoom", "light"):
             check(name, 0 <= getattr(self, name) <= 0.9, "from 0 to 0.9")
-        for name in ("grey", "low_res", "erase", "border", "val_fpr"):
+        for name in ("grey", "low_res", "erase", "border", "val_fpr", "distill_live", "distill_mixed", "mixup"):
             check(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
         for name in ("weight_decay", "momentum", "grad_clip", "warmup_epochs", "margin_start_epoch", "margin_ramp_epochs",
-                     "rotate_deg", "checkpoint_minutes"):  # fmt: skip
+                     "rotate_deg", "checkpoint_minutes", "distill_vectors", "distill_relations", "distill_maps",
+                     "distill_live_start_epoch", "patience"):  # fmt: skip
             check(name, getattr(self, name) >= 0, "0 or more")
 
     @classmethod

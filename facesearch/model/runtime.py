@@ -98,8 +98,9 @@ class OnnxRuntime:
         entry, answer = self._session.get_inputs()[0], self._session.get_outputs()[0]
         if len(entry.shape) != 4 or entry.shape[1] != 3 or len(answer.shape) != 2:
             raise BadCheckpoint(model, f"it takes {entry.shape} and gives {answer.shape}; expected [n, 3, h, w] to [n, d]")
-        self._input = entry.name
-        self._one_by_one = entry.shape[0] == 1
+        self.entry = entry.name
+        self.at_once = entry.shape[0] if isinstance(entry.shape[0], int) and entry.shape[0] > 0 else 0
+        """How many photos the network takes at a time; 0: any number."""
         self._size = entry.shape[2] if isinstance(entry.shape[2], int) else CROP_PX
         mean, spread = PREPROCESS[preprocess]
         self._mean = np.array(mean, np.float32).reshape(1, 3, 1, 1)
@@ -112,16 +113,30 @@ class OnnxRuntime:
     def embed(self, crops: U8) -> F32:
         out = np.empty((len(crops), self.dimension), np.float32)
         for start in range(0, len(crops), BATCH):
-            part = np.stack([scaled(crop, self._size) for crop in crops[start : start + BATCH]])
-            pixels = (part.transpose(0, 3, 1, 2).astype(np.float32) - self._mean) / self._spread
+            pixels = self.pixels(crops[start : start + BATCH])
             total = _unit(self._run(pixels)) + _unit(self._run(np.ascontiguousarray(pixels[:, :, :, ::-1])))
             out[start : start + BATCH] = _unit(total)
         return out
 
+    def pixels(self, crops: U8) -> F32:
+        """crops (n, 112, 112, 3) uint8 -> (n, 3, s, s) float32 as the network wants them."""
+        part = np.stack([scaled(crop, self._size) for crop in crops])
+        pixels: F32 = (part.transpose(0, 3, 1, 2).astype(np.float32) - self._mean) / self._spread
+        return pixels
+
     def _run(self, pixels: F32) -> F32:
-        step = 1 if self._one_by_one else len(pixels)
-        parts = [self._session.run(None, {self._input: pixels[i : i + step]})[0] for i in range(0, len(pixels), step)]
+        step = self.at_once or len(pixels)
+        parts = [self._session.run(None, {self.entry: pixels[i : i + step]})[0] for i in range(0, len(pixels), step)]
         return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def cpu_session(model: bytes) -> Any:
+    """An onnxruntime session on the CPU that leaves the cores to others between its runs."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def load_runtime(weights: Path, *, device: str = "auto", preprocess: str = "imagenet") -> Runtime:

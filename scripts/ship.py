@@ -1,0 +1,227 @@
+"""Put a finished run into the package: weights in half precision, their card, and the gallery of CelebA-500 made with them.
+
+    .venv/bin/python scripts/ship.py runs/distil --teacher ../shared/models/mobilefacenet.onnx --test
+
+Writes facesearch/weights/facesearch-r34.{safetensors,json}, facesearch/weights/MODEL_CARD.md, index/gallery.sqlite and
+scripts/results/shipped/. Every row is measured here, in one go: the shipped half-precision weights, the run's own in
+float32, and the teacher. Without --test the test split stays unseen; the shipped card needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from facesearch.faces.table import Dataset, open_dataset
+from facesearch.files import make_folder, replace_file, sha256_of
+from facesearch.gallery.faiss_index import refresh
+from facesearch.gallery.store import FILE, Gallery
+from facesearch.jobs.build import build_index
+from facesearch.jobs.evaluate import Embedder, Evaluation, evaluate
+from facesearch.jobs.find_weights import SHIPPED
+from facesearch.metrics.retrieval import closed_set
+from facesearch.model.checkpoint import load_encoder, save_encoder
+from facesearch.model.runtime import Runtime, load_runtime
+from facesearch.report import evaluation_json, write_report
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "scripts" / "results" / "shipped"
+TEACHER_LICENCE = "MIT, by its publisher; trained by others on millions of faces"
+DATA_LICENCE = "CelebA: non-commercial research only"
+MOST_BYTES = 45_000_000
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--teacher", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--test", is_flag=True, help="Also measure on the test split. Once, when nothing is to be chosen any more.")
+@click.option("--seed", type=int, default=0)
+def ship(run: Path, teacher: Path, test: bool, seed: int) -> None:
+    """Ship RUN's best encoder."""
+    os.umask(0o022)  # these files are for everybody
+    data, extra, ir = (open_dataset(ROOT / "data" / name) for name in ("celeba500", "celeba_extra", "celeba_ir"))
+    encoder, meta = load_encoder(run / "best.safetensors")
+    notes = public_notes(meta["notes"], teacher)
+    make_folder(SHIPPED.parent)
+    encoder_id = save_encoder(SHIPPED, encoder, notes, half=True)
+    if SHIPPED.stat().st_size > MOST_BYTES:
+        raise click.ClickException(f"{SHIPPED} takes {SHIPPED.stat().st_size} bytes, more than {MOST_BYTES}")
+    rows = {"shipped": SHIPPED, "float32": run / "best.safetensors", "teacher": teacher}
+    figures: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    runtimes: dict[str, Runtime] = {}
+    for name, weights in rows.items():
+        runtimes[name] = load_runtime(weights)
+        for split in ("val", "test") if test else ("val",):
+            result = measured(data, extra, ir, runtimes[name], split, weights, seed)
+            replace_file(RESULTS / f"{name}-{split}.json", (evaluation_json(result) + "\n").encode())
+            figures.setdefault(name, {})[split] = [asdict(figure) for figure in result.figures]
+            if name == "shipped" and split == "val":
+                write_report(result, RESULTS)
+            main = {f.name: f.rate.value for f in result.figures}
+            click.echo(f"{name:8} {split:5} rank-1 {main['rank-1']:.4f}  TPR@0.05 {main['TPR at FPR 0.05']:.4f}  "
+                       f"FNIR@1% {main['FNIR at FPIR 1.0%']:.4f}")  # fmt: skip
+    card = {
+        "name": SHIPPED.stem,
+        "encoder_id": encoder_id,
+        "weights_sha256": sha256_of(SHIPPED),
+        "weights_bytes": SHIPPED.stat().st_size,
+        "notes": notes,
+        "half_precision": half_precision(data, runtimes["shipped"], runtimes["float32"]),
+        "people": per_person(data, runtimes["shipped"], "test" if test else "val"),
+        "metrics": figures,
+        "seed": seed,
+        "machine": machine(),
+        "commit": commit(),
+        "licence": {"data": DATA_LICENCE, "teacher": TEACHER_LICENCE, "weights": "non-commercial research, as the data"},
+    }
+    replace_file(SHIPPED.with_suffix(".json"), (json.dumps(card, indent=1, default=float) + "\n").encode())
+    index = ROOT / "index"
+    for old in [*index.glob("gallery.sqlite*"), *index.glob("vectors*")]:
+        old.unlink()
+    build_index([data], index, runtimes["shipped"], splits=(), fpir=None, progress=bar())
+    with Gallery.open(index) as gallery:
+        refresh(gallery)
+        card["gallery"] = {"faces": len(gallery), "people": len(gallery.people())}
+    replace_file(SHIPPED.with_suffix(".json"), (json.dumps(card, indent=1, default=float) + "\n").encode())
+    replace_file(SHIPPED.with_name("MODEL_CARD.md"), model_card(card).encode())
+    for path in (SHIPPED, SHIPPED.with_suffix(".json"), SHIPPED.with_name("MODEL_CARD.md"), index / FILE):
+        path.chmod(0o644)
+        click.echo(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def model_card(card: dict[str, Any]) -> str:
+    """The card for people, in the headings of Mitchell et al. 2019 (arXiv:1810.03993)."""
+    recipe, people, half, data = card["notes"]["recipe"], card["people"], card["half_precision"], card["notes"]
+    splits = list(card["metrics"]["shipped"])
+
+    def cell(row: str, split: str, name: str) -> str:
+        rate = next((f["rate"] for f in card["metrics"][row][split] if f["name"] == name), None)
+        return "–" if rate is None else f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
+
+    names = [("rank-1", split) for split in splits] + [("MAP@R", "val"), ("TPR at FPR 0.05", "val"), ("TPR at FPR 0.01", "val")]
+    names += [("rank-1 of mated searches", "val"), ("FNIR at FPIR 10.0%", "val"), ("FNIR at FPIR 1.0%", "val")]
+    rows = "\n".join(
+        f"| {name}{f', {split}' if name == 'rank-1' else ''} | {cell('shipped', split, name)} | {cell('float32', split, name)} | "
+        f"{cell('teacher', split, name)} |"
+        for name, split in names
+    )
+    spread = people["rank1_quantiles"]
+    enrolled = "; ".join(f"{k} photos: {v['rank1']:.3f} over {v['people']} people" for k, v in people["rank1_by_enrolled_photos"].items())
+    return f"""# Model card: {card["name"]}
+
+A face encoder: ResNet34 of torchvision, its last layer replaced by one linear layer to {recipe["embedding_size"]} numbers. Input: aligned RGB
+crops of 112 x 112 pixels (similarity transform from 5 landmarks). Output: a vector of length 1, the mean over the crop and its mirror image; two
+photos are compared by cosine. Half-precision safetensors, {card["weights_bytes"] / 1e6:.1f} MB, id `{card["encoder_id"][:16]}`. Everything here is
+in `{card["name"]}.json` too, written by `scripts/ship.py`.
+
+## Intended use
+Research, teaching, and trying facesearch out: searching a collection of photographs of people who agreed to it, or who are studied under terms
+that allow it. A score is a hint for a person who looks at the photos.
+
+## Not to be used for
+Surveillance, policing, access control, or any decision about a person; identifying people who did not agree to it; inferring traits of people;
+anything commercial (the training photos forbid it). Above its promised error rate it names strangers: see the figures.
+
+## Training
+- Data: {data["photos"]} photos of {data["classes"]} people: the train split of CelebA-500 and the 300 `train` people of a further CelebA selection.
+  CelebA shows celebrities, mostly young, light-skinned and posing; its licence allows non-commercial research only, and so do these weights.
+- Teacher: `{data["teacher"]["file"]}` (SHA-256 `{data["teacher"]["sha256"][:16]}…`), {data["teacher"]["licence"]}. The encoder was taught to foretell
+  its vectors on the training photos and on mixtures of them, so it inherits whatever that model was trained on, which is not known here.
+- Recipe: `scripts/recipes/distil.toml`; {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs, seed {recipe["seed"]}, from random numbers.
+- Made at commit `{card["commit"][:12]}` on {card["machine"]["cores"]} cores of {card["machine"]["cpu"]}, torch {card["machine"]["torch"]}.
+
+## How good it is
+95 % intervals, bootstrapped over people; all measured in one run of `scripts/ship.py`. Nobody of the open set and the identification-rate set was
+trained on; the teacher may have seen any of them.
+
+| figure | this file (float16) | before rounding (float32) | the teacher |
+|---|---|---|---|
+{rows}
+
+FNIR: share of enrolled people's photos that are not found, or found under the threshold, when at most the stated share of strangers' searches get
+a name. Rounding the weights to half precision moves vectors by a cosine of at least {half["lowest_cosine"]:.5f} ({half["photos"]} photos).
+
+## How unequal it is
+Over {people["people"]} people of the {people["split"]} split: rank-1 is {spread["5%"]:.2f} for the worst 5 %, {spread["10%"]:.2f} for the worst 10 %,
+{spread["25%"]:.2f} for the worst quarter; {people["people_always_found"]:.0%} are found with every photo, {people["people_found_in_under_half"]:.1%} in
+under half of them. By enrolled photos: {enrolled}.
+These data carry no attributes (age, sex, skin), so no error by attribute can be given. CelebA's make-up suggests that errors are larger for people
+whom it shows rarely. Measure on your own people before you trust it.
+
+## Limits
+Trained on aligned, mostly frontal photos of about 100 pixels across a face. Turned heads, children, masks, very dark or small faces were hardly seen.
+About 2 % of the training labels are wrong. The threshold of a gallery is calibrated for a rate of strangers, not for your strangers.
+"""
+
+
+def public_notes(notes: dict[str, Any], teacher: Path) -> dict[str, Any]:
+    """What the run tells of itself, with the teacher by name and hash instead of by where it lay."""
+    recipe = {**notes["recipe"], "teacher": teacher.name}
+    return {**notes, "recipe": recipe, "teacher": {"file": teacher.name, "sha256": sha256_of(teacher), "licence": TEACHER_LICENCE}}
+
+
+def bar() -> Any:
+    shown = tqdm(disable=None)
+
+    def progress(done: int, total: int) -> None:
+        shown.total = total
+        shown.update(done - shown.n)
+
+    return progress
+
+
+def measured(data: Dataset, extra: Dataset, ir: Dataset, runtime: Runtime, split: str, weights: Path, seed: int) -> Evaluation:
+    embed = Embedder(runtime, {}, bar())
+    return evaluate(data, extra, ir, embed, split=split, weights=weights, seed=seed, fpir=0.01)
+
+
+def half_precision(data: Dataset, half: Runtime, whole: Runtime) -> dict[str, float]:
+    """What rounding the weights to 16 bits changes: cosines between the two encoders' vectors of val's photos."""
+    rows = data.where("val")
+    a, b = (Embedder(runtime, {}, bar())(data, rows) for runtime in (half, whole))
+    cosines = (a * b).sum(axis=1)
+    return {"photos": len(rows), "lowest_cosine": float(cosines.min()), "mean_cosine": float(cosines.mean())}
+
+
+def per_person(data: Dataset, runtime: Runtime, split: str) -> dict[str, Any]:
+    """How rank-1 differs between people: quantiles over people, and by how many photos of them are enrolled."""
+    rows, train = data.where(split), data.where("train")
+    embed = Embedder(runtime, {}, bar())
+    found = closed_set(embed(data, rows), data.people[rows], data.sha256[rows], embed(data, train), data.people[train], data.sha256[train])
+    people, right = data.people[rows][found.probe], found.within(1)
+    names = np.unique(people)
+    rates = np.array([right[people == name].mean() for name in names])
+    enrolled = np.array([(data.people[train] == name).sum() for name in names])
+    groups = {"1 to 9": enrolled < 10, "10 to 19": (enrolled >= 10) & (enrolled < 20), "20 and more": enrolled >= 20}
+    return {
+        "split": split,
+        "people": len(names),
+        "rank1_quantiles": {f"{q:.0%}": float(np.quantile(rates, q)) for q in (0.01, 0.05, 0.1, 0.25, 0.5)},
+        "people_always_found": float((rates == 1).mean()),
+        "people_found_in_under_half": float((rates < 0.5).mean()),
+        "rank1_by_enrolled_photos": {k: {"people": int(m.sum()), "rank1": float(rates[m].mean())} for k, m in groups.items() if m.any()},
+    }
+
+
+def machine() -> dict[str, Any]:
+    import torch
+
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    return {"cpu": model or platform.processor(), "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
+
+
+def commit() -> str:
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+if __name__ == "__main__":
+    ship()

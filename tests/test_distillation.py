@@ -1,0 +1,240 @@
+"""A tiny ONNX teacher made here: its lessons, what is done with them, and a pupil that comes nearer to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from facesearch.errors import BadCheckpoint, BadConfig
+from facesearch.faces.table import Dataset
+from facesearch.jobs.distillation import Distillation, Lesson
+from facesearch.jobs.train import train
+from facesearch.jobs.training_photos import training_photos
+from facesearch.model.augment import Augmenter, mixed
+from facesearch.model.device import choose_device
+from facesearch.model.encoder import Encoder, EncoderConfig
+from facesearch.model.fast_conv import FastConv2d, _MatmulConv, speed_up
+from facesearch.model.losses import Pupil, map_distance, relation_distance, vector_distance
+from facesearch.model.recipe import TrainConfig
+from facesearch.model.teacher import Teacher
+
+onnx = pytest.importorskip("onnx")
+CHANNELS, VECTOR = 6, 5
+
+
+@pytest.fixture(scope="session")
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A convolution to 6 channels of 7 x 7, their mean, one product to 5 numbers: [1, 3, 112, 112] -> [1, 5]."""
+    random = np.random.default_rng(5)
+    weights = {
+        "kernel": random.normal(size=(CHANNELS, 3, 16, 16)).astype(np.float32) / 28,
+        "table": random.normal(size=(CHANNELS, VECTOR)).astype(np.float32),
+    }
+    node, shape = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [
+            node("Conv", ["photo", "kernel"], ["sums"], strides=[16, 16]),
+            node("Relu", ["sums"], ["map"]),
+            node("GlobalAveragePool", ["map"], ["mean"]),
+            node("Flatten", ["mean"], ["flat"]),
+            node("MatMul", ["flat", "table"], ["vector"]),
+        ],
+        "teacher",
+        [shape("photo", onnx.TensorProto.FLOAT, [1, 3, 112, 112])],
+        [shape("vector", onnx.TensorProto.FLOAT, [1, VECTOR])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(path))
+    return path
+
+
+def recipe(teacher: Path, **changes: object) -> TrainConfig:
+    settings = {
+        "backbone": "resnet18", "embedding_size": 16, "scale": 10.0, "lr": 2e-3, "epochs": 2, "batch_size": 12, "size_px": 32,
+        "flip": True, "shift": 0.05, "teacher": str(teacher), "distill_live": 0.5, "distill_mixed": 0.5, "distill_maps": 2.0,
+        "distill_relations": 1.0, "ema_decay": 0.5,
+    }  # fmt: skip
+    return TrainConfig.from_dict({**settings, **changes})
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+def go(config: TrainConfig, dataset: Dataset, out: Path, nameless: list[Dataset] | None = None, resume: bool = False):
+    return train(
+        config, [dataset], nameless or [], choose_device("cpu"), out, resume=resume, on_step=lambda step: None,
+        on_epoch=lambda result, out: None, on_teacher=quiet, tell=lambda line: None,
+    )  # fmt: skip
+
+
+def test_the_teacher_shows_its_vector_and_the_last_map_before_it(teacher_file: Path):
+    teacher = Teacher(teacher_file)
+    crops = torch.randint(0, 256, (3, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    vectors, maps = teacher.look(crops)
+    assert vectors.shape == (3, VECTOR) and maps.shape == (3, CHANNELS, 7, 7) and teacher.channels == CHANNELS
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(3), atol=1e-5)
+    # Flip-averaging two looks is what the runtime gives.
+    both = F.normalize(vectors + teacher.look(crops.flip(2))[0])
+    assert np.allclose(both.numpy(), teacher.runtime.embed(crops.numpy()), atol=1e-5)
+
+
+def test_a_file_without_a_map_is_no_teacher(tmp_path: Path):
+    shape = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("ReduceMean", ["photo"], ["mean"], axes=[2, 3], keepdims=0)], "flat",
+        [shape("photo", onnx.TensorProto.FLOAT, [1, 3, 112, 112])], [shape("mean", onnx.TensorProto.FLOAT, [1, 3])],
+    )  # fmt: skip
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), str(tmp_path / "t.onnx"))
+    with pytest.raises(BadCheckpoint, match="no map of features"):
+        Teacher(tmp_path / "t.onnx")
+
+
+def test_a_lesson_keeps_known_vectors_and_unnames_mixtures(teacher_file: Path, toy_dataset: Dataset):
+    config = recipe(teacher_file)
+    photos, val, _ = training_photos([toy_dataset])
+    distillation = Distillation(config, photos, val, quiet)
+    numbers = np.arange(12)
+    crops, labels = photos.crops(numbers), torch.from_numpy(photos.label[numbers])
+    generator = torch.Generator().manual_seed(1)
+    views = Augmenter(config).views(12, generator)
+    shown, left, turned, lesson = distillation.show(crops, torch.arange(12), labels, views, 0, generator)
+    assert left[:3].tolist() == [-1] * 3 and torch.equal(left[3:], labels[3:])  # half of 12 live, half of these mixed
+    assert lesson.maps is not None and len(lesson.maps) == 6
+    assert np.allclose(lesson.vectors[3:], distillation.teacher.runtime.embed(crops[3:].numpy()), atol=1e-5)
+    assert torch.allclose(lesson.vectors[:3], distillation.teacher.look(shown[:3])[0], atol=1e-5)
+    assert torch.equal(shown[6:], crops[6:]) and torch.equal(turned[6:], views[6:])
+
+
+def test_mirroring_beforehand_shows_the_same_photo(teacher_file: Path, toy_dataset: Dataset):
+    """What show() mirrors itself and then views unmirrored is, pixel by pixel, what the view alone would have shown."""
+    config = recipe(teacher_file, distill_mixed=0.0, distill_live=1.0, rotate_deg=10.0, zoom=0.1)
+    photos, val, _ = training_photos([toy_dataset])
+    distillation = Distillation(config, photos, val, quiet)
+    augment, generator = Augmenter(config), torch.Generator().manual_seed(2)
+    crops, views = photos.crops(np.arange(12)), augment.views(12, generator)
+    assert 0 < (torch.linalg.det(views[:, :, :2]) < 0).sum() < 12
+    shown, _, turned, _ = distillation.show(crops, torch.arange(12), torch.zeros(12, dtype=torch.int64), views, 0, generator)
+    assert (torch.linalg.det(turned[:, :, :2]) > 0).all()
+    before, after = augment(crops, None, views, 64, generator), augment(shown, None, turned, 64, generator)
+    assert torch.allclose(before, after, atol=0.5)
+
+
+def test_maps_are_compared_where_the_pupil_looked(teacher_file: Path, toy_dataset: Dataset):
+    """A pupil that shows the teacher's own map, seen through the same view, is at distance 0; through another it is not."""
+    config = recipe(teacher_file, distill_vectors=0.0, distill_relations=0.0, distill_maps=1.0)
+    photos, val, _ = training_photos([toy_dataset])
+    distillation = Distillation(config, photos, val, quiet)
+    views = torch.tensor([[[1.0, 0, 0.3], [0, 1.0, 0]]])
+    _, maps = distillation.teacher.look(photos.crops(np.arange(1)))
+    lesson = Lesson(torch.zeros(1, VECTOR), maps)
+    grid = F.affine_grid(views, [1, 1, 7, 7], align_corners=False)
+    seen = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    pupil = Pupil(16, VECTOR, CHANNELS, CHANNELS)
+    assert pupil.map is not None
+    torch.nn.init.dirac_(pupil.map.weight)
+    torch.nn.init.zeros_(pupil.map.bias)
+    embedding = torch.randn(1, 16)
+    near, far = (distillation.loss(pupil, embedding, stage, views, lesson).item() for stage in (seen, maps))
+    dark = (seen.norm(dim=1) == 0).float().mean().item()  # cells in which this teacher sees nothing have no direction
+    assert near == pytest.approx(dark, abs=1e-5) and far > dark + 0.01
+
+
+def test_mixtures_are_made_of_both_faces():
+    black, white = torch.zeros(1, 112, 112, 3, dtype=torch.uint8), torch.full((1, 112, 112, 3), 200, dtype=torch.uint8)
+    crops = torch.cat([black, white] * 20)
+    faces = mixed(crops, torch.Generator().manual_seed(3))
+    assert faces.shape == crops.shape and faces.dtype == torch.uint8
+    shares = faces.float().flatten(1).mean(1) / 200
+    assert ((shares > 0.25) & (shares < 0.75)).all()
+    blended = faces.flatten(1).float().std(1) < 1
+    assert 8 < blended.sum() < 32  # about half are blended, half are cut
+
+
+def test_distances_are_zero_at_the_teacher_and_known_elsewhere():
+    vectors = F.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(4)))
+    assert float(vector_distance(3 * vectors, vectors)) == pytest.approx(0, abs=1e-6)
+    assert float(vector_distance(-vectors, vectors)) == pytest.approx(2, abs=1e-6)
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(5)))[0]
+    assert float(relation_distance(vectors @ turn, vectors)) == pytest.approx(0, abs=1e-6)
+    by_hand = np.mean([(float(vectors[i] @ vectors[j]) - (i == j)) ** 2 for i in range(5) for j in range(5) if i != j])
+    assert float(relation_distance(torch.eye(5), vectors)) == pytest.approx(by_hand, abs=1e-6)
+    maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(6))
+    assert float(map_distance(2 * maps, maps)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_pupil_comes_nearer_to_its_teacher_also_on_photos_it_never_saw(teacher_file: Path, toy_dataset: Dataset, tmp_path: Path):
+    result = go(recipe(teacher_file, epochs=4, distill_vectors=20.0), toy_dataset, tmp_path / "run")
+    cosines = [epoch.val_teacher for epoch in result.history]
+    assert cosines[-1] > cosines[0] + 0.2
+
+
+def test_another_teacher_cannot_take_over(teacher_file: Path, toy_dataset: Dataset, tmp_path: Path):
+    copy = tmp_path / "t.onnx"
+    copy.write_bytes(teacher_file.read_bytes())
+    go(recipe(copy, epochs=1), toy_dataset, tmp_path / "run")
+    model = onnx.load(str(copy))
+    model.doc_string = "another"
+    onnx.save(model, str(copy))
+    with pytest.raises(BadCheckpoint, match="taught by another file"):
+        go(recipe(copy, epochs=1), toy_dataset, tmp_path / "run", resume=True)
+
+
+def test_nameless_photos_join_without_becoming_classes(toy_dataset: Dataset):
+    named, _, classes = training_photos([toy_dataset])
+    more, val, same = training_photos([toy_dataset], [toy_dataset])
+    assert same == classes and len(more) == 2 * len(named) and (more.label[len(named) :] == -1).all()
+    assert (val.label >= 0).all()
+
+
+def test_a_run_on_nameless_photos_too(teacher_file: Path, toy_dataset: Dataset, tmp_path: Path):
+    result = go(recipe(teacher_file, epochs=1, distill_mixed=1.0, distill_live=1.0), toy_dataset, tmp_path / "run", [toy_dataset])
+    assert result.history[0].train_loss > 0  # every photo a mixture: no label at all in a batch
+
+
+def test_maps_and_mixtures_need_live_photos():
+    for setting in ("distill_maps=1", "distill_mixed=0.5"):
+        with pytest.raises(BadConfig, match="distill_live"):
+            TrainConfig().changed([setting])
+
+
+def test_a_stage_must_be_a_part_that_gives_maps():
+    encoder = Encoder(EncoderConfig(backbone="resnet18"))
+    assert encoder.channels_of("layer3") == 256
+    for stage in ("layer9", "fc"):
+        with pytest.raises(BadConfig, match="distill_stage"):
+            encoder.channels_of(stage)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [4, 7])
+def test_the_fast_convolution_is_a_convolution_forwards_and_backwards(stride: int, size: int):
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(2, 8, size, size, dtype=torch.float64, generator=generator).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(5, 8, 3, 3, dtype=torch.float64, generator=generator).contiguous(memory_format=torch.channels_last)
+    answers = []
+    for convolve in (lambda a, b: F.conv2d(a, b, stride=stride, padding=1), lambda a, b: _MatmulConv.apply(a, b, stride)):
+        a, b = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        y = convolve(a, b)
+        (y * torch.arange(y.numel()).view(y.shape)).sum().backward()
+        answers.append((y, a.grad, b.grad))
+    for one, two in zip(*answers, strict=True):
+        assert torch.allclose(one, two, rtol=1e-10)
+
+
+def test_speeding_up_changes_no_weight_and_no_name():
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig(backbone="resnet18"))
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    x = torch.rand(2, 3, 64, 64) * 255
+    plain = encoder.eval()(x)
+    speed_up(encoder)
+    assert any(isinstance(module, FastConv2d) for module in encoder.modules())
+    assert encoder.state_dict().keys() == before.keys() and torch.equal(encoder.eval()(x), plain)
