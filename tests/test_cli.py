@@ -60,12 +60,19 @@ def test_the_whole_way_with_bare_commands(run, tmp_path: Path):
     assert json.loads(Path("report/evaluation.json").read_text())["figures"][0]["name"] == "rank-1"
 
 
-def test_missing_data_and_missing_weights_give_the_command_that_makes_them(run, album: Path):
+def test_missing_data_and_missing_weights_give_the_command_that_makes_them(run, album: Path, monkeypatch: pytest.MonkeyPatch):
     assert "facesearch prepare" in run("train", code=1).stderr
     assert "facesearch prepare" in run("evaluate", code=1).stderr
     run("prepare", album, "--out", "data/celeba500", "--aligned")
+    monkeypatch.setattr("facesearch.jobs.find_weights.SHIPPED", Path("nowhere.safetensors"))  # a package built without them
     refused = run("build-index", code=1)
     assert "there is no encoder yet" in refused.stderr and "facesearch train" in refused.stderr
+
+
+def test_before_any_training_the_shipped_encoder_is_used_and_named(run, album: Path):
+    run("prepare", album, "--out", "data/celeba500", "--aligned")
+    built = run("build-index")
+    assert "vectors added" in built.stdout and "shipped with facesearch" in built.stderr
 
 
 def test_weights_that_the_pointer_names_but_that_are_gone(run, tmp_path: Path):

@@ -24,7 +24,6 @@ from tests.conftest import SHARED
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX = ROOT / "index"
-pytestmark = pytest.mark.skipif(not SHIPPED.exists(), reason="no weights are shipped yet")
 
 
 @pytest.fixture(scope="module")

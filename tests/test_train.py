@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from facesearch.errors import BadCheckpoint, Interrupted, LossIsNaN, NotFound, NothingToDo, OutputExists
+from facesearch.errors import BadCheckpoint, BadConfig, Interrupted, LossIsNaN, NotFound, NothingToDo, OutputExists
 from facesearch.faces.datasets import read_source
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.prepare import PrepareConfig, prepare
@@ -240,6 +240,20 @@ def test_an_encoder_can_be_the_start_of_another(toy_dataset: Dataset, tmp_path: 
     second = go(SMALL.changed(still), toy_dataset, tmp_path / "second").best
     name = "backbone.layer1.0.conv1.weight"
     assert torch.allclose(tensors(first)[name], tensors(second)[name], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_whole_run_can_be_the_start_of_another(toy_dataset: Dataset, tmp_path: Path):
+    """Its averaged weights, and the class centres with them, are taken; a network of another shape is refused."""
+    go(SMALL.changed(["epochs=1"]), toy_dataset, tmp_path / "first")
+    state = tmp_path / "first" / STATE
+    still = ["epochs=1", f"pretrained={state}", "lr=1e-12", "weight_decay=0.0", "ema_decay=0"]
+    go(SMALL.changed(still), toy_dataset, tmp_path / "second")
+    for name in ("encoder.backbone.layer1.0.conv1.weight", "encoder.backbone.fc.0.weight", "head.centres"):
+        before, after = tensors(state)[f"average.module.{name}"], tensors(tmp_path / "second" / STATE)[f"model.{name}"]
+        assert torch.allclose(before, after, atol=1e-6), name
+    with pytest.raises(BadConfig, match="pretrained"):
+        go(SMALL.changed([f"pretrained={state}", "embedding_size=8"]), toy_dataset, tmp_path / "third")
 
 
 @pytest.mark.gpu

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facesearch.errors import BadCheckpoint, Interrupted, LossIsNaN, NotFound, OutputExists
+from facesearch.errors import BadCheckpoint, BadConfig, Interrupted, LossIsNaN, NotFound, OutputExists
 from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
 from facesearch.jobs.advice import about_data, duration, not_rising, unusual, waited
@@ -127,16 +127,33 @@ class Training:
         return Pupil(c.embedding_size, teacher.dimension, channels, teacher.channels)
 
     def start_from(self, pretrained: str) -> None:
-        """Begin with ImageNet's weights, with one of our encoders, or with a torchvision state dict in a file."""
+        """Begin with ImageNet's weights, one of our encoders, a torchvision state dict, or all of another run (its last.safetensors)."""
         if pretrained == "none":
             return
         encoder = self.model.encoder
         if pretrained == "imagenet":
             encoder.load_imagenet()
+        elif Path(pretrained).name == STATE:
+            self._take_over(Path(pretrained))
         else:
             encoder.load_backbone(backbone_weights(Path(pretrained)))
         if self.average is not None:
             self.average.module.load_state_dict(self.model.state_dict())
+
+    def _take_over(self, path: Path) -> None:
+        """Another run's network with its head and pupil, as evaluated there; what learns other people starts anew."""
+        tensors, meta = read_tensors(path)
+        if meta.get("kind") != "training state":
+            raise BadCheckpoint(path, "it is no training state")
+        prefix = "average.module." if any(name.startswith("average.") for name in tensors) else "model."
+        theirs = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        if meta["classes"] != _digest(self.classes):
+            theirs = {name: value for name, value in theirs.items() if not name.startswith("head.")}
+        own = self.model.state_dict()
+        wrong = [name for name in own if name.startswith("encoder.") and (name not in theirs or theirs[name].shape != own[name].shape)]
+        if wrong:
+            raise BadConfig("pretrained", str(path), f"a run of {self.config.backbone} with the same last layers ({wrong[0]} differs)")
+        self.model.load_state_dict(own | {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape})
 
     def run_epoch(self, on_step: Callable[[Step], None], stop: Callable[[], bool]) -> bool:
         """Go on with the current epoch to its end. Returns False when stop() asked to leave earlier."""

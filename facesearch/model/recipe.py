@@ -35,7 +35,7 @@ class TrainConfig:
     zero_init_residual: bool = False
     """From random numbers, let every residual block of a resnet begin as the identity (Goyal et al. 2017, section 5.1)."""
     pretrained: str = "none"
-    """none, imagenet (torchvision's weights, fetched), or a file: those weights, or an encoder of ours."""
+    """none, imagenet (torchvision's weights, fetched), or a file: those weights, an encoder of ours, or a run's last.safetensors."""
 
     # the loss
     loss: Literal["ce", "arcface"] = "arcface"
