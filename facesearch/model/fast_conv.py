@@ -1,7 +1,8 @@
 """3 x 3 convolutions of many channels as matrix products, where that trains faster than the library's own kernels.
 
-oneDNN's bfloat16 weight gradients take four to eight times as long as the forward pass on CPUs with AMX once a layer has
-256 channels or more (scripts/LOG.md, 2026-11-24); as one product over the gathered neighbourhoods they run at its speed.
+oneDNN's bfloat16 weight gradients take four to eight times as long as the forward pass once a layer has many channels; as
+one product over the gathered neighbourhoods they run at its speed. Measured (scripts/LOG.md, 2026-11-24): with AMX it pays
+from 256 channels on, without from 512 on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MIN_CHANNELS = 256
+MIN_CHANNELS, MIN_CHANNELS_WITHOUT_AMX = 256, 512
 
 
 class _MatmulConv(torch.autograd.Function):
@@ -56,13 +57,16 @@ def _neighbourhoods(rows: Tensor, stride: int) -> Tensor:
 
 
 class FastConv2d(nn.Conv2d):
-    """nn.Conv2d that goes the other way while it trains in bfloat16 on a CPU with AMX, and its own way everywhere else."""
+    """nn.Conv2d that goes the other way while it trains in bfloat16 on a CPU where that pays, and its own way everywhere else."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.cpu._is_amx_tile_supported():
+        if self.training and x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and self._pays_here():
             result: Tensor = _MatmulConv.apply(x.bfloat16(), self.weight.bfloat16(), self.stride[0])
             return result
         return super().forward(x)
+
+    def _pays_here(self) -> bool:
+        return self.out_channels >= MIN_CHANNELS_WITHOUT_AMX or torch.cpu._is_amx_tile_supported()
 
 
 def speed_up(network: nn.Module) -> None:
