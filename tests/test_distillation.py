@@ -74,15 +74,41 @@ def go(config: TrainConfig, dataset: Dataset, out: Path, nameless: list[Dataset]
     )  # fmt: skip
 
 
-def test_the_teacher_shows_its_vector_and_the_last_map_before_it(teacher_file: Path):
-    teacher = Teacher(teacher_file)
+def test_the_teacher_shows_its_vector_and_its_map(teacher_file: Path):
+    teacher = Teacher(teacher_file, sides=[6])
     crops = torch.randint(0, 256, (3, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    vectors, maps = teacher.look(crops)
-    assert vectors.shape == (3, VECTOR) and maps.shape == (3, CHANNELS, 7, 7) and teacher.channels == CHANNELS
+    vectors, (maps,) = teacher.look(crops)
+    assert vectors.shape == (3, VECTOR) and maps.shape == (3, CHANNELS, 7, 7) and teacher.channels == (CHANNELS,)
     assert torch.allclose(vectors.norm(dim=1), torch.ones(3), atol=1e-5)
     # Flip-averaging two looks is what the runtime gives.
     both = F.normalize(vectors + teacher.look(crops.flip(2))[0])
     assert np.allclose(both.numpy(), teacher.runtime.embed(crops.numpy()), atol=1e-5)
+
+
+def test_of_several_maps_the_last_sum_of_about_that_size_is_shown(tmp_path: Path):
+    """Sides 28, 28 (a sum), 28, 14: asked for 24, 13 and 3 it shows the sum, then the 14 twice."""
+    node, shape = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    kernel = onnx.numpy_helper.from_array(np.ones((2, 3, 4, 4), np.float32) / 48, "kernel")
+    half = onnx.numpy_helper.from_array(np.ones((4, 2, 2, 2), np.float32) / 8, "half")
+    graph = onnx.helper.make_graph(
+        [
+            node("Conv", ["photo", "kernel"], ["a"], strides=[4, 4]),
+            node("Add", ["a", "a"], ["b"]),
+            node("Relu", ["b"], ["c"]),
+            node("Conv", ["c", "half"], ["d"], strides=[2, 2]),
+            node("GlobalAveragePool", ["d"], ["mean"]),
+            node("Flatten", ["mean"], ["vector"]),
+        ],
+        "steps", [shape("photo", onnx.TensorProto.FLOAT, [1, 3, 112, 112])], [shape("vector", onnx.TensorProto.FLOAT, [1, 4])],
+        [kernel, half],
+    )  # fmt: skip
+    path = tmp_path / "t.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), str(path))
+    teacher = Teacher(path, sides=[24, 13, 3])
+    _, maps = teacher.look(torch.full((1, 112, 112, 3), 255, dtype=torch.uint8))
+    assert [tuple(each.shape[1:]) for each in maps] == [(2, 28, 28), (4, 14, 14), (4, 14, 14)] and teacher.channels == (2, 4, 4)
+    white = float(teacher.runtime.pixels(np.full((1, 112, 112, 3), 255, np.uint8)).mean())
+    assert float(maps[0].mean()) == pytest.approx(2 * white, rel=1e-5)
 
 
 def test_a_file_without_a_map_is_no_teacher(tmp_path: Path):
@@ -99,14 +125,14 @@ def test_a_file_without_a_map_is_no_teacher(tmp_path: Path):
 def test_a_lesson_keeps_known_vectors_and_unnames_mixtures(teacher_file: Path, toy_dataset: Dataset):
     config = recipe(teacher_file)
     photos, val, _ = training_photos([toy_dataset])
-    distillation = Distillation(config, photos, val, quiet)
+    distillation = Distillation(config, photos, val, [6], quiet)
     numbers = np.arange(12)
     crops, labels = photos.crops(numbers), torch.from_numpy(photos.label[numbers])
     generator = torch.Generator().manual_seed(1)
     views = Augmenter(config).views(12, generator)
     shown, left, turned, lesson = distillation.show(crops, torch.arange(12), labels, views, 0, generator)
     assert left[:3].tolist() == [-1] * 3 and torch.equal(left[3:], labels[3:])  # half of 12 live, half of these mixed
-    assert lesson.maps is not None and len(lesson.maps) == 6
+    assert [len(each) for each in lesson.maps] == [6]
     assert np.allclose(lesson.vectors[3:], distillation.teacher.runtime.embed(crops[3:].numpy()), atol=1e-5)
     assert torch.allclose(lesson.vectors[:3], distillation.teacher.look(shown[:3])[0], atol=1e-5)
     assert torch.equal(shown[6:], crops[6:]) and torch.equal(turned[6:], views[6:])
@@ -116,7 +142,7 @@ def test_mirroring_beforehand_shows_the_same_photo(teacher_file: Path, toy_datas
     """What show() mirrors itself and then views unmirrored is, pixel by pixel, what the view alone would have shown."""
     config = recipe(teacher_file, distill_mixed=0.0, distill_live=1.0, rotate_deg=10.0, zoom=0.1)
     photos, val, _ = training_photos([toy_dataset])
-    distillation = Distillation(config, photos, val, quiet)
+    distillation = Distillation(config, photos, val, [], quiet)
     augment, generator = Augmenter(config), torch.Generator().manual_seed(2)
     crops, views = photos.crops(np.arange(12)), augment.views(12, generator)
     assert 0 < (torch.linalg.det(views[:, :, :2]) < 0).sum() < 12
@@ -127,23 +153,22 @@ def test_mirroring_beforehand_shows_the_same_photo(teacher_file: Path, toy_datas
 
 
 def test_maps_are_compared_where_the_pupil_looked(teacher_file: Path, toy_dataset: Dataset):
-    """A pupil that shows the teacher's own map, seen through the same view, is at distance 0; through another it is not."""
+    """A pupil that foretells the teacher's map, standardised and seen through the same view, is at distance 0; else it is not."""
     config = recipe(teacher_file, distill_vectors=0.0, distill_relations=0.0, distill_maps=1.0)
     photos, val, _ = training_photos([toy_dataset])
-    distillation = Distillation(config, photos, val, quiet)
+    distillation = Distillation(config, photos, val, [7], quiet)
     views = torch.tensor([[[1.0, 0, 0.3], [0, 1.0, 0]]])
-    _, maps = distillation.teacher.look(photos.crops(np.arange(1)))
-    lesson = Lesson(torch.zeros(1, VECTOR), maps)
+    _, (maps,) = distillation.teacher.look(photos.crops(np.arange(1)))
+    lesson = Lesson(torch.zeros(1, VECTOR), (maps,))
     grid = F.affine_grid(views, [1, 1, 7, 7], align_corners=False)
     seen = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
-    pupil = Pupil(16, VECTOR, CHANNELS, CHANNELS)
-    assert pupil.map is not None
-    torch.nn.init.dirac_(pupil.map.weight)
-    torch.nn.init.zeros_(pupil.map.bias)
+    spread, mean = torch.std_mean(seen, dim=(0, 2, 3), keepdim=True, correction=0)
+    pupil = Pupil(16, VECTOR, [(CHANNELS, CHANNELS)])
+    torch.nn.init.dirac_(pupil.maps[0].weight)
+    torch.nn.init.zeros_(pupil.maps[0].bias)
     embedding = torch.randn(1, 16)
-    near, far = (distillation.loss(pupil, embedding, stage, views, lesson).item() for stage in (seen, maps))
-    dark = (seen.norm(dim=1) == 0).float().mean().item()  # cells in which this teacher sees nothing have no direction
-    assert near == pytest.approx(dark, abs=1e-5) and far > dark + 0.01
+    near, far = (distillation.loss(pupil, embedding, [(stage - mean) / spread], views, lesson).item() for stage in (seen, maps))
+    assert near == pytest.approx(0, abs=1e-5) and far > 0.01
 
 
 def test_mixtures_are_made_of_both_faces():
@@ -165,8 +190,10 @@ def test_distances_are_zero_at_the_teacher_and_known_elsewhere():
     assert float(relation_distance(vectors @ turn, vectors)) == pytest.approx(0, abs=1e-6)
     by_hand = np.mean([(float(vectors[i] @ vectors[j]) - (i == j)) ** 2 for i in range(5) for j in range(5) if i != j])
     assert float(relation_distance(torch.eye(5), vectors)) == pytest.approx(by_hand, abs=1e-6)
-    maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(6))
-    assert float(map_distance(2 * maps, maps)) == pytest.approx(0, abs=1e-6)
+    maps = 3 + 2 * torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(6))
+    standard = (maps - maps.mean((0, 2, 3), keepdim=True)) / maps.std((0, 2, 3), keepdim=True, correction=0)
+    assert float(map_distance(standard, maps)) == pytest.approx(0, abs=1e-6)
+    assert float(map_distance(torch.zeros_like(maps), maps)) == pytest.approx(1, abs=1e-5)  # the mean explains nothing
 
 
 @pytest.mark.slow
@@ -207,10 +234,10 @@ def test_maps_and_mixtures_need_live_photos():
 
 def test_a_stage_must_be_a_part_that_gives_maps():
     encoder = Encoder(EncoderConfig(backbone="resnet18"))
-    assert encoder.channels_of("layer3") == 256
+    assert encoder.map_of("layer3") == (256, 7)
     for stage in ("layer9", "fc"):
-        with pytest.raises(BadConfig, match="distill_stage"):
-            encoder.channels_of(stage)
+        with pytest.raises(BadConfig, match="distill_stages"):
+            encoder.map_of(stage)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

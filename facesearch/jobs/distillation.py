@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +21,20 @@ from facesearch.records import Progress
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What the teacher says of one batch. vectors (n, t) of length 1; maps (live, c, h, w) of its first photos, not yet turned."""
+    """What the teacher says of one batch. vectors (n, t) of length 1; maps, each (live, c, h, w), of its first photos, not yet
+    turned."""
 
     vectors: Tensor
-    maps: Tensor | None
+    maps: tuple[Tensor, ...]
 
 
 class Distillation:
     """The teacher with its vectors of every photo, computed once and kept beside the photos."""
 
-    def __init__(self, config: TrainConfig, train: Photos, val: Photos, progress: Progress) -> None:
-        """Raises NotFound, PackageMissing, BadCheckpoint."""
+    def __init__(self, config: TrainConfig, train: Photos, val: Photos, sides: Sequence[int], progress: Progress) -> None:
+        """sides: cells a side of the maps that shall be foretold. Raises NotFound, PackageMissing, BadCheckpoint."""
         self.config = config
-        self.teacher = Teacher(Path(config.teacher), config.teacher_preprocess)
+        self.teacher = Teacher(Path(config.teacher), config.teacher_preprocess, sides)
         self._known = self._vectors(train, progress)
         self.val = self._vectors(val, progress)
 
@@ -57,7 +59,7 @@ class Distillation:
         vectors = self._known[photo]
         live = round(c.distill_live * len(crops)) if epoch >= c.distill_live_start_epoch else 0
         if not live:
-            return crops, labels, views, Lesson(vectors.to(crops.device), None)
+            return crops, labels, views, Lesson(vectors.to(crops.device), ())
         crops, labels, views = crops.clone(), labels.clone(), views.clone()
         turned = torch.nonzero(torch.linalg.det(views[:live, :, :2]) < 0)[:, 0]
         views[turned, 0] *= -1
@@ -68,17 +70,17 @@ class Distillation:
         labels[:mixtures] = -1
         found, maps = self.teacher.look(crops[:live])
         vectors[:mixtures] = found[:mixtures]
-        return crops, labels, views, Lesson(vectors.to(crops.device), maps.to(crops.device))
+        return crops, labels, views, Lesson(vectors.to(crops.device), tuple(each.to(crops.device) for each in maps))
 
-    def loss(self, pupil: Pupil, embedding: Tensor, stage: Tensor | None, views: Tensor, lesson: Lesson) -> Tensor:
-        """How far embedding (n, d) and stage (n, c, h, w) are from the lesson, weighted as the recipe says."""
+    def loss(self, pupil: Pupil, embedding: Tensor, stages: Sequence[Tensor], views: Tensor, lesson: Lesson) -> Tensor:
+        """How far embedding (n, d) and stages, each (n, c, h, w), are from the lesson, weighted as the recipe says."""
         c = self.config
         total = c.distill_vectors * vector_distance(pupil.vector(embedding), lesson.vectors)
         if c.distill_relations:
             total = total + c.distill_relations * relation_distance(embedding, lesson.vectors)
-        if c.distill_maps and pupil.map is not None and stage is not None and lesson.maps is not None:
-            live, size = len(lesson.maps), stage.shape[2:]
-            grid = F.affine_grid(views[:live].to(stage.device), [live, 1, *size], align_corners=False)
-            seen = F.grid_sample(lesson.maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
-            total = total + c.distill_maps * map_distance(pupil.map(stage[:live]), seen)
+        for own, theirs, guess in zip(stages, lesson.maps, pupil.maps, strict=False):  # no maps: no photo is live yet
+            live, size = len(theirs), own.shape[2:]
+            grid = F.affine_grid(views[:live].to(own.device), [live, 1, *size], align_corners=False)
+            seen = F.grid_sample(theirs, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            total = total + c.distill_maps / len(lesson.maps) * map_distance(guess(own[:live]), seen)
         return total

@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,19 +68,22 @@ class TrainResult:
 class Model(nn.Module):
     """Encoder, classification head and pupil together, so that they are averaged and saved as one."""
 
-    def __init__(self, encoder: Encoder, head: Head, pupil: Pupil | None, stage: str) -> None:
-        """stage: dotted name of the backbone's part whose output the pupil's map is made of. Raises BadConfig."""
+    def __init__(self, encoder: Encoder, head: Head, pupil: Pupil | None, stages: Sequence[str]) -> None:
+        """stages: dotted names of the backbone's parts whose outputs the pupil's maps are made of, in its order."""
         super().__init__()
         self.encoder, self.head, self.pupil = encoder, head, pupil
-        self.stage: Tensor | None = None
-        if pupil is not None and pupil.map is not None:
+        self.stages: list[Tensor] = []
+        """The stages' outputs in the forward pass that ran last, while training."""
+        for stage in stages:
             encoder.backbone.get_submodule(stage).register_forward_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: object, output: Tensor) -> None:
-        self.stage = output if self.training else None
+        if self.training:
+            self.stages.append(output)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """pixels (n, 3, s, s) float in 0..255 -> embeddings (n, d), logits without margin (n, c), float32."""
+        self.stages.clear()
         embedding: Tensor = self.encoder(pixels)
         with torch.autocast(pixels.device.type, enabled=False):
             return embedding, self.head(embedding)
@@ -103,8 +106,12 @@ class Training:
             encoder.zero_residuals()
         speed_up(encoder)
         head = make_head(config.loss, config.embedding_size, len(self.classes), config.scale)
-        self.distillation = Distillation(config, self.train, self.val, progress) if config.teacher else None
-        self.model = Model(encoder, head, self._pupil(encoder), config.distill_stage).to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        stages = config.distill_stages if config.teacher and config.distill_maps else ()
+        shapes = [encoder.map_of(stage) for stage in stages]
+        sides = [side for _, side in shapes]
+        self.distillation = Distillation(config, self.train, self.val, sides, progress) if config.teacher else None
+        model = Model(encoder, head, self._pupil([channels for channels, _ in shapes]), stages)
+        self.model = model.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
         decay = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.model, multi_avg_fn=decay, use_buffers=True) if config.ema_decay else None
         self.optimizer = make_optimizer([self.model], config)
@@ -119,12 +126,11 @@ class Training:
     def evaluated(self) -> Model:
         return self.average.module if self.average is not None else self.model  # type: ignore[return-value]
 
-    def _pupil(self, encoder: Encoder) -> Pupil | None:
+    def _pupil(self, channels: Sequence[int]) -> Pupil | None:
         if self.distillation is None:
             return None
-        c, teacher = self.config, self.distillation.teacher
-        channels = encoder.channels_of(c.distill_stage) if c.distill_maps else 0
-        return Pupil(c.embedding_size, teacher.dimension, channels, teacher.channels)
+        teacher = self.distillation.teacher
+        return Pupil(self.config.embedding_size, teacher.dimension, list(zip(channels, teacher.channels, strict=True)))
 
     def start_from(self, pretrained: str) -> None:
         """Begin with ImageNet's weights, one of our encoders, a torchvision state dict, or all of another run (its last.safetensors)."""
@@ -215,7 +221,7 @@ class Training:
                 losses = share * losses + (1 - share) * self._classified(logits, second)
             loss = losses.sum() / max(1, len(labels))
             if self.distillation is not None and self.model.pupil is not None:
-                loss = loss + self.distillation.loss(self.model.pupil, embedding, self.model.stage, views, lesson)
+                loss = loss + self.distillation.loss(self.model.pupil, embedding, self.model.stages, views, lesson)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if c.grad_clip:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from facesearch.errors import BadConfig, NoPretrained
+from facesearch.faces.align import CROP_PX
 from facesearch.model.recipe import TrainConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -79,21 +80,24 @@ class Encoder(nn.Module):
                 last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
                 nn.init.zeros_(last.weight)
 
-    def channels_of(self, stage: str) -> int:
-        """How many channels the backbone's part of this name gives out. Raises BadConfig when it is no map of features."""
+    def map_of(self, stage: str) -> tuple[int, int]:
+        """How many channels the backbone's part of this name gives out, and how many cells a side for a whole crop.
+
+        Raises BadConfig when it is no map of features.
+        """
         found: list[Tensor] = []
         try:
             hook = self.backbone.get_submodule(stage).register_forward_hook(lambda _, __, output: found.append(output))
         except AttributeError as error:
-            raise BadConfig("distill_stage", stage, f"a part of {self.config.backbone}, such as 'layer3'") from error
+            raise BadConfig("distill_stages", stage, f"a part of {self.config.backbone}, such as 'layer3'") from error
         was_training = self.training
         with torch.inference_mode():
-            self.eval()(torch.zeros(1, 3, self.config.size_px, self.config.size_px))
+            self.eval()(torch.zeros(1, 3, CROP_PX, CROP_PX))
         hook.remove()
         self.train(was_training)
         if not found or found[0].ndim != 4:
-            raise BadConfig("distill_stage", stage, "a part of the backbone that gives a map of features")
-        return found[0].shape[1]
+            raise BadConfig("distill_stages", stage, "a part of the backbone that gives a map of features")
+        return found[0].shape[1], found[0].shape[2]
 
     def load_imagenet(self) -> None:
         """Start from torchvision's ImageNet weights, all but the last layer. Raises NoPretrained without a network."""
@@ -105,10 +109,14 @@ class Encoder(nn.Module):
         self.load_backbone(state)
 
     def load_backbone(self, state: dict[str, Tensor]) -> None:
-        """Take over every tensor of a torchvision state dict that fits, all but the last layer. Raises BadConfig."""
-        last = self.config.encoder_last_layer_name
-        kept = {name: value for name, value in state.items() if not name.startswith(last + ".")}
-        own = self.backbone.state_dict()
+        """Take over a torchvision state dict, or that of an encoder of ours; the last layer only when it is of the same make.
+
+        Raises BadConfig when the rest does not fit.
+        """
+        last, own = self.config.encoder_last_layer_name + ".", self.backbone.state_dict()
+        ours = {name: value.shape for name, value in own.items() if name.startswith(last)}
+        theirs = {name: value.shape for name, value in state.items() if name.startswith(last)}
+        kept = {name: value for name, value in state.items() if ours == theirs or not name.startswith(last)}
         wrong = [name for name, value in kept.items() if name not in own or own[name].shape != value.shape]
         if wrong or not kept:
             raise BadConfig("pretrained", wrong[:3], f"weights of {self.config.backbone}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -87,14 +88,20 @@ def relation_distance(embedding: Tensor, teacher: Tensor) -> Tensor:
 
 
 def map_distance(projected: Tensor, teacher: Tensor) -> Tensor:
-    """projected, teacher (n, c, h, w) float -> mean of 1 - cosine over the channels, cell by cell."""
-    return 1 - F.cosine_similarity(projected.float(), teacher, dim=1).mean()
+    """projected, teacher (n, c, h, w) float -> the share of the teacher's variance that projected leaves unexplained.
+
+    Each of the teacher's channels is brought to mean 0 and variance 1 over the batch first, so that all count alike
+    (FitNets' hints, Romero et al. 2014, arXiv:1412.6550, eq. 3, on standardised maps). 0: all explained; 1: as good as the mean.
+    """
+    spread, mean = torch.std_mean(teacher, dim=(0, 2, 3), keepdim=True, correction=0)
+    return (projected.float() - (teacher - mean) / (spread + 1e-6)).square().mean()
 
 
 class Pupil(nn.Module):
-    """What turns an encoder's embedding and one of its maps into guesses at the teacher's; not part of the encoder."""
+    """What turns an encoder's embedding and its maps into guesses at the teacher's; not part of the encoder."""
 
-    def __init__(self, embedding_size: int, vector_size: int, map_channels: int, teacher_channels: int) -> None:
+    def __init__(self, embedding_size: int, vector_size: int, maps: Sequence[tuple[int, int]] = ()) -> None:
+        """maps: (channels here, channels of the teacher's) of each stage."""
         super().__init__()
         self.vector = nn.Linear(embedding_size, vector_size)
-        self.map = nn.Conv2d(map_channels, teacher_channels, 1) if map_channels else None
+        self.maps = nn.ModuleList(nn.Conv2d(own, theirs, 1) for own, theirs in maps)

@@ -55,9 +55,9 @@ class TrainConfig:
     distill_relations: float = 0.0
     """Weight of the squared differences between the batch's cosines here and there (Park et al. 2019, arXiv:1904.05068)."""
     distill_maps: float = 0.0
-    """Weight of 1 - cosine, cell by cell, between the teacher's last map and a projection of a stage of the backbone."""
-    distill_stage: str = "layer3"
-    """Dotted name of that stage."""
+    """Weight of what projections of the stages' maps leave unexplained of the teacher's maps of about the same size (hints)."""
+    distill_stages: tuple[str, ...] = ("layer1", "layer2", "layer3")
+    """Dotted names of those parts of the backbone."""
     distill_live: float = 0.0
     """Share of each batch that is shown to the teacher too, as it is in this batch; maps come from these photos."""
     distill_live_start_epoch: int = 0

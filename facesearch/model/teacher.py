@@ -1,7 +1,9 @@
-"""A teacher for distillation: a foreign ONNX encoder that also shows what its last map of features looks like."""
+"""A teacher for distillation: a foreign ONNX encoder that also shows maps of features on the way to its vector."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,31 +14,38 @@ from facesearch.errors import BadCheckpoint, PackageMissing
 from facesearch.model.runtime import OnnxRuntime, cpu_session
 
 MIN_MAP = 4
-"""The map of features is the network's last tensor of at least so many cells a side."""
+"""Maps of fewer cells a side say too little of where things are."""
 
 
 class Teacher:
-    """runtime gives its vectors as they are used, flip-averaged; look gives one pass, with the map before the vector."""
+    """runtime gives its vectors as they are used, flip-averaged; look gives one pass, with maps on the way to the vector."""
 
-    def __init__(self, model: Path, preprocess: str = "imagenet") -> None:
-        """Raises NotFound, PackageMissing, BadCheckpoint."""
+    def __init__(self, model: Path, preprocess: str = "imagenet", sides: Sequence[int] = ()) -> None:
+        """sides: for each, the map whose number of cells a side is nearest by ratio is shown; of several the end of the last
+        residual block (a sum), or the last where there is none.
+
+        Raises NotFound, PackageMissing, BadCheckpoint.
+        """
         self.runtime = OnnxRuntime(model, "cpu", preprocess)
         try:
             import onnx
         except ImportError as error:
             raise PackageMissing("onnx", "onnx", f"looking into the teacher {model.name}") from error
         network = onnx.shape_inference.infer_shapes(onnx.load(str(model)))
-        maps: dict[str, list[int]] = {}
-        for value in network.graph.value_info:
-            shape = [size.dim_value for size in value.type.tensor_type.shape.dim]
+        shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in network.graph.value_info}
+        last: dict[int, tuple[bool, str]] = {}  # cells a side -> whether it is a sum, and its name
+        for node in network.graph.node:
+            shape = shapes.get(node.output[0], [])
             if len(shape) == 4 and min(shape[2:]) >= MIN_MAP:
-                maps[value.name] = shape
-        order = [name for node in network.graph.node for name in node.output if name in maps]
-        if not order:
+                is_sum, _ = last.get(shape[2], (False, ""))
+                if node.op_type == "Add" or not is_sum:
+                    last[shape[2]] = (node.op_type == "Add", node.output[0])
+        if not last:
             raise BadCheckpoint(model, "no map of features was found in it; is it a convolutional encoder?")
-        self._vector, self._map = network.graph.output[0].name, order[-1]
-        self.channels = maps[self._map][1]
-        network.graph.output.append(next(value for value in network.graph.value_info if value.name == self._map))
+        chosen = [last[min(last, key=lambda there: abs(math.log(there / side)))][1] for side in sides]
+        self.channels = tuple(shapes[name][1] for name in chosen)
+        self._wanted = [network.graph.output[0].name, *chosen]
+        network.graph.output.extend(value for value in network.graph.value_info if value.name in chosen)
         self._session = cpu_session(network.SerializeToString())
 
     @property
@@ -47,14 +56,10 @@ class Teacher:
     def dimension(self) -> int:
         return self.runtime.dimension
 
-    def look(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """crops (n, 112, 112, 3) uint8 -> vectors (n, d) of length 1 and maps (n, c, h, w), float32 on the CPU. One pass."""
+    def look(self, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """crops (n, 112, 112, 3) uint8 -> vectors (n, d) of length 1 and the maps (n, c, h, w) of all sides, float32 on the CPU."""
         pixels = self.runtime.pixels(crops.cpu().numpy())
-        vectors, maps = [], []
         step = self.runtime.at_once or len(pixels)
-        for start in range(0, len(pixels), step):
-            vector, features = self._session.run([self._vector, self._map], {self.runtime.entry: pixels[start : start + step]})
-            vectors.append(vector)
-            maps.append(features)
-        found = torch.from_numpy(np.concatenate(vectors))
-        return torch.nn.functional.normalize(found), torch.from_numpy(np.concatenate(maps))
+        parts = [self._session.run(self._wanted, {self.runtime.entry: pixels[i : i + step]}) for i in range(0, len(pixels), step)]
+        vectors, *maps = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
+        return torch.nn.functional.normalize(vectors), maps
