@@ -238,11 +238,11 @@ def test_an_encoder_can_be_the_start_of_another(toy_dataset: Dataset, tmp_path: 
     first = go(SMALL.changed(["epochs=1"]), toy_dataset, tmp_path / "first").best
     still = ["epochs=1", f"pretrained={first}", "lr=1e-12", "weight_decay=0.0", "ema_decay=0"]
     second = go(SMALL.changed(still), toy_dataset, tmp_path / "second").best
-    for name in ("backbone.layer1.0.conv1.weight", "backbone.fc.0.weight"):
+    for name in ("backbone.layer1.0.conv1.weight", "backbone.fc.1.weight"):
         assert torch.allclose(tensors(first)[name], tensors(second)[name], atol=1e-6)
     wider = go(SMALL.changed([*still, "embedding_size=24"]), toy_dataset, tmp_path / "third").best  # another last layer begins anew
     name = "backbone.layer1.0.conv1.weight"
-    assert torch.allclose(tensors(first)[name], tensors(wider)[name], atol=1e-6) and len(tensors(wider)["backbone.fc.0.weight"]) == 24
+    assert torch.allclose(tensors(first)[name], tensors(wider)[name], atol=1e-6) and len(tensors(wider)["backbone.fc.1.weight"]) == 24
 
 
 @pytest.mark.slow
@@ -252,7 +252,7 @@ def test_a_whole_run_can_be_the_start_of_another(toy_dataset: Dataset, tmp_path:
     state = tmp_path / "first" / STATE
     still = ["epochs=1", f"pretrained={state}", "lr=1e-12", "weight_decay=0.0", "ema_decay=0"]
     go(SMALL.changed(still), toy_dataset, tmp_path / "second")
-    for name in ("encoder.backbone.layer1.0.conv1.weight", "encoder.backbone.fc.0.weight", "head.centres"):
+    for name in ("encoder.backbone.layer1.0.conv1.weight", "encoder.backbone.fc.1.weight", "head.centres"):
         before, after = tensors(state)[f"average.module.{name}"], tensors(tmp_path / "second" / STATE)[f"model.{name}"]
         assert torch.allclose(before, after, atol=1e-6), name
     with pytest.raises(BadConfig, match="pretrained"):
