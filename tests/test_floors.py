@@ -39,7 +39,7 @@ def test_modules_are_about_one_thing_and_functions_say_what_they_do(path: Path):
 
 def test_only_the_command_line_exits_or_prints():
     for path in MODULES:
-        if path.name in ("cli.py", "terminal.py", "__main__.py"):
+        if path.name in ("cli.py", "terminal.py", "__main__.py") or path.parent.name == "commands":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):

@@ -1,0 +1,1 @@
+"""Words to one job, its result to print: the commands, by what they are about."""

@@ -1,0 +1,41 @@
+"""What a command works with when little or nothing is given, and saying what it took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesearch import options
+from facesearch.errors import NotFound
+from facesearch.terminal import tell
+
+if TYPE_CHECKING:
+    from facesearch.faces.detect import Detector
+    from facesearch.model.runtime import Runtime
+
+
+def default_data() -> Path:
+    """The dataset of bare commands. Raises NotFound with the command that makes it."""
+    if not options.DEFAULT_DATA.exists():
+        hint = f"Make it with: facesearch prepare PATH/celebA_train_500 --out {options.DEFAULT_DATA}   or pass --data FOLDER"
+        raise NotFound(options.DEFAULT_DATA, "prepared dataset", hint)
+    tell(f"data: {options.DEFAULT_DATA} (the default)")
+    return options.DEFAULT_DATA
+
+
+def detector_for(model: Path | None) -> Detector:
+    """YuNet from a file or the cache, else Haar, and says so."""
+    from facesearch.faces.detect import load_detector
+
+    return load_detector(model, tell)
+
+
+def runtime_for(weights: Path | None, preprocess: str, device: str) -> Runtime:
+    """The encoder named, or the one that bare commands take, ready to embed."""
+    from facesearch.jobs.find_weights import find_weights
+    from facesearch.model.runtime import load_runtime
+
+    chosen = find_weights(weights)
+    runtime = load_runtime(chosen.path, device=device, preprocess=preprocess)
+    tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
+    return runtime

@@ -1,0 +1,197 @@
+"""The gallery and who is in it: build-index, enroll, query, forget, list, info."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from facesearch import options
+from facesearch.commands.given import default_data, detector_for, runtime_for
+from facesearch.options import FILE, FOLDER
+from facesearch.terminal import bar, report_skips, tell
+
+_STARTED = time.perf_counter()
+
+
+@click.command("build-index")
+@click.option("--data", type=FOLDER, multiple=True, help="Prepared dataset; may be given again.  [default: data/celeba500]")
+@click.option("--split", "splits", multiple=True, help="Only photos of this split; may be given again.  [default: all]")
+@options.gallery
+@options.encoder
+@options.fpir
+def build_index(
+    data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, weights: Path | None, preprocess: str, device: str, fpir: float | None
+) -> None:
+    """Embed every photo of a prepared dataset into the gallery. A re-run adds only what is new.
+
+    \b
+    Example:  facesearch build-index --data data/celeba500 --weights runs/celeba500/best.safetensors
+    """
+    from facesearch.faces.table import open_dataset
+    from facesearch.jobs.build import build_index as run
+    from facesearch.report import threshold_words
+
+    datasets = [open_dataset(folder) for folder in data or (default_data(),)]
+    runtime = runtime_for(weights, preprocess, device)
+    with bar("embed", "photo") as progress:
+        result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress)
+    if result.nobody:
+        tell(f"{result.nobody} photos name nobody and were passed over")
+    speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
+    click.echo(
+        f"{gallery}: {result.added} vectors added{speed}, {result.known} known already; {result.faces} vectors of {result.people} people"
+    )
+    tell(f"threshold: {threshold_words(result.threshold)}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("photos", type=FILE, nargs=-1)
+@click.option("--from", "folder", type=FOLDER, default=None, help="Enroll everybody below this folder: one folder a person.")
+@click.option("--largest", is_flag=True, help="In a photo with several faces take the largest.")
+@options.gallery
+@options.encoder
+@options.detection
+@options.fpir
+@options.strict
+def enroll(
+    name: str | None, photos: tuple[Path, ...], folder: Path | None, largest: bool, gallery: Path, weights: Path | None, preprocess: str,
+    device: str, aligned: bool, detector_model: Path | None, fpir: float | None, strict: bool,
+) -> None:  # fmt: skip
+    """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
+
+    \b
+    Example:  facesearch enroll "Ada Lovelace" ada1.jpg ada2.jpg
+              facesearch enroll --from people/
+    """
+    from facesearch.faces.photos import walk
+    from facesearch.gallery.store import clean_name
+    from facesearch.jobs.people import enroll as run
+    from facesearch.jobs.people import people_folders
+    from facesearch.records import Skipped
+
+    if (folder is None) == (name is None):
+        raise click.UsageError("give either NAME PHOTO... or --from FOLDER")
+    if name is not None and not photos:
+        raise click.UsageError("give at least one photo after the name")
+    skipped: list[Skipped] = []
+    if folder is not None:
+        wanted, skipped = people_folders(folder)
+    else:
+        person = clean_name(name or "")
+        found = [item for photo in photos for item in walk(photo)]
+        skipped = [item for item in found if isinstance(item, Skipped)]
+        wanted = [(person, item) for item in found if not isinstance(item, Skipped)]
+    detector = None if aligned else detector_for(detector_model)
+    runtime = runtime_for(weights, preprocess, device)
+    with bar("enroll", "photo") as progress:
+        result = run(wanted, gallery, runtime, detector, largest=largest, fpir=fpir, progress=progress)
+    for person, count in result.added.items():
+        click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
+    if result.known:
+        tell(f"{result.known} photos were enrolled already")
+    report_skips((*skipped, *result.skipped), strict)
+
+
+@click.command()
+@click.argument("photos", type=FILE, nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many people to list.")
+@click.option(
+    "--threshold", type=click.FloatRange(-1, 1), default=None, help="Decide by this score instead of the gallery's own threshold."
+)
+@click.option("--largest", is_flag=True, help="Ask for the largest face of each photo only.")
+@click.option("--timing", is_flag=True, help="Say on stderr where the time went.")
+@options.as_json
+@options.gallery
+@options.encoder
+@options.detection
+@options.strict
+def query(
+    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, timing: bool, as_json: bool, gallery: Path,
+    weights: Path | None, preprocess: str, device: str, aligned: bool, detector_model: Path | None, strict: bool,
+) -> None:  # fmt: skip
+    """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
+
+    \b
+    Example:  facesearch query face.jpg
+              facesearch query holiday/ --json --top 3
+    """
+    from facesearch import report
+    from facesearch.gallery.store import Gallery
+    from facesearch.jobs.people import Clock
+    from facesearch.jobs.people import query as run
+
+    clock = Clock()
+    with Gallery.open(gallery) as opened:
+        detector = None if aligned else detector_for(detector_model)
+        runtime = runtime_for(weights, preprocess, device)
+        clock.add("start", _STARTED)
+        result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock)
+    if result.index_built:
+        tell(f"the index was made anew: {result.index_built}")
+    if as_json:
+        click.echo(report.answers_json(result.answers))
+    else:
+        click.echo("\n".join(line for answer in result.answers for line in report.answer_lines(answer)))
+    if timing:
+        tell("time: " + ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in clock.seconds.items()))
+    report_skips(result.skipped, strict)
+
+
+@click.command()
+@click.argument("name")
+@options.gallery
+def forget(name: str, gallery: Path) -> None:
+    """Erase NAME: all rows and vectors, and the index made from them.
+
+    \b
+    Example:  facesearch forget "Ada Lovelace"
+    """
+    from facesearch.jobs.people import forget as run
+
+    erased = run(name, gallery)
+    click.echo(f"{erased} photo{'s' if erased != 1 else ''} forgotten; no vector of them is left in {gallery}")
+
+
+@click.command("list")
+@options.gallery
+@options.as_json
+def list_people(gallery: Path, as_json: bool) -> None:
+    """List everyone enrolled, with the number of photos.
+
+    \b
+    Example:  facesearch list --gallery index
+    """
+    from dataclasses import asdict
+
+    from facesearch import report
+    from facesearch.gallery.store import Gallery
+
+    with Gallery.open(gallery) as opened:
+        people = opened.people()
+    if as_json:
+        click.echo(report.as_json([asdict(person) for person in people]))
+    elif people:
+        click.echo("\n".join(report.people_lines(people)))
+
+
+@click.command()
+@options.gallery
+@options.as_json
+def info(gallery: Path, as_json: bool) -> None:
+    """Describe a gallery: its size, its encoder, its threshold, its index.
+
+    \b
+    Example:  facesearch info --json
+    """
+    from facesearch import report
+    from facesearch.jobs.describe import describe
+
+    facts = describe(gallery)
+    if as_json:
+        click.echo(report.as_json(facts))
+    else:
+        width = max(map(len, facts))
+        click.echo("\n".join(f"{name:<{width}} {value}" for name, value in facts.items()))

@@ -1,0 +1,171 @@
+"""Make people, datasets and encoders: toy, prepare, train, plot."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facesearch import options
+from facesearch.commands.given import default_data, detector_for
+from facesearch.options import FILE, FOLDER
+from facesearch.terminal import bar, epochs_bar, report_skips, tell
+
+
+@click.command()
+@click.argument("out", type=FOLDER)
+@click.option("--people", type=click.IntRange(2, 1000), default=24, show_default=True)
+@click.option("--photos", type=click.IntRange(1, 1000), default=16, show_default=True, help="Photos a person.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def toy(out: Path, people: int, photos: int, seed: int) -> None:
+    """Draw a folder of people who do not exist, to try everything on.
+
+    \b
+    Example:  facesearch toy people/ --people 24 --photos 16
+    """
+    from facesearch.faces.toy import draw_people
+
+    count = draw_people(out, people=people, photos=photos, seed=seed)
+    click.echo(f"{out}: {count} drawn photos of {people} people")
+
+
+@click.command()
+@click.argument("source", type=FILE)
+@click.option("--out", type=FOLDER, required=True, help="The dataset folder to make.")
+@click.option(
+    "--split", type=click.Choice(["own", "random"]), default="own", show_default=True, help="The source's own, or dealt anew by photo."
+)
+@click.option("--val", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Share of val photos in a random split.")
+@click.option("--test", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of test photos in a random split.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--people", type=click.IntRange(min=1), default=None, help="Only the first N people of the source.")
+@click.option("--min-photos", type=click.IntRange(min=1), default=1, show_default=True, help="Only people with as many photos.")
+@click.option("--several", type=click.Choice(["largest", "skip"]), default="largest", show_default=True, help="Photos with several faces.")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Threads.  [default: one a core]")
+@click.option("--download", is_flag=True, help="Fetch CelebA into SOURCE first, with torchvision.")
+@options.detection
+@options.strict
+def prepare(
+    source: Path, out: Path, split: str, val: float, test: float, seed: int, people: int | None, min_photos: int, several: str,
+    workers: int | None, download: bool, aligned: bool, detector_model: Path | None, strict: bool,
+) -> None:  # fmt: skip
+    """Turn SOURCE into a dataset folder of aligned crops that train and build-index read.
+
+    SOURCE is CelebA-500, CelebA's own files, the celebA_ir set, or one folder a person of ordinary photos.
+
+    \b
+    Example:  facesearch prepare ../shared/data/celebA_train_500 --out data/celeba500
+    """
+    from facesearch.faces.datasets import download_celeba, read_source, with_random_split
+    from facesearch.jobs.prepare import PrepareConfig
+    from facesearch.jobs.prepare import prepare as run
+
+    if val + test > 1:
+        raise click.UsageError("--val and --test together are more than 1")
+    if download:
+        download_celeba(source)
+    entries = read_source(source, people=people, min_photos=min_photos)
+    if split == "random":
+        entries = with_random_split(entries, val=val, test=test, seed=seed)
+    needs_detector = not aligned and any(entry.landmarks is None for entry in entries.entries)
+    detector = detector_for(detector_model) if needs_detector else None
+    config = PrepareConfig(out=out, several=several, aligned=aligned, workers=workers or os.cpu_count() or 1)
+    with bar("prepare", "photo") as progress:
+        result = run(entries, detector, config, progress)
+    if result.already_there:
+        tell(f"{out} holds exactly this already; nothing was done")
+    if result.resumed:
+        tell(f"{result.resumed} photos had been done by an earlier run")
+    if result.crowded:
+        tell(f"{result.crowded} photos show several faces; the largest was taken")
+    parts = ", ".join(f"{name} {count}" for name, count in result.splits.items())
+    click.echo(f"{out}: {result.photos} photos of {result.people} people ({parts})")
+    report_skips(result.skipped, strict)
+
+
+@click.command()
+@click.option("--data", type=FOLDER, multiple=True, help="Prepared dataset; give it again to join several.  [default: data/celeba500]")
+@click.option("--recipe", default=None, help="Name in scripts/recipes, or a .toml file.  [default: default]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one setting of the recipe.")
+@click.option("--out", type=FOLDER, default=None, help="Folder of the run.  [default: runs/RECIPE-DATE]")
+@click.option("--teacher", type=FILE, default=None, help="An .onnx encoder to learn from too (distillation).")
+@click.option("--unlabelled", type=FOLDER, multiple=True, help="Prepared dataset whose train photos are learned from the teacher alone.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, with the settings it was begun with.")
+@options.device
+def train(
+    data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...], out: Path | None, teacher: Path | None,
+    unlabelled: tuple[Path, ...], resume: bool, device: str,
+) -> None:  # fmt: skip
+    """Train an encoder on prepared datasets.
+
+    \b
+    Example:  facesearch train --data data/celeba500 --recipe default --out runs/celeba500
+              facesearch train --recipe seed-arcface --set epochs=10 --set lr=1e-4
+    """
+    from facesearch.errors import BadCheckpoint
+    from facesearch.faces.table import open_dataset
+    from facesearch.jobs.find_weights import POINTER, point_to
+    from facesearch.jobs.run_folder import CURVES, config_of_run, load_history
+    from facesearch.jobs.train import train as run
+    from facesearch.model.device import choose_device
+    from facesearch.model.recipe import find_recipe, load_recipe
+    from facesearch.report import epoch_line, write_curves
+
+    if resume and out is None:
+        raise click.UsageError("--resume needs --out, the folder of the run")
+    if out is None:
+        out = Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if teacher is not None:
+        settings = (*settings, f"teacher={json.dumps(str(teacher))}")
+    asked = load_recipe(find_recipe(recipe or "default")).changed(settings)
+    config = config_of_run(out) if resume else asked
+    if resume and (recipe or settings) and asked != config:
+        raise BadCheckpoint(out, "the run was begun with other settings; leave --recipe and --set out, or begin a new run")
+    chosen = choose_device(device)
+    if unlabelled and not config.teacher:
+        raise click.UsageError("--unlabelled needs --teacher: nothing else can be learned from photos without names")
+    datasets = [open_dataset(folder) for folder in data or (default_data(),)]
+    nameless = [open_dataset(folder) for folder in unlabelled]
+    tell(f"training on {chosen.words}; data {', '.join(str(d.folder) for d in datasets)}; run {out}")
+    with epochs_bar() as (on_step, clear):
+
+        def on_epoch(result: Any, folder: Path) -> None:
+            clear()
+            tell(epoch_line(result, config.epochs))
+            write_curves(load_history(folder), folder / CURVES)
+
+        with bar("teacher", "photo") as on_teacher:
+            result = run(
+                config, datasets, nameless, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, on_teacher=on_teacher, tell=tell
+            )
+    if result.already_done:
+        tell("this run had finished already")
+    point_to(result.best)
+    best = result.best_epoch
+    tell(f"bare commands now use it ({POINTER})")
+    click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")
+
+
+@click.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True)
+@click.option("--out", type=FILE, default=Path("runs/compared.png"), show_default=True, help="The picture to write.")
+def plot(runs: tuple[Path, ...], out: Path) -> None:
+    """Compare training RUNS: a table, and their curves in one picture.
+
+    \b
+    Example:  facesearch plot runs/a runs/b --out compared.png
+    """
+    from facesearch.files import make_folder
+    from facesearch.jobs.run_folder import load_history
+    from facesearch.report import comparison_lines, write_comparison
+
+    histories = {str(run): load_history(run) for run in runs}
+    make_folder(out.parent)
+    write_comparison(histories, out)
+    for line in comparison_lines(histories):
+        click.echo(line)
+    tell(f"curves: {out}")
