@@ -43,6 +43,6 @@ def main() -> None:
 for command in (
     training.toy, training.prepare, training.train, training.plot,
     people.build_index, people.enroll, people.query, people.forget, people.list_people, people.info,
-    judging.evaluate,
+    judging.evaluate, judging.calibrate,
 ):  # fmt: skip
     main.add_command(command)

@@ -298,6 +298,19 @@ class EncoderMismatch(FaceSearchError):
 
 
 @dataclass(eq=False)
+class TooFewSearches(FaceSearchError):
+    searches: int
+    needed: int
+    fpir: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.searches:,} searches of strangers cannot speak of an FPIR of {self.fpir:.2%}: {self.needed:,} are needed "
+            f"(3 / rate).\nGive more photos of strangers, or ask for a rate of {max(3 / max(1, self.searches), self.fpir):.1%} or more."
+        )
+
+
+@dataclass(eq=False)
 class BadName(FaceSearchError):
     name: str
     reason: str

@@ -86,7 +86,9 @@ class Match:
 class Answer:
     """What the gallery says about one face of one photo. box: x, y, width, height in pixels of the photo. matches come
     best first; gap is the lead of the first over the second, None when there is no second. known is the decision: the
-    best score reaches the threshold; None when the gallery has no threshold to decide by."""
+    best score reaches the threshold; None when the gallery has no threshold to decide by. expected_fpir: the share of
+    strangers' searches that get a name by this threshold; stranger_share: that score as much as the best one here. Both are
+    None where the gallery's threshold does not tell."""
 
     photo: Path
     face_no: int
@@ -96,3 +98,5 @@ class Answer:
     gap: float | None
     threshold: float | None
     known: bool | None
+    expected_fpir: float | None = None
+    stranger_share: float | None = None

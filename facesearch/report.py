@@ -53,7 +53,14 @@ def answer_lines(answer: Answer) -> list[str]:
     gap = "" if answer.gap is None else f"gap to the second {answer.gap:.3f}; "
     limit = "none" if answer.threshold is None else f"{answer.threshold:.3f}"
     lines.append(f"     {gap}threshold {limit}; a score is the best cosine over the person's photos")
+    if answer.expected_fpir is not None:
+        rare = "" if answer.stranger_share is None else f"; up to {_share(answer.stranger_share)} reach {answer.matches[0].score:.3f}"
+        lines.append(f"     {_share(answer.expected_fpir)} of strangers' searches are expected to get a name{rare}")
     return lines
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else f"{share:.2%}" if share >= 1e-4 else "under 0.01%"
 
 
 def answers_json(answers: Sequence[Answer]) -> str:
@@ -68,6 +75,16 @@ def answers_json(answers: Sequence[Answer]) -> str:
 def people_lines(people: Sequence[PersonCount]) -> list[str]:
     width = max((len(str(person.faces)) for person in people), default=1)
     return [f"{person.faces:{width}d}  {person.name}" for person in people]
+
+
+def calibration_lines(gallery: Path, new: Threshold, old: Threshold | None) -> list[str]:
+    """What was promised, on what, and what stood there before."""
+    lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
+    if new.low is not None and new.high is not None:
+        lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
+    lines.append(f"  {new.method}: {new.searches} searches, {new.faces} faces enrolled")
+    lines.append(f"  before: {threshold_words(old)}")
+    return lines
 
 
 def threshold_words(threshold: Threshold | None) -> str:

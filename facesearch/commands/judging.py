@@ -1,4 +1,4 @@
-"""How good is it, and can it be trusted: evaluate."""
+"""How good is it, and can it be trusted: evaluate, calibrate."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from facesearch import options
-from facesearch.commands.given import default_data, runtime_for
+from facesearch.commands.given import default_data, detector_for, runtime_for
 from facesearch.options import FOLDER
-from facesearch.terminal import bar, tell
+from facesearch.terminal import bar, report_skips, tell
 
 
 @click.command()
@@ -54,3 +54,57 @@ def evaluate(
     click.echo(report.evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
     report.write_report(result, report_folder)
     tell(f"plots and evaluation.json are in {report_folder}")
+
+
+@click.command()
+@click.option("--strangers", type=FOLDER, default=None, help="People who are not enrolled: a prepared dataset, or one folder a person.")
+@click.option("--split", default="open", show_default=True, help="Of a prepared dataset only this split; '' for all.")
+@click.option(
+    "--fpir", type=click.FloatRange(1e-6, 0.5), default=0.01, show_default=True, help="Share of their searches that may get a name."
+)
+@click.option("--largest", is_flag=True, help="In a photo with several faces take the largest.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@options.as_json
+@options.gallery
+@options.encoder
+@options.detection
+@options.strict
+def calibrate(
+    strangers: Path | None, split: str, fpir: float, largest: bool, seed: int, as_json: bool, gallery: Path, weights: Path | None,
+    preprocess: str, device: str, aligned: bool, detector_model: Path | None, strict: bool,
+) -> None:  # fmt: skip
+    """Set the gallery's threshold for a rate of strangers named, at its size.
+
+    Without --strangers its own people play them, each searched among the others: an extrapolation, and it is called so.
+
+    \b
+    Example:  facesearch calibrate --fpir 0.01 --strangers data/celeba_extra
+    """
+    from dataclasses import asdict
+
+    from facesearch import report
+    from facesearch.faces.table import MANIFEST, open_dataset
+    from facesearch.gallery.store import Gallery
+    from facesearch.jobs import calibrate as job
+    from facesearch.records import Skipped
+
+    left_out: tuple[Skipped, ...] = ()
+    with Gallery.open(gallery) as opened:
+        before = opened.threshold()
+        if strangers is None:
+            tell("no --strangers given: the gallery's own people play them, which is an extrapolation")
+            threshold = job.calibrate_within(opened, fpir, seed=seed)
+        else:
+            prepared = (strangers / MANIFEST).is_file()
+            detector = None if aligned or prepared else detector_for(detector_model)
+            runtime = runtime_for(weights, preprocess, device)
+            opened.require_encoder(runtime.encoder_id)
+            with bar("embed", "photo") as progress:
+                if prepared:
+                    found = job.strangers_of(open_dataset(strangers), split, opened, runtime, progress)
+                else:
+                    found = job.strangers_in(strangers, opened, runtime, detector, largest=largest, progress=progress)
+            left_out = found.left_out
+            threshold = job.calibrate(opened, found, fpir, seed=seed)
+    click.echo(report.as_json(asdict(threshold)) if as_json else "\n".join(report.calibration_lines(gallery, threshold, before)))
+    report_skips(left_out, strict)

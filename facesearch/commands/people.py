@@ -131,6 +131,8 @@ def query(
         result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock)
     if result.index_built:
         tell(f"the index was made anew: {result.index_built}")
+    if result.stale:
+        tell(f"the threshold is stale: it was set for {result.stale} faces. Set it anew with: facesearch calibrate --gallery {gallery}")
     if as_json:
         click.echo(report.answers_json(result.answers))
     else:

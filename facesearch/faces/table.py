@@ -23,6 +23,7 @@ from facesearch.files import read_json
 from facesearch.records import I64, U8
 
 COLUMNS = ("file", "person", "split", "sha256", "source", "landmarks", "found_by")
+MANIFEST = "manifest.json"
 FORMAT = 1
 
 
@@ -74,10 +75,10 @@ class Dataset:
 
 def open_dataset(folder: Path) -> Dataset:
     """Open what `facesearch prepare` made. Raises NotFound, or BadDataset saying which part does not fit."""
-    if not (folder / "manifest.json").is_file():
+    if not (folder / MANIFEST).is_file():
         raise NotFound(folder, "prepared dataset", f"Make it with: facesearch prepare SOURCE --out {folder}")
     try:
-        manifest = read_json(folder / "manifest.json")
+        manifest = read_json(folder / MANIFEST)
     except CannotRead as error:
         raise BadDataset(folder, error.reason) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from facesearch.errors import TooFewSearches
 from facesearch.gallery.store import Threshold
 from facesearch.metrics.bootstrap import enough_trials
-from facesearch.metrics.openset import threshold_at_fpir
+from facesearch.metrics.openset import promised_fpir, threshold_at_fpir
 from facesearch.records import F32
 
+CURVE_SHARES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 3e-4, 1e-4)
 USUAL_SEARCHES = 4000
 """Of a large gallery so many photos are searched, or more where the rate asked for needs more."""
 FEWEST_PEOPLE = 20
@@ -39,7 +41,7 @@ def within_gallery(vectors: F32, people: NDArray[np.generic], fpir: float, *, se
         cosines[codes[rows][:, None] == codes[None, :]] = -1
         best[start : start + len(rows)] = cosines.max(axis=1)
     method = "the gallery's own people, each searched among the others (an extrapolation to strangers)"
-    return Threshold(threshold_at_fpir(best, fpir), fpir, method, len(order), len(vectors))
+    return Threshold(threshold_at_fpir(best, fpir), fpir, method, len(order), len(vectors), curve=share_curve(best))
 
 
 def from_impostors(table: Sequence[Sequence[float]], faces: int, fpir: float) -> Threshold | None:
@@ -61,8 +63,28 @@ def from_impostors(table: Sequence[Sequence[float]], faces: int, fpir: float) ->
     return Threshold(score, fpir, method, 0, faces)
 
 
+def from_strangers(best: F32, people: NDArray[np.generic], faces: int, fpir: float, *, seed: int = 0) -> Threshold:
+    """Set the threshold on real strangers: best (s,) is each search's best score over the whole gallery of `faces` faces,
+    people (s,) whose search it is. Raises TooFewSearches when they cannot speak of the rate.
+    """
+    if not enough_trials(len(best), fpir):
+        raise TooFewSearches(len(best), math.ceil(3 / fpir), fpir)
+    score = threshold_at_fpir(best, fpir)
+    low, high = promised_fpir(best, people, fpir, seed=seed)
+    count = len(np.unique(people))
+    method = f"set on searches of {count} strangers"
+    return Threshold(score, fpir, method, len(best), faces, True, count, low, high, share_curve(best))
+
+
+def share_curve(best: F32) -> tuple[tuple[float, float], ...]:
+    """(score, share of searches at or above it), scores rising, down to the rarest share that so many searches (s,) tell of."""
+    shares = [share for share in CURVE_SHARES if enough_trials(len(best), share)]
+    points = {round(threshold_at_fpir(best, share), 4): share for share in shares}  # of equal scores the rarest share stays
+    return tuple(sorted(points.items()))
+
+
 def is_stale(threshold: Threshold | None, faces: int) -> bool:
     """Whether the gallery has grown or shrunk by half since its threshold was set."""
-    if threshold is None:
+    if threshold is None or threshold.faces == 0:
         return True
     return not threshold.faces / STALE_FACTOR <= faces <= threshold.faces * STALE_FACTOR

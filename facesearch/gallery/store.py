@@ -74,18 +74,49 @@ class PersonCount:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The score from which a match is believed, and what that belief rests on. fpir: the rate of strangers named that it
-    aims at; method in words; searches: how many it was read from; faces: the gallery's size then."""
+    """The score from which a match is believed, and what that belief rests on.
+
+    fpir: the rate of strangers named that it aims at; method in words; searches: how many it was read from; faces: the
+    gallery's size then. on_strangers: it was set on searches of real strangers, `people` of them; low, high: where the rate of
+    other strangers lies, 95 %. curve: (score, share of searches with a candidate at or above it), scores rising.
+    """
 
     score: float
     fpir: float
     method: str
     searches: int
     faces: int
+    on_strangers: bool = False
+    people: int = 0
+    low: float | None = None
+    high: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()
 
     def words(self) -> str:
         basis = f"{self.searches} searches, " if self.searches else ""
-        return f"{self.score:.3f} for an FPIR of {self.fpir:.1%}: {self.method} ({basis}{self.faces} faces enrolled)"
+        return f"{self.score:.3f} for an FPIR of {self.promise()}: {self.method} ({basis}{self.faces} faces enrolled)"
+
+    def promise(self) -> str:
+        """The rate with its interval, where there is one."""
+        between = "" if self.low is None or self.high is None else f" [{self.low:.1%}, {self.high:.1%}]"
+        return f"{self.fpir:.1%}{between}"
+
+    def expected_fpir(self, score: float, faces: int) -> float | None:
+        """The FPIR to be expected when `score` decides, in a gallery of so many faces now; None when nothing tells."""
+        if score == self.score and self.faces:
+            return min(1.0, self.fpir * faces / self.faces)
+        return self.share_above(score, faces)
+
+    def share_above(self, score: float, faces: int) -> float | None:
+        """Expected share of strangers' searches with a candidate at or above score, in a gallery of so many faces now.
+
+        Every further face is one more chance to be mistaken for somebody, so shares grow with the number of faces. Between the
+        curve's points the logarithm is interpolated; past its ends the outermost share is given. None without a curve.
+        """
+        if not self.curve or not self.faces:
+            return None
+        scores, shares = zip(*self.curve, strict=True)
+        return min(1.0, float(np.exp(np.interp(score, scores, np.log(shares)))) * faces / self.faces)
 
 
 def clean_name(name: str) -> str:
@@ -237,7 +268,10 @@ class Gallery:
     def threshold(self) -> Threshold | None:
         rows = self._all("SELECT value FROM meta WHERE key = 'threshold'")
         try:
-            return Threshold(**json.loads(rows[0][0])) if rows else None
+            if not rows:
+                return None
+            stored = json.loads(rows[0][0])
+            return Threshold(**{**stored, "curve": tuple((float(score), float(share)) for score, share in stored.get("curve", ()))})
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its threshold cannot be read") from error
 

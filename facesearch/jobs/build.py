@@ -80,6 +80,8 @@ def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, rewr
             refresh(gallery, reason)
     threshold = gallery.threshold()
     rate = fpir or (threshold.fpir if threshold else DEFAULT_FPIR)
+    if threshold is not None and threshold.on_strangers:
+        return  # better than anything that can be had here; whoever asks is told when it has become stale
     if is_stale(threshold, len(gallery)) or (threshold is not None and threshold.fpir != rate):
         fresh = calibrated(gallery, notes, rate)
         if fresh is not None:

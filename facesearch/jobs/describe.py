@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facesearch.files import read_json
+from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.faiss_index import is_current
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.find_weights import SHIPPED
@@ -27,6 +28,7 @@ def describe(folder: Path) -> dict[str, object]:
             "encoder": gallery.encoder,
             "encoder_id": gallery.encoder_id,
             "threshold": threshold.words() if threshold else None,
+            "stale": threshold is not None and is_stale(threshold, len(gallery)),
             "generation": gallery.generation,
             "index": state or "current",
             "bytes": used,

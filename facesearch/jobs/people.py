@@ -15,6 +15,7 @@ from facesearch.errors import NotErasedYet, NotFound, NothingToDo
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
+from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index, refresh
 from facesearch.gallery.store import FILE, Gallery, NewFace, clean_name
 from facesearch.jobs.build import tidy
@@ -55,9 +56,12 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Queried:
+    """stale: the gallery has outgrown its threshold, which was set for so many faces; 0 while it has not."""
+
     answers: tuple[Answer, ...]
     skipped: tuple[Skipped, ...]
     index_built: str
+    stale: int
 
 
 def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
@@ -98,7 +102,7 @@ def enroll(
             gallery.require_encoder(runtime.encoder_id)
         waiting: dict[tuple[str, str], Cropped] = {}
         for number, (person, path) in enumerate(wanted, 1):
-            face = _only_face(path, detector, largest=largest)
+            face = one_face(path, detector, largest=largest)
             if isinstance(face, Skipped):
                 skipped.append(face)
             elif (person, face.sha256) in waiting or (gallery is not None and gallery.has_photo(person, face.sha256)):
@@ -162,8 +166,6 @@ def query(
     started = time.perf_counter()
     index = open_index(gallery)
     clock.add("search", started)
-    stored = gallery.threshold()
-    limit = threshold if threshold is not None else stored.score if stored else None
     answers: list[Answer] = []
     skipped: list[Skipped] = []
     for path in _all_files(paths):
@@ -179,12 +181,14 @@ def query(
         if not faces:
             skipped.append(Skipped(photo.path, "no face found"))
             continue
-        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, limit, clock)
+        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, threshold, clock)
     if not answers:
         reason = skipped[0].reason if skipped else "there is no photo"
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
-    return Queried(tuple(answers), tuple(skipped), index.built)
+    stored = gallery.threshold()
+    outgrown = stored is not None and threshold is None and is_stale(stored, len(gallery))
+    return Queried(tuple(answers), tuple(skipped), index.built, stored.faces if stored and outgrown else 0)
 
 
 def forget(name: str, folder: Path) -> int:
@@ -201,8 +205,11 @@ def forget(name: str, folder: Path) -> int:
 
 
 def _ask(
-    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, limit: float | None, clock: Clock
+    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, threshold: float | None, clock: Clock
 ) -> Iterator[Answer]:
+    stored = gallery.threshold()
+    limit = threshold if threshold is not None else stored.score if stored else None
+    fpir = None if stored is None or limit is None else stored.expected_fpir(limit, len(gallery))
     started = time.perf_counter()
     vectors = runtime.embed(np.stack([face.crop for face in faces]))
     clock.add("embed", started)
@@ -212,10 +219,12 @@ def _ask(
         clock.add("search", started)
         gap = matches[0].score - matches[1].score if len(matches) > 1 else None
         known = None if limit is None else matches[0].score >= limit
-        yield Answer(face.path, face.number, face.of, face.box, matches[:top], gap, limit, known)
+        risk = None if stored is None else stored.share_above(matches[0].score, len(gallery))
+        yield Answer(face.path, face.number, face.of, face.box, matches[:top], gap, limit, known, fpir, risk)
 
 
-def _only_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped | Skipped:
+def one_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped | Skipped:
+    """The face of a photo that shows one, or with `largest` the largest of several."""
     photo = read_photo(path)
     if isinstance(photo, Skipped):
         return photo

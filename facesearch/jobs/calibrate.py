@@ -1,0 +1,116 @@
+"""Set a gallery's threshold on people who are not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesearch.errors import NothingToDo
+from facesearch.faces.detect import Detector
+from facesearch.faces.table import Dataset
+from facesearch.gallery.calibration import from_strangers, within_gallery
+from facesearch.gallery.faiss_index import FaceIndex, open_index
+from facesearch.gallery.store import Gallery, Threshold
+from facesearch.jobs.people import one_face, people_folders
+from facesearch.jobs.vectors import dataset_vectors
+from facesearch.model.runtime import Runtime
+from facesearch.records import F32, Progress, Skipped
+
+BATCH = 64
+SEARCHES_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """People to search for who should not be found. vectors (n, d), people (n,) whose they are; left_out: why not all."""
+
+    vectors: F32
+    people: NDArray[np.str_]
+    left_out: tuple[Skipped, ...]
+
+
+def strangers_of(dataset: Dataset, split: str, gallery: Gallery, runtime: Runtime, progress: Progress) -> Strangers:
+    """The people of one split of a prepared dataset. Raises NothingToDo when that leaves nobody."""
+    rows = dataset.where(split) if split else np.arange(len(dataset))
+    out, left = _strange(
+        [(str(dataset.people[i]), str(dataset.sha256[i]), Path(dataset.rows[i].file)) for i in rows], gallery, str(dataset.folder)
+    )
+    rows = rows[out]
+    return Strangers(dataset_vectors(dataset, rows, runtime, {}, progress), dataset.people[rows], left)
+
+
+def strangers_in(
+    folder: Path, gallery: Gallery, runtime: Runtime, detector: Detector | None, *, largest: bool, progress: Progress
+) -> Strangers:
+    """The people of a folder of photos, one folder a person. Raises NotFound, NothingToDo."""
+    photos, skipped = people_folders(folder)
+    faces, people = [], []
+    progress(0, len(photos))
+    for number, (person, path) in enumerate(photos, 1):
+        face = one_face(path, detector, largest=largest)
+        if isinstance(face, Skipped):
+            skipped.append(face)
+        else:
+            faces.append(face)
+            people.append(person)
+        progress(number, len(photos))
+    kept, left = _strange([(who, face.sha256, face.path) for who, face in zip(people, faces, strict=True)], gallery, str(folder))
+    crops = [faces[i].crop for i in kept]
+    parts = [runtime.embed(np.stack(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)]
+    return Strangers(np.concatenate(parts), np.array(people)[kept], (*skipped, *left))
+
+
+def calibrate(gallery: Gallery, strangers: Strangers, fpir: float, *, seed: int) -> Threshold:
+    """Search everybody, set the threshold for `fpir` at this gallery's size, and keep it in the gallery.
+
+    Raises TooFewSearches (nothing is changed then), EmptyGallery.
+    """
+    best = best_scores(open_index(gallery), strangers.vectors)
+    threshold = from_strangers(best, strangers.people, len(gallery), fpir, seed=seed)
+    gallery.set_threshold(threshold)
+    return threshold
+
+
+def calibrate_within(gallery: Gallery, fpir: float, *, seed: int) -> Threshold:
+    """Without strangers: each of the gallery's photos is searched among everybody else's. Raises NothingToDo."""
+    _, vectors, people = gallery.vectors()
+    threshold = within_gallery(vectors, np.array(people), fpir, seed=seed)
+    if threshold is None:
+        raise NothingToDo(
+            str(gallery.folder), f"{len(vectors)} photos of {len(set(people))} people are too few to speak of an FPIR of {fpir:.2%}"
+        )
+    gallery.set_threshold(threshold)
+    return threshold
+
+
+def best_scores(index: FaceIndex, vectors: F32) -> F32:
+    """The best score of each search (n,) over a whole gallery: vectors (n, d)."""
+    parts = [index.search(vectors[i : i + SEARCHES_AT_ONCE], 1)[1][:, 0] for i in range(0, len(vectors), SEARCHES_AT_ONCE)]
+    return np.concatenate(parts)
+
+
+def _strange(photos: Sequence[tuple[str, str, Path]], gallery: Gallery, where: str) -> tuple[list[int], tuple[Skipped, ...]]:
+    """Of photos (person, content hash, file) the numbers of those that name nobody who is enrolled, and the others with why.
+
+    A whole person is left out when one of their photos is enrolled under any name, or somebody of their name is.
+    """
+    names = {person.name for person in gallery.people()}
+    hashes = {sha256 for _, sha256, _ in gallery.known_photos()}
+    enrolled = {who for who, sha256, _ in photos if sha256 in hashes}
+    kept, left = [], []
+    for number, (who, _, path) in enumerate(photos):
+        if who in enrolled:
+            left.append(Skipped(path, "one of this person's photos is enrolled: no stranger"))
+        elif who in names:
+            left.append(Skipped(path, f"somebody called {who!r} is enrolled: no stranger"))
+        elif not who:
+            left.append(Skipped(path, "it names nobody"))
+        else:
+            kept.append(number)
+    if not kept:
+        raise NothingToDo(where, left[0].reason if left else "no photo of a stranger there")
+    return kept, tuple(left)

@@ -1,0 +1,189 @@
+"""The threshold is set on strangers, for a rate, at the gallery's size; and what it promises is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facesearch.errors import NothingToDo, TooFewSearches
+from facesearch.faces.table import Dataset
+from facesearch.gallery.calibration import from_strangers, is_stale, share_curve, within_gallery
+from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.store import Gallery, NewFace, Threshold
+from facesearch.jobs.build import build_index, tidy
+from facesearch.jobs.calibrate import Strangers, best_scores, calibrate, calibrate_within, strangers_in, strangers_of
+from facesearch.metrics.openset import promised_fpir
+from tests.conftest import ColourEncoder, save_colour
+
+D = 16
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+def units(rng: np.random.Generator, n: int, around: np.ndarray | None = None, spread: float = 0.3) -> np.ndarray:
+    v = rng.normal(size=(n, D)) if around is None else around + spread * rng.normal(size=(n, D))
+    return (v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path):
+    """30 people, 10 photos each."""
+    rng = np.random.default_rng(0)
+    with Gallery.create(tmp_path / "g", "e" * 64, D, "encoder") as opened:
+        centres = units(rng, 30)
+        vectors = [units(rng, 10, centre) for centre in centres]
+        opened.add([NewFace(f"p{i}", f"{i:032x}{k:032x}", f"{k}.jpg", v) for i, own in enumerate(vectors) for k, v in enumerate(own)])
+        yield opened
+
+
+def crowd(seed: int, people: int = 60, photos: int = 10) -> Strangers:
+    rng = np.random.default_rng(seed)
+    vectors = np.concatenate([units(rng, photos, centre) for centre in units(rng, people)])
+    return Strangers(vectors, np.repeat([f"s{i}" for i in range(people)], photos), ())
+
+
+def test_at_most_the_rate_asked_of_these_strangers_gets_a_name_and_no_lower_threshold_would_do(gallery: Gallery):
+    strangers = crowd(1)
+    threshold = calibrate(gallery, strangers, 0.05, seed=0)
+    best = best_scores(open_index(gallery), strangers.vectors)
+    assert (best >= threshold.score).mean() == pytest.approx(0.05)  # 30 of 600, and not one more
+    assert (best >= np.nextafter(np.float32(threshold.score), np.float32(-1))).mean() > 0.05
+    assert threshold.on_strangers and threshold.people == 60 and threshold.searches == 600 and threshold.faces == 300
+    assert np.allclose(best, (strangers.vectors @ gallery.vectors()[1].T).max(axis=1), atol=2e-3)  # the slow, obvious twin
+    with Gallery.open(gallery.folder) as again:
+        assert again.threshold() == threshold
+
+
+def test_too_few_searches_are_refused_with_the_number_needed_and_nothing_changes(gallery: Gallery):
+    with pytest.raises(TooFewSearches, match=r"600 searches.* 3,000 are needed"):
+        calibrate(gallery, crowd(1), 0.001, seed=0)
+    assert gallery.threshold() is None
+
+
+def test_the_promise_covers_other_strangers(gallery: Gallery):
+    """Of 40 further crowds, drawn as the first one was, nearly all reach a rate within the interval promised."""
+    vectors = gallery.vectors()[1]
+    threshold = calibrate(gallery, crowd(1), 0.05, seed=0)
+    assert threshold.low is not None and threshold.high is not None and 0 <= threshold.low < 0.05 < threshold.high < 0.25
+    reached = [((crowd(seed).vectors @ vectors.T).max(axis=1) >= threshold.score).mean() for seed in range(100, 140)]
+    inside = [threshold.low <= share <= threshold.high for share in reached]
+    assert np.mean(inside) >= 0.8
+
+
+def test_a_crowd_of_one_person_promises_nothing_narrow():
+    """All that is known comes from one person: the interval collapses only because there is nobody else to draw."""
+    scores = np.linspace(0, 1, 400).astype(np.float32)
+    many = promised_fpir(scores, np.arange(400), 0.05)
+    few = promised_fpir(scores, np.repeat(np.arange(8), 50), 0.05)
+    assert few[1] - few[0] > 2 * (many[1] - many[0])
+
+
+def test_shares_above_a_score_by_hand():
+    curve = ((0.5, 0.1), (0.7, 0.001))
+    threshold = Threshold(0.6, 0.01, "by hand", 3000, 1000, True, 50, 0.0, 0.02, curve)
+    assert threshold.share_above(0.6, 1000) == pytest.approx(0.01)  # halfway between the logarithms
+    assert threshold.share_above(0.6, 2000) == pytest.approx(0.02)  # twice as many to be mistaken for
+    assert threshold.share_above(0.9, 1000) == pytest.approx(0.001) and threshold.share_above(0.1, 10**9) == 1.0
+    assert threshold.expected_fpir(0.6, 500) == pytest.approx(0.005)
+    assert Threshold(0.6, 0.01, "", 0, 10).share_above(0.6, 10) is None
+
+
+def test_the_curve_tells_shares_that_so_many_searches_can_speak_of():
+    best = np.random.default_rng(0).permutation(np.linspace(0, 1, 1000)).astype(np.float32)
+    curve = share_curve(best)
+    assert [share for _, share in curve] == [0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003]
+    assert all((best >= score).mean() == pytest.approx(share, abs=2e-3) for score, share in curve)
+
+
+def test_enrolling_more_does_not_replace_a_threshold_that_was_set_on_strangers(gallery: Gallery):
+    threshold = calibrate(gallery, crowd(1), 0.05, seed=0)
+    rng = np.random.default_rng(9)
+    gallery.add([NewFace(f"n{i}", f"{i:064x}", "n.jpg", v) for i, v in enumerate(units(rng, 400))])
+    tidy(gallery, {}, None)
+    assert gallery.threshold() == threshold and is_stale(threshold, len(gallery))
+    gallery.set_threshold(Threshold(0.5, 0.05, "within", 100, 300))
+    tidy(gallery, {}, None)
+    assert gallery.threshold() != Threshold(0.5, 0.05, "within", 100, 300)  # what rests on less is set anew
+
+
+def test_without_strangers_the_own_people_play_them_and_it_says_so(gallery: Gallery):
+    threshold = calibrate_within(gallery, 0.05, seed=0)
+    assert "extrapolation" in threshold.method and not threshold.on_strangers and threshold.low is None
+    assert threshold == within_gallery(gallery.vectors()[1], np.array(gallery.vectors()[2]), 0.05)
+    with pytest.raises(NothingToDo, match="too few"):
+        calibrate_within(gallery, 0.0001, seed=0)
+
+
+def test_whoever_is_enrolled_is_no_stranger(toy_dataset: Dataset, tmp_path: Path):
+    """One of p001's photos is enrolled under another name, and somebody is called p002: both are left out whole."""
+    encoder = ColourEncoder()
+    with Gallery.create(tmp_path / "g", encoder.encoder_id, 12, "colours") as gallery:
+        rows = [row for row in toy_dataset.rows if row.person == "p001"][:1]
+        vector = encoder.embed(toy_dataset.crops[:1])[0]
+        gallery.add([NewFace("somebody", rows[0].sha256, "x", vector), NewFace("p002", "0" * 64, "y", vector)])
+        found = strangers_of(toy_dataset, "", gallery, encoder, quiet)
+        assert set(found.people) == set(toy_dataset.people) - {"p001", "p002"} and len(found.vectors) == len(found.people)
+        assert np.allclose(found.vectors, encoder.embed(toy_dataset.crops[np.isin(toy_dataset.people, found.people)]), atol=1e-6)
+        reasons = {skip.reason for skip in found.left_out}
+        assert len(found.left_out) == 16 and len(reasons) == 2 and any("'p002' is enrolled" in reason for reason in reasons)
+        with pytest.raises(NothingToDo):
+            strangers_of(toy_dataset, "no such split", gallery, encoder, quiet)
+
+
+def test_strangers_from_a_folder_with_a_broken_photo(tmp_path: Path):
+    encoder = ColourEncoder()
+    for who, colour in (("a", "red"), ("b", "blue")):
+        for k in range(3):
+            save_colour(tmp_path / "album" / who / f"{k}.png", colour, shade=10 * k + 5)
+    (tmp_path / "album/b/1.png").write_text("no picture")
+    with Gallery.create(tmp_path / "g", encoder.encoder_id, 12, "colours") as gallery:
+        found = strangers_in(tmp_path / "album", gallery, encoder, None, largest=False, progress=quiet)
+    assert found.people.tolist() == ["a", "a", "a", "b", "b"] and [s.path.name for s in found.left_out] == ["1.png"]
+
+
+def test_the_command(run, toy_dataset: Dataset, weights: Path, tmp_path: Path):
+    run("toy", "strangers", "--people", "12", "--photos", "8", "--seed", "77")
+    run("prepare", "strangers", "--out", "prepared", "--aligned")
+    with_weights = ("--weights", weights)
+    run("build-index", "--data", toy_dataset.folder, *with_weights)
+    (Path("strangers")).rename("others")
+    names = {path.name: path.rename(path.with_name("s" + path.name)) for path in Path("others").iterdir()}
+    assert len(names) == 12
+    asked = run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.1", *with_weights)
+    assert "10.00% of strangers' searches may get a name" in asked.stdout and "other strangers:" in asked.stdout
+    assert "set on searches of 12 strangers: 96 searches, 48 faces enrolled" in asked.stdout
+    shown = run("query", next(Path("others").rglob("*.png")), "--aligned", *with_weights).stdout
+    assert "of strangers' searches are expected to get a name" in shown
+    facts = json.loads(run("info", "--json").stdout)
+    assert facts["stale"] is False and "10.0% [" in facts["threshold"]
+    refused = run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.001", *with_weights, code=1)
+    assert "3,000 are needed" in refused.stderr
+    everyone = run("calibrate", "--strangers", "prepared", "--split", "", "--fpir", "0.1", *with_weights)
+    assert "6 strangers: 48 searches" in everyone.stdout and "is enrolled: no stranger" in everyone.stderr  # the drawn people share their names with those enrolled
+    stored = json.loads(run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.1", "--json", *with_weights).stdout)
+    assert stored["on_strangers"] is True and stored["people"] == 12
+
+
+def test_query_says_when_the_threshold_is_stale(run, toy_dataset: Dataset, weights: Path):
+    run("build-index", "--data", toy_dataset.folder, "--weights", weights)
+    with Gallery.open(Path("index")) as gallery:
+        gallery.set_threshold(from_strangers(np.linspace(0, 1, 100).astype(np.float32), np.arange(100), 20, 0.1))
+    photo = Path("photo.png")
+    save_colour(photo, "red")
+    told = run("query", photo, "--aligned", "--weights", weights).stderr
+    assert "the threshold is stale: it was set for 20 faces" in told and "facesearch calibrate" in told
+
+
+def test_building_with_the_same_data_keeps_the_calibration(toy_dataset: Dataset, tmp_path: Path):
+    encoder = ColourEncoder()
+    build_index([toy_dataset], tmp_path / "g", encoder, splits=(), fpir=None, progress=quiet)
+    with Gallery.open(tmp_path / "g") as gallery:
+        threshold = from_strangers(np.linspace(0, 1, 100).astype(np.float32), np.arange(100), 48, 0.1)
+        gallery.set_threshold(threshold)
+    built = build_index([toy_dataset], tmp_path / "g", encoder, splits=(), fpir=0.02, progress=quiet)
+    assert built.threshold == threshold
