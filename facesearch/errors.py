@@ -279,7 +279,21 @@ class NotErasedYet(FaceSearchError):
     def __str__(self) -> str:
         return (
             f"the rows are deleted and nobody is named by them any more, but another process is in the middle of reading {self.gallery} "
-            "and keeps SQLite's log open, which still holds the bytes.\nThey go when that process closes the gallery."
+            "and keeps SQLite's log open, which still holds the bytes.\nRun the same command again when that process is done."
+        )
+
+
+@dataclass(eq=False)
+class StillThere(FaceSearchError):
+    """After an erasure, files of the gallery's folder still hold what was erased."""
+
+    gallery: Path
+    files: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"nobody is named by them any more, but bytes of what was to be forgotten are still in {', '.join(self.files)} "
+            f"(in {self.gallery}).\nIf that is a copy of yours, delete it; then run the same command again, which looks anew."
         )
 
 
@@ -328,6 +342,22 @@ class UnknownPerson(FaceSearchError):
     def __str__(self) -> str:
         hint = f" Did you mean {self.close[0]!r}?" if self.close else " See: facesearch list"
         return f"nobody called {self.name!r} is enrolled.{hint}"
+
+
+@dataclass(eq=False)
+class UnknownPhoto(FaceSearchError):
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name!r} has no such photo. Give the file itself, or its name as `facesearch list {self.name!r}` shows it."
+
+
+@dataclass(eq=False)
+class NameTaken(FaceSearchError):
+    name: str
+
+    def __str__(self) -> str:
+        return f"somebody called {self.name!r} is enrolled already. Pass --join to put all photos under that name; this cannot be undone."
 
 
 _KINDS = {
