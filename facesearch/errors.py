@@ -262,6 +262,20 @@ class CorruptGallery(FaceSearchError):
 
 
 @dataclass(eq=False)
+class Damaged(FaceSearchError):
+    """Raised after a check has listed what is wrong."""
+
+    gallery: Path
+    problems: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.gallery} is damaged in {self.problems} places (listed above). Nothing was changed.\n"
+            "Restore the folder from a backup (facesearch import FILE), or build it again with facesearch build-index."
+        )
+
+
+@dataclass(eq=False)
 class GalleryBusy(FaceSearchError):
     gallery: Path
     waited_s: float

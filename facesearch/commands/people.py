@@ -172,13 +172,15 @@ def forget(name: str, photos: tuple[str, ...], gallery: Path, as_json: bool) -> 
 
 
 @click.command("list")
+@click.argument("name", required=False)
 @options.gallery
 @options.as_json
-def list_people(gallery: Path, as_json: bool) -> None:
-    """List everyone enrolled, with the number of photos.
+def list_people(name: str | None, gallery: Path, as_json: bool) -> None:
+    """List everyone enrolled, with the number of photos; or the photos of NAME.
 
     \b
-    Example:  facesearch list --gallery index
+    Example:  facesearch list
+              facesearch list "Ada Lovelace"
     """
     from dataclasses import asdict
 
@@ -186,11 +188,14 @@ def list_people(gallery: Path, as_json: bool) -> None:
     from facesearch.gallery.store import Gallery
 
     with Gallery.open(gallery) as opened:
-        people = opened.people()
+        photos = [] if name is None else opened.photos_of(name)
+        people = opened.people() if name is None else []
     if as_json:
-        click.echo(report.as_json([asdict(person) for person in people]))
-    elif people:
-        click.echo("\n".join(report.people_lines(people)))
+        rows = [{"photo": source, "sha256": sha256} for source, sha256 in photos] if name else [asdict(person) for person in people]
+        click.echo(report.as_json(rows))
+    else:
+        for line in [source for source, _ in photos] if name else report.people_lines(people):
+            click.echo(line)
 
 
 @click.command()

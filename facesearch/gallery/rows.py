@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 import zlib
 from dataclasses import dataclass
@@ -131,7 +132,17 @@ def digest_of(salt: str, name: str) -> str:
 
 
 def wrong_with(name: str, sha256: str, source: str, blob: bytes, checksum: int, dimension: int) -> str:
-    """What is wrong with a row, in words; empty: nothing."""
+    """What is wrong with a row, in words; empty: nothing. The values may come from anywhere and be of any type."""
+    if not (isinstance(name, str) and isinstance(sha256, str) and isinstance(source, str) and isinstance(blob, bytes)):
+        return "its values are not of the right kinds"
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        return "its content hash is none"
+    try:
+        if clean_name(name) != name:
+            return "its person's name is not in the usual form"
+        clean_name(source)
+    except BadName as error:
+        return f"a name in it cannot be: {error.reason}"
     if len(blob) != dimension * VECTOR.itemsize:
         return f"its vector has {len(blob)} bytes, {dimension * VECTOR.itemsize} are right"
     if checksum_of(name, sha256, source, blob) != checksum:

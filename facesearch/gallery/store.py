@@ -27,6 +27,7 @@ from facesearch.errors import (
     GalleryBusy,
     NameTaken,
     NoGallery,
+    NotFound,
     OutputExists,
     UnknownPerson,
     UnknownPhoto,
@@ -122,6 +123,23 @@ class Gallery:
                 raise CorruptGallery(folder, f"{FILE} is not a gallery of facesearch")
         return cls(folder, db)
 
+    @classmethod
+    def open_snapshot(cls, path: Path) -> Self:
+        """Open what snapshot wrote, read-only. It may come from anybody: a schema that is not ours to the letter is refused.
+
+        Raises NotFound, CorruptGallery, CannotRead.
+        """
+        if not path.is_file():
+            raise NotFound(path, "exported gallery", "Make one with: facesearch export FILE")
+        with _sqlite_errors(path):
+            db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True, isolation_level=None)
+            db.execute("PRAGMA trusted_schema = OFF")
+            own = {statement.strip() for statement in _SCHEMA.strip().rstrip(";").split(";\n")}
+            there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != own:
+                raise CorruptGallery(path, "it is no gallery that facesearch exported")
+        return cls(path, db)
+
     def close(self) -> None:
         self._db.close()
 
@@ -159,6 +177,11 @@ class Gallery:
     def known_photos(self) -> set[tuple[str, str, str]]:
         """(person, content hash, source) of every face."""
         return set(self._all("SELECT name, sha256, source FROM faces JOIN people USING (person_id)"))
+
+    def photos_of(self, person: str) -> list[tuple[str, str]]:
+        """(source, content hash) of a person's photos, by source. Raises UnknownPerson."""
+        person_id = self._person_id(self._db, unicodedata.normalize("NFC", person).strip())
+        return self._all("SELECT source, sha256 FROM faces WHERE person_id = ? ORDER BY source", person_id)
 
     def has_photo(self, person: str, sha256: str) -> bool:
         found = self._all("SELECT 1 FROM faces JOIN people USING (person_id) WHERE name = ? AND sha256 = ? LIMIT 1", person, sha256)
@@ -309,10 +332,18 @@ class Gallery:
         found += [f"a row of {row[0]} refers to nobody" for row in self._all("PRAGMA foreign_key_check")]
         found += [f"person {row[0]} has no photo" for row in self._all(
             "SELECT person_id FROM people WHERE person_id NOT IN (SELECT person_id FROM faces)")]  # fmt: skip
-        for face_id, name, sha256, source, blob, checksum in self._rows(0):
-            if reason := wrong_with(name, sha256, source, blob, checksum, self.dimension):
-                found.append(f"face {face_id}: {reason}")
+        for rows in self.batches():
+            for face_id, name, sha256, source, blob, checksum in rows:
+                if reason := wrong_with(name, sha256, source, blob, checksum, self.dimension):
+                    found.append(f"face {face_id}: {reason}")
         return found
+
+    def batches(self, size: int = 1000) -> Iterator[list[Any]]:
+        """All rows (face id, person, content hash, source, vector's bytes, checksum), unchecked, a few at a time."""
+        last = 0
+        while rows := self._rows(last, size):
+            yield rows
+            last = rows[-1][0]
 
     def sweep(self) -> bool:
         """Write the log back and cut it to nothing, so that no deleted bytes stay in it. False: a reader holds it open."""
@@ -327,11 +358,12 @@ class Gallery:
 
     # ---- inside
 
-    def _rows(self, after: int) -> list[Any]:
+    def _rows(self, after: int, most: int = -1) -> list[Any]:
         return self._all(
             "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id) "
-            "WHERE face_id > ? ORDER BY face_id",
+            "WHERE face_id > ? ORDER BY face_id LIMIT ?",
             after,
+            most,
         )
 
     def _person_id(self, db: sqlite3.Connection, name: str) -> int:

@@ -1,0 +1,108 @@
+"""The life of a gallery: rename, verify, export, import, merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facesearch import options
+from facesearch.errors import Damaged
+from facesearch.options import FILE, FOLDER
+from facesearch.terminal import bar, tell
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--join", is_flag=True, help="Somebody called NEW is enrolled already: put all photos under that name.")
+@options.gallery
+def rename(old: str, new: str, join: bool, gallery: Path) -> None:
+    """Give OLD the name NEW.
+
+    \b
+    Example:  facesearch rename "Ada Byron" "Ada Lovelace"
+    """
+    from facesearch.jobs.care import rename as run
+
+    moved = run(old, new, gallery, join=join)
+    click.echo(f"{new}: {moved} photo{'' if moved == 1 else 's'}, enrolled as {old} until now")
+
+
+@click.command()
+@click.option("--no-repair", is_flag=True, help="Only look; change nothing.")
+@options.gallery
+@options.as_json
+def verify(no_repair: bool, gallery: Path, as_json: bool) -> None:
+    """Check every page, row, checksum and count of the gallery, and its index; make the index anew if it is not right.
+
+    Exit code 1 when the gallery itself is damaged.
+
+    \b
+    Example:  facesearch verify
+    """
+    from dataclasses import asdict
+
+    from facesearch import report
+    from facesearch.jobs.care import verify as run
+
+    result = run(gallery, repair=not no_repair)
+    if as_json:
+        click.echo(report.as_json(asdict(result)))
+    else:
+        state = f"{len(result.problems)} things wrong" if result.problems else "every page, row and checksum is right"
+        click.echo(f"{gallery}: {result.faces} faces of {result.people} people; {state}")
+        for line in (*result.problems, *([f"index: {result.index}"] if result.index else []), *result.mended):
+            click.echo(f"  {line}")
+    if result.problems:
+        raise Damaged(gallery, len(result.problems))
+
+
+@click.command("export")
+@click.argument("out", type=FILE)
+@options.gallery
+def export_gallery(out: Path, gallery: Path) -> None:
+    """Write the whole gallery into one file: vectors, names, threshold. No photo is in it, for none is in the gallery.
+
+    \b
+    Example:  facesearch export people.facesearch
+    """
+    from facesearch.jobs.care import export as run
+
+    result = run(gallery, out)
+    click.echo(f"{out}: {result.faces} faces of {result.people} people, {result.bytes} bytes, sha256 {result.sha256}")
+    tell("it holds biometric data: whoever has it can recognise these people")
+
+
+@click.command("import")
+@click.argument("file", type=FILE)
+@options.gallery
+def import_gallery(file: Path, gallery: Path) -> None:
+    """Add everybody from an exported FILE to the gallery, or make the gallery from it. Every row is checked first.
+
+    \b
+    Example:  facesearch import people.facesearch --gallery elsewhere
+    """
+    _bring_in(file, gallery)
+
+
+@click.command()
+@click.argument("other", type=FOLDER)
+@options.gallery
+def merge(other: Path, gallery: Path) -> None:
+    """Add everybody from the gallery OTHER. Whoever has the same name is taken for the same person; OTHER stays as it is.
+
+    \b
+    Example:  facesearch merge ../laptop/index
+    """
+    _bring_in(other, gallery)
+
+
+def _bring_in(source: Path, gallery: Path) -> None:
+    from facesearch.jobs.care import import_into
+
+    with bar("import", "face") as progress:
+        result = import_into(source, gallery, progress)
+    click.echo(
+        f"{gallery}: {result.added} faces added, {result.known} known already; {result.new_people} new people, {result.people} in all"
+    )
