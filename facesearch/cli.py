@@ -43,7 +43,7 @@ def main() -> None:
 for command in (
     training.toy, training.prepare, training.train, training.plot,
     people.build_index, people.enroll, people.query, people.forget, people.list_people, people.info,
-    care.rename, care.verify, care.export_gallery, care.import_gallery, care.merge,
+    care.rename, care.verify, care.reindex, care.export_gallery, care.import_gallery, care.merge,
     judging.evaluate, judging.calibrate,
 ):  # fmt: skip
     main.add_command(command)

@@ -287,6 +287,31 @@ class GalleryBusy(FaceSearchError):
 
 
 @dataclass(eq=False)
+class GalleryChanged(FaceSearchError):
+    gallery: Path
+
+    def __str__(self) -> str:
+        return f"{self.gallery} was embedded anew with another encoder while it was open here. Nothing was changed; run the command again."
+
+
+@dataclass(eq=False)
+class PhotosMissing(FaceSearchError):
+    """A gallery cannot be embedded anew as long as photos of enrolled faces are not found."""
+
+    gallery: Path
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = "".join(f"\n  {line}" for line in self.missing[:20])
+        more = f"\n  ... and {len(self.missing) - 20} more" if len(self.missing) > 20 else ""
+        return (
+            f"{len(self.missing)} enrolled photos were not found, so {self.gallery} keeps its encoder, and what was embedded is kept:"
+            f"{shown}{more}\n"
+            "Give more folders with --photos or --data and run it again, or let them go with --drop-missing."
+        )
+
+
+@dataclass(eq=False)
 class NotErasedYet(FaceSearchError):
     gallery: Path
 
@@ -320,8 +345,8 @@ class EncoderMismatch(FaceSearchError):
     def __str__(self) -> str:
         return (
             f"{self.gallery} was built with encoder {self.built_with[:12]}, not {self.given[:12]}: "
-            "their scores cannot be compared.\nPass the first encoder with --weights, or embed the photos again "
-            "into another folder: facesearch build-index --gallery NEW_FOLDER"
+            "their scores cannot be compared.\nPass the first encoder with --weights, or embed the enrolled photos again: "
+            f"facesearch reindex --weights NEW --photos FOLDER --gallery {self.gallery}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The life of a gallery: rename, verify, export, import, merge."""
+"""The life of a gallery: rename, verify, reindex, export, import, merge."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from facesearch import options
+from facesearch.commands.given import detector_for, runtime_for
 from facesearch.errors import Damaged
 from facesearch.options import FILE, FOLDER
-from facesearch.terminal import bar, tell
+from facesearch.terminal import bar, report_skips, tell
 
 
 @click.command()
@@ -56,6 +57,44 @@ def verify(no_repair: bool, gallery: Path, as_json: bool) -> None:
             click.echo(f"  {line}")
     if result.problems:
         raise Damaged(gallery, len(result.problems))
+
+
+@click.command()
+@click.option("--data", type=FOLDER, multiple=True, help="Prepared dataset that holds enrolled photos; may be given again.")
+@click.option("--photos", type=FOLDER, multiple=True, help="Folder in which enrolled photos lie, under any name; may be given again.")
+@click.option("--drop-missing", is_flag=True, help="Let go of enrolled photos that are not found.")
+@options.gallery
+@options.encoder
+@options.detection
+@options.strict
+def reindex(
+    data: tuple[Path, ...], photos: tuple[Path, ...], drop_missing: bool, gallery: Path, weights: Path | None, preprocess: str,
+    device: str, aligned: bool, detector_model: Path | None, strict: bool,
+) -> None:  # fmt: skip
+    """Embed the gallery's photos anew with another encoder (--weights).
+
+    The old vectors serve until all new ones are there; interrupted, it goes on where it was.
+
+    \b
+    Example:  facesearch reindex --weights runs/new/best.safetensors --photos people/
+    """
+    from facesearch.faces.table import open_dataset
+    from facesearch.jobs.reindex import reindex as run
+
+    if not data and not photos:
+        raise click.UsageError("give the enrolled photos again: --photos FOLDER or --data FOLDER; a gallery holds none")
+    datasets = [open_dataset(folder) for folder in data]
+    detector = None if aligned or not photos else detector_for(detector_model)
+    runtime = runtime_for(weights, preprocess, device)
+    with bar("embed", "photo") as progress:
+        result = run(gallery, runtime, datasets, photos, detector, drop_missing=drop_missing, progress=progress)
+    if result.already:
+        tell("the gallery is of this encoder already; nothing was done")
+    if result.known:
+        tell(f"{result.known} photos had been embedded by an earlier run")
+    dropped = f", {result.dropped} let go" if result.dropped else ""
+    click.echo(f"{gallery}: {result.embedded} photos embedded anew{dropped}; {result.faces} faces of {runtime.words}")
+    report_skips(result.skipped, strict)
 
 
 @click.command("export")

@@ -25,6 +25,7 @@ from facesearch.errors import (
     CorruptGallery,
     EncoderMismatch,
     GalleryBusy,
+    GalleryChanged,
     NameTaken,
     NoGallery,
     NotFound,
@@ -50,6 +51,8 @@ from facesearch.gallery.rows import (
 from facesearch.records import F32, I64, EnrolledFace
 
 FILE = "gallery.sqlite"
+NEXT = "next"
+"""Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
 FORMAT = 1
 APPLICATION_ID = 0x66616365
 WAIT_S = 30.0
@@ -206,7 +209,10 @@ class Gallery:
 
     def vectors(self, after: int = 0) -> tuple[I64, F32, list[str]]:
         """All faces with an id above `after`: ids (n,), unit vectors (n, d) float32, people. Raises CorruptGallery."""
-        rows = self._rows(after)
+        with self._reading():
+            if self._one("SELECT value FROM meta WHERE key = 'encoder_id'") != self.encoder_id:
+                raise GalleryChanged(self.folder)
+            rows = self._rows(after)
         vectors = np.empty((len(rows), self.dimension), np.float32)
         for i, (face_id, name, sha256, source, blob, checksum) in enumerate(rows):
             if len(blob) != self.dimension * VECTOR.itemsize or checksum_of(name, sha256, source, blob) != checksum:
@@ -313,6 +319,32 @@ class Gallery:
                 db.execute("DELETE FROM people WHERE person_id = ?", (person,))
         return len(rows)
 
+    def take_vectors_of(self, other: Gallery) -> int:
+        """Exchange every vector for that of the same photo in a gallery of another encoder, and take on that encoder, in one step.
+
+        Photos that the other one does not hold are dropped. The threshold goes: it was of the old encoder's scores. Returns how
+        many photos are enrolled then. Raises CannotWrite, GalleryBusy.
+        """
+        same = (
+            "SELECT n.vector, n.checksum FROM next.faces n JOIN next.people p USING (person_id) JOIN main.people own ON own.name = p.name "
+            "WHERE own.person_id = faces.person_id AND n.sha256 = faces.sha256 AND n.source = faces.source"
+        )
+        new = {"encoder_id": other.encoder_id, "dimension": str(other.dimension), "encoder": other.encoder}
+        with self._translated():
+            self._db.execute("ATTACH ? AS next", (str(other.folder / FILE),))
+            try:
+                with self._transaction() as db:
+                    db.execute(f"DELETE FROM main.faces WHERE NOT EXISTS ({same})")
+                    db.execute("DELETE FROM main.people WHERE person_id NOT IN (SELECT person_id FROM main.faces)")
+                    db.execute(f"UPDATE main.faces SET (vector, checksum) = ({same})")
+                    db.executemany("UPDATE main.meta SET value = ? WHERE key = ?", [(value, key) for key, value in new.items()])
+                    db.execute("DELETE FROM main.meta WHERE key = 'threshold'")
+            finally:
+                self._db.execute("DETACH next")
+        self._meta |= new
+        self.encoder_id, self.dimension = other.encoder_id, other.dimension
+        return len(self)
+
     def snapshot(self, path: Path) -> None:
         """Write everything that is enrolled into one new file. Raises OutputExists, CannotWrite."""
         if path.exists():
@@ -383,12 +415,22 @@ class Gallery:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
-                self._db.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+                self._db.execute("UPDATE main.meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """All that is read within is of one moment."""
+        with self._translated():
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
 
     def _translated(self) -> Any:
         return _sqlite_errors(self.folder)

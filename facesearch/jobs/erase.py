@@ -8,6 +8,7 @@ same command goes on: since what to search for is gone with the rows, the file i
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from facesearch.files import make_folder, replace_json, sha256_of
 from facesearch.gallery.faiss_index import refresh
 from facesearch.gallery.remains import Looked, look_for
 from facesearch.gallery.rows import Erased
-from facesearch.gallery.store import Gallery
+from facesearch.gallery.store import NEXT, Gallery
 from facesearch.records import Tell
 
 RECEIPTS = "receipts"
@@ -79,6 +80,7 @@ def _forget(gallery: Gallery, name: str, photos: Sequence[str]) -> tuple[Receipt
 def _finish(gallery: Gallery, erased: Erased | None, faces: int, whole_person: bool | None, before: int) -> tuple[Receipt, Path]:
     if erased is None:
         gallery.rewrite()
+    shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
     refresh(gallery, "somebody was forgotten")
     if not gallery.sweep():
         raise NotErasedYet(gallery.folder)
