@@ -191,16 +191,19 @@ class Gallery:
         return bool(found)
 
     def faces(self, face_ids: Iterable[int]) -> dict[int, EnrolledFace]:
-        """The rows of these ids; ids that were deleted meanwhile are missing from the answer."""
-        found = {}
+        """The rows of these ids, each checked; ids that were deleted meanwhile are missing. Raises CorruptGallery."""
+        found: dict[int, EnrolledFace] = {}
         ids = list(face_ids)
         for start in range(0, len(ids), 500):
             part = ids[start : start + 500]
             marks = ",".join("?" * len(part))
-            rows = self._all(
-                f"SELECT face_id, name, source, sha256 FROM faces JOIN people USING (person_id) WHERE face_id IN ({marks})", *part
-            )
-            found.update({row[0]: EnrolledFace(*row) for row in rows})
+            columns = "face_id, name, source, sha256, vector, checksum"
+            for face_id, name, source, sha256, blob, checksum in self._all(
+                f"SELECT {columns} FROM faces JOIN people USING (person_id) WHERE face_id IN ({marks})", *part
+            ):
+                if checksum_of(name, sha256, source, blob) != checksum:  # a wrong name is worse than no answer
+                    raise CorruptGallery(self.folder, f"the row of face {face_id} does not fit its checksum")
+                found[face_id] = EnrolledFace(face_id, name, source, sha256)
         return found
 
     def photo_counts(self, people: Iterable[str]) -> dict[str, int]:
