@@ -26,6 +26,7 @@ from facesearch.files import make_folder, replace_file, sha256_of
 from facesearch.gallery.faiss_index import refresh
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import build_index
+from facesearch.jobs.calibrate import calibrate, strangers_of
 from facesearch.jobs.evaluate import Embedder, Evaluation, evaluate
 from facesearch.jobs.find_weights import SHIPPED
 from facesearch.metrics.retrieval import closed_set
@@ -90,7 +91,10 @@ def ship(run: Path, teacher: Path, test: bool, seed: int) -> None:
         old.unlink()
     build_index([data], index, runtimes["shipped"], splits=(), fpir=None, progress=bar())
     with Gallery.open(index) as gallery:
+        strangers = strangers_of(extra, "open", gallery, runtimes["shipped"], bar())
+        click.echo(f"threshold {calibrate(gallery, strangers, 0.01, seed=seed).words()}")
         refresh(gallery, "it is shipped")
+        gallery.sweep()
         card["gallery"] = {"faces": len(gallery), "people": len(gallery.people())}
     replace_file(SHIPPED.with_suffix(".json"), (json.dumps(card, indent=1, default=float) + "\n").encode())
     replace_file(SHIPPED.with_name("MODEL_CARD.md"), model_card(card).encode())
@@ -137,8 +141,8 @@ anything commercial (the training photos forbid it). Above its promised error ra
   CelebA shows celebrities, mostly young, light-skinned and posing; its licence allows non-commercial research only, and so do these weights.
 - Teacher: `{data["teacher"]["file"]}` (SHA-256 `{data["teacher"]["sha256"][:16]}…`), {data["teacher"]["licence"]}. The encoder was taught to foretell
   its vectors on the training photos and on mixtures of them, so it inherits whatever that model was trained on, which is not known here.
-- Recipe: `scripts/recipes/distil.toml` from random numbers, 46 epochs; then `scripts/recipes/distil-2.toml` from its last state,
-  {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs; seed {recipe["seed"]} both times. The epoch was chosen by verification on val.
+- Recipe: `scripts/recipes/distil.toml` from random numbers, 46 epochs; then `distil-2.toml` from its last state, 14 epochs; then
+  `distil-3.toml` from that encoder, {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs; seed {recipe["seed"]} each time. The epoch was chosen by verification on val.
 - Made at commit `{card["commit"][:12]}` on {card["machine"]["cores"]} cores of {card["machine"]["cpu"]}, torch {card["machine"]["torch"]}.
 
 ## How good it is
