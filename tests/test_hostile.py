@@ -1,0 +1,40 @@
+"""Damaged and hostile files: our own errors come out, nothing else. scripts/fuzz.py tries many more."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def fuzz() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzz", ROOT / "scripts/fuzz.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_reader_refuses_what_is_damaged_in_our_words(fuzz: ModuleType, tmp_path: Path):
+    refused = 0
+    for name, (whole, target) in fuzz.targets_in(tmp_path).items():
+        count = 3 if name.startswith("encoder") else 25
+        facts = fuzz.fuzz(name, whole, target, count, random.Random(name))
+        assert not facts.get("crash") and not facts.get("slow"), (name, facts)
+        refused += facts.get("refused", 0) + facts.get("skipped", 0)
+    assert refused > 100
+
+
+def test_the_fuzzer_notices_a_crash(fuzz: ModuleType):
+    def target(data: bytes) -> object:
+        if data != b"0123456789" * 30:
+            raise KeyError("not ours")
+        return None
+
+    assert fuzz.fuzz("planted", b"0123456789" * 30, target, 20, random.Random(1))["crash"] > 10
