@@ -205,7 +205,9 @@ def _by_person(enrolled: _Enrolled, rows: I64, found: ClosedSet, result: Evaluat
     rates = np.array([person.rank1.value for person in result.people])
     for share in (0.05, 0.1):
         rate = worst_share(rates, share)
-        result.add(CLOSED, f"rank-1 of the worst {share:.0%} of people", rate, None, f"{rate.trials} of {len(rates)} people, each one trial")
+        result.add(
+            CLOSED, f"rank-1 of the worst {share:.0%} of people", rate, None, f"{rate.trials} of {len(rates)} people, each one trial"
+        )
     result.confusions = confusions(people, best, found.best_score, found.own_score)
     wrong = np.flatnonzero(people != best)
     for i in wrong[np.argsort(-found.best_score[wrong], kind="stable")][:WORST_ERRORS]:

@@ -89,7 +89,8 @@ class Folds:
 
 
 def curve_replicates(
-    curve: Curve, same: Bools, first: I64, second: I64, people: int, measure: Callable[[Roc], Sequence[float]], *, replicates: int, seed: int
+    curve: Curve, same: Bools, first: I64, second: I64, people: int, measure: Callable[[Roc], Sequence[float]], *,
+    replicates: int, seed: int,
 ) -> F64:  # fmt: skip
     """What measure says of the ROC with people drawn anew: (r, m). same, first, second (p,) in the curve's own order.
 
