@@ -46,7 +46,9 @@ class Axis:
 def decades(label: str, low: float) -> Axis:
     """From a power of ten up to 1, by the logarithm."""
     lowest = round(math.log10(low))
-    return Axis(label, 10.0**lowest, 1.0, tuple(10.0**power for power in range(lowest, 1)), log=True)
+    between = (1, 2, 5) if lowest >= -2 else (1,)
+    ticks = tuple(float(f"{times}e{power}") for power in range(lowest, 0) for times in between)
+    return Axis(label, 10.0**lowest, 1.0, (*ticks, 1.0), log=True)
 
 
 def rates(label: str, low: float = 0.0) -> Axis:
@@ -78,7 +80,8 @@ def line_chart(lines: Sequence[Line], x: Axis, y: Axis, *, says: str, steps: boo
         out.append(f'<line class="mark" x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" y2="{TOP + high}"/>')
         out.append(f'<text x="{at - 6:.1f}" y="{TOP + 12}" text-anchor="end">{escape(words)}</text>')
     for number, line in enumerate(lines, 1):
-        px, py = LEFT + wide * x.place(line.x), TOP + high * (1 - y.place(line.y))
+        first = max(0, int(np.searchsorted(line.x, x.low, side="right")) - 1)  # of what lies before the axis only its last point
+        px, py = LEFT + wide * x.place(line.x[first:]), TOP + high * (1 - y.place(line.y[first:]))
         out.append(f'<path class="line s{number}" d="{_path(px, py, steps=steps)}"/>')
     out.append("</svg>")
     if len(lines) > 1:

@@ -94,9 +94,11 @@ def _tiles(figures: Sequence[Figure]) -> str:
 
 
 def _figures(result: Evaluation, section: str) -> str:
-    rows = []
+    rows, said = [], ""
     for figure in (figure for figure in result.figures if figure.section == section):
-        rate = figure.rate
+        rate, words = figure.rate, meaning(figure.name)
+        what = "" if words == said else f"<small>{escape(words)}</small>"  # the same figure at another rate: said just above
+        said = words
         value = (
             "too few trials"
             if math.isnan(rate.value)
@@ -105,7 +107,7 @@ def _figures(result: Evaluation, section: str) -> str:
         note = f'<small class="note">{escape(figure.note)}</small>' if figure.note else ""
         limit = "" if figure.threshold is None or not math.isfinite(figure.threshold) else f"{figure.threshold:.4f}"
         rows.append(
-            f'<tr><th scope="row">{escape(figure.name)}<small>{escape(meaning(figure.name))}</small>{note}</th><td class="v">{value}</td>'
+            f'<tr><th scope="row">{escape(figure.name)}{what}{note}</th><td class="v">{value}</td>'
             f'<td class="n" data-label="trials">{rate.trials:,}</td><td class="n" data-label="threshold">{limit}</td></tr>'
         )
     head = '<tr><th scope="col">figure</th><th scope="col">value [95 % interval]</th><th scope="col" class="n">trials</th>'
@@ -307,8 +309,8 @@ def _kinds(result: Evaluation, *names: str) -> dict[str, F32]:
 
 
 def _spread(kinds: dict[str, F32]) -> str:
-    parts = [f"{name}: median {float(np.median(scores)):.2f} over {len(scores):,}" for name, scores in kinds.items() if len(scores)]
-    return "How the scores are spread, every kind drawn with the same area. " + "; ".join(parts) + "."
+    parts = [f"{name} median {float(np.median(scores)):.2f} over {len(scores):,}" for name, scores in kinds.items() if len(scores)]
+    return "How the scores are spread, every kind drawn with the same area: " + "; ".join(parts) + "."
 
 
 def _anchor(name: str) -> str:

@@ -15,7 +15,8 @@ MEANINGS = {
     "MAP@R": "As R-precision, but right ones count more the nearer they come (Musgrave et al. 2020).",
     "MAP@R, averaged over people": "The same, first within each person, then the mean over people.",
     "classifier top-1": "The training run's own classifier, read without its margin.",
-    "rank-1 of the worst": "The mean of rank-1 over the people for whom it works worst: an average hides them.",
+    "rank-1 of the worst": "The mean of rank-1 over the people for whom it works worst: an average hides them. "
+    "With few photos each, a part of it is bad luck.",
     "rank-1 of mated searches": "Share of photos of enrolled people whose nearest person is the right one, at any score.",
     "rank-1 of mated searches by mean template": "The same where a person counts by the mean of their vectors.",
     "FNIR at FPIR": "Share of photos of enrolled people that are missed or misnamed, at the threshold that lets so many searches of "

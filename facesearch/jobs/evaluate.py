@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,7 @@ def _closed(enrolled: _Enrolled | None, embed: Embedder, split: str, weights: Pa
         result.add(CLOSED, name, mean_over_people(values, people, macro=macro), None, note)
 
     right, by_template = found.within(1).astype(float), (found.template_rank <= 1).astype(float)
-    size = f"{len(np.unique(enrolled.people))} people, {len(train)} photos"
+    size = f"{len(np.unique(enrolled.people))} people, {len(train):,} photos"
     left = f"; {found.left_out} probes left out, nobody to find" if found.left_out else ""
     add("rank-1", right, f"best photo; gallery {size}{left}")
     add("rank-5", found.within(5).astype(float))
@@ -252,13 +253,13 @@ def _open(
     best, nearest = search(all_vectors, all_people)
     template, _ = search(*mean_templates(all_vectors, all_people))
     trials = len(best.stranger_score)
-    note = f"{len(best.mated_score)} mated, {trials} non-mated searches, {len(all_vectors)} photos enrolled"
+    note = f"{len(best.mated_score):,} mated, {trials:,} non-mated searches, {len(all_vectors):,} photos enrolled"
     for searches, how, shown in ((best, "", note), (template, " by mean template", "")):
         rank1 = mean_over_people(searches.mated_right.astype(float), searches.mated_people)
         result.add(OPEN, f"rank-1 of mated searches{how}", rank1, None, shown)
         for rate in FPIRS:
             point = open_set_point(searches, rate, seed=seed)
-            few = "" if point.enough else f"too few trials: {trials} non-mated searches, {int(np.ceil(3 / rate))} needed"
+            few = "" if point.enough else f"too few trials: {trials:,} non-mated searches, {_needed(rate):,} needed"
             result.add(OPEN, f"FNIR at FPIR {rate:.1%}{how}", point.fnir, point.threshold, few)
     for rate in FPIRS:
         if enough_trials(trials, rate):
@@ -301,12 +302,12 @@ def _identification(ir: Dataset | None, embed: Embedder, seed: int, result: Eval
         curve, pairs.same, pairs.first, pairs.second, len(pairs.people), lambda roc: [roc.eer, *(roc.at_fpr(rate)[0] for rate in FPRS)],
         replicates=PAIR_REPLICATES, seed=seed,
     )  # fmt: skip
-    note = f"{positives} same-person, {negatives} different pairs, {len(pairs.people)} people"
+    note = f"{positives:,} same-person, {negatives:,} different pairs, {len(pairs.people)} people"
     for k, rate in enumerate(FPRS, 1):
         tpr, threshold = whole.at_fpr(rate)
         enough = enough_trials(negatives, rate)
         figure = Rate(tpr, *interval(replicates[:, k]), positives) if enough else Rate(NAN, NAN, NAN, positives)
-        few = "" if enough else f"too few trials: {negatives} different pairs, {int(np.ceil(3 / rate))} needed"
+        few = "" if enough else f"too few trials: {negatives:,} different pairs, {_needed(rate):,} needed"
         result.add(IDENTIFICATION, f"TPR at FPR {rate:g}", figure, threshold, note if k == 1 else few)
     result.add(IDENTIFICATION, "equal error rate", Rate(whole.eer, *interval(replicates[:, 0]), positives))
     thin = np.unique(np.linspace(0, len(whole.fpr) - 1, 5000).astype(int))
@@ -323,14 +324,19 @@ def _pairs(trial: PairTrial | None, embed: Embedder, seed: int, result: Evaluati
     result.pairs = found
     measured, same = found.measured, int(found.is_same.sum())
     lost = f"; {found.pairs_left_out} pairs left out, {len(found.left_out)} photos without a usable face" if found.left_out else ""
-    note = f"{same} same-person, {len(found.scores) - same} different pairs, {found.people} people, {found.photos} photos{lost}"
+    note = f"{same:,} same-person, {len(found.scores) - same:,} different pairs, {found.people:,} people, {found.photos:,} photos{lost}"
     spread = f"± {measured.standard_error:.4f} standard error over {len(measured.fold)} folds; "
     result.add(PAIRS, "accuracy, mean over folds", measured.accuracy, float(measured.fold_threshold.mean()), spread + note)
     result.add(PAIRS, "area under the ROC curve", measured.auc)
     result.add(PAIRS, "equal error rate", measured.eer)
     for point in measured.points:
-        few = "" if point.enough else f"too few trials: {len(found.scores) - same} different pairs, {int(np.ceil(3 / point.far))} needed"
+        few = "" if point.enough else f"too few trials: {len(found.scores) - same:,} different pairs, {_needed(point.far):,} needed"
         result.add(PAIRS, f"TAR at FAR {point.far:.1%}", point.tar, point.threshold, few)
+
+
+def _needed(rate: float) -> int:
+    """How many trials speak of a rate: the rule of three."""
+    return math.ceil(3 / rate - 1e-9)
 
 
 def _classifier_right(weights: Path, dataset: Dataset, rows: I64, runtime: Runtime) -> Bools | None:

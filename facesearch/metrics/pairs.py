@@ -123,10 +123,13 @@ def measure_pairs(pairs: FoldedPairs, fars: Sequence[float], *, seed: int = 0) -
         curve, same, first, second, people, lambda roc: [roc.auc, roc.eer, *(roc.at_fpr(far)[0] for far in fars)],
         replicates=REPLICATES, seed=seed,
     )  # fmt: skip
-    means = []
-    for drawn in draw_people(people, REPLICATES, seed).astype(np.float64):
-        reached, _ = folds.accuracies(pair_weights(drawn, pairs.first, pairs.second, pairs.same))
-        means.append(np.nan if np.isnan(reached).all() else np.nanmean(reached))
+    means = np.empty(REPLICATES)
+    of_fold = np.searchsorted(folds.numbers, pairs.fold)
+    for i, drawn in enumerate(draw_people(people, REPLICATES, seed).astype(np.float64)):
+        weights = pair_weights(drawn, pairs.first, pairs.second, pairs.same)
+        reached, _ = folds.accuracies(weights)
+        total = np.bincount(of_fold, weights, len(reached))  # a fold counts by the pairs drawn in it; all alike without a draw
+        means[i] = np.nansum(reached * total) / total.sum() if total.any() else np.nan
     mated, other = int(same.sum()), int((~same).sum())
     points = []
     for k, far in enumerate(fars):
@@ -135,7 +138,7 @@ def measure_pairs(pairs: FoldedPairs, fars: Sequence[float], *, seed: int = 0) -
         nan = float("nan")
         points.append(PairPoint(far, at, Rate(tar, *interval(redrawn[:, 2 + k]), mated) if enough else Rate(nan, nan, nan, mated), enough))
     return PairsMeasured(
-        Rate(float(accuracy.mean()), *interval(np.array(means)), len(same)),
+        Rate(float(accuracy.mean()), *interval(means), len(same)),
         float(accuracy.std(ddof=1) / np.sqrt(len(accuracy))),
         folds.numbers, accuracy, threshold,
         Rate(whole.auc, *interval(redrawn[:, 0]), len(same)), Rate(whole.eer, *interval(redrawn[:, 1]), len(same)),
