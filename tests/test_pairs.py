@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from facesearch.errors import BadTable, CannotRead, NothingToDo, NotFound
+from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo
 from facesearch.faces.detect import YuNet
 from facesearch.faces.pairs import PhotoName, read_pairs
 from facesearch.jobs.evaluate import Embedder, evaluate
@@ -35,7 +36,7 @@ def straight_folds(scores, same, fold):
     for k in sorted(set(fold)):
         others = [i for i in range(len(scores)) if fold[i] != k]
         values = sorted({float(scores[i]) for i in others}, reverse=True)
-        cuts = [np.inf] + [(a + b) / 2 for a, b in zip(values, values[1:], strict=False)] + [values[-1]]
+        cuts = [np.inf] + [(a + b) / 2 for a, b in pairwise(values)] + [values[-1]]
         right = [sum((scores[i] >= cut) == same[i] for i in others) for cut in cuts]
         cut = cuts[right.index(max(right))]
         own = [i for i in range(len(scores)) if fold[i] == k]
@@ -155,7 +156,7 @@ def test_no_text_is_anything_but_read_or_refused(tmp_path_factory: pytest.TempPa
         pairs = read_pairs(table)
     except BadTable:
         return
-    assert len(pairs) and all("/" not in photo.person and ".." != photo.person for photo in pairs.photos)
+    assert len(pairs) and all("/" not in photo.person and photo.person != ".." for photo in pairs.photos)
 
 
 def test_a_list_that_is_not_there_or_not_text(tmp_path: Path):
@@ -236,7 +237,7 @@ def test_nothing_usable_and_no_folder(album: Path, tmp_path: Path):
     with pytest.raises(NotFound, match="--pairs-photos"):
         run_pairs(PairTrial(pairs, tmp_path / "nowhere", None), ColourEncoder(), quiet, seed=0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NothingToDo, match="could not be used.*the file is not there"):
+    with pytest.raises(NothingToDo, match=r"could not be used.*the file is not there"):
         run_pairs(PairTrial(pairs, tmp_path / "empty", None), ColourEncoder(), quiet, seed=0)
 
 
