@@ -85,7 +85,7 @@ def _pairs(found: PairsResult) -> dict[str, Any]:
         "people": found.people,
         "photos": found.photos,
         "pairs_left_out": found.pairs_left_out,
-        "photos_left_out": [{"file": str(skip.path), "reason": skip.reason} for skip in found.left_out],
+        "photos_left_out": [{"file": skip.path.name, "reason": skip.reason} for skip in found.left_out],
         "standard_error": measured.standard_error,
         "folds": [{"fold": number + 1, "accuracy": accuracy, "threshold": at} for number, accuracy, at in folds],
         "roc": thinned((measured.curve.fpr, measured.curve.tpr), "far", "tar"),

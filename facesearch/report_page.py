@@ -201,7 +201,7 @@ def _pairs(found: PairsResult) -> str:
     table = _table("Each fold by the threshold that serves the others best", ("fold", "accuracy", "threshold"), rows)
     left = ""
     if found.left_out:
-        skips = [(str(skip.path), skip.reason) for skip in found.left_out]
+        skips = [(skip.path.name, skip.reason) for skip in found.left_out]
         left = f"<h3>Photos that could not be used</h3><p>{found.pairs_left_out} pairs were left out with them.</p>" + _table(
             "Photos left out", ("file", "reason"), skips
         )

@@ -315,6 +315,12 @@ def test_the_worst_share_is_the_mean_of_the_lowest():
     rates = np.array([0.9, 0.1, 1.0, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     assert worst_share(rates, 0.2).value == pytest.approx(0.2) and worst_share(rates, 0.2).trials == 2
     assert worst_share(rates, 0.05).value == pytest.approx(0.1)  # at least one
+    straight = []
+    for times in draw_people(10, 1000, 0):
+        drawn = sorted(rate for rate, n in zip(sorted(rates), times, strict=True) for _ in range(n))
+        straight.append((drawn[0] + drawn[1]) / 2)
+    fifth = worst_share(rates, 0.2)
+    assert (fifth.low, fifth.high) == pytest.approx(np.quantile(straight, [0.025, 0.975]))
     whole = worst_share(rates, 1.0)
     assert whole.value == pytest.approx(rates.mean()) and whole.low < whole.value < whole.high
 
