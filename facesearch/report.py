@@ -14,7 +14,7 @@ from facesearch.files import OWNER_ONLY
 from facesearch.records import Answer
 
 if TYPE_CHECKING:
-    from facesearch.gallery.store import PersonCount, Threshold
+    from facesearch.gallery.rows import PersonCount, Threshold
     from facesearch.jobs.evaluate import Evaluation
     from facesearch.jobs.run_folder import EpochResult
     from facesearch.metrics.bootstrap import Rate

@@ -12,7 +12,8 @@ from facesearch.errors import NothingToDo, TooFewSearches
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import from_strangers, is_stale, share_curve, within_gallery
 from facesearch.gallery.faiss_index import open_index
-from facesearch.gallery.store import Gallery, NewFace, Threshold
+from facesearch.gallery.rows import NewFace, Threshold
+from facesearch.gallery.store import Gallery
 from facesearch.jobs.build import build_index, tidy
 from facesearch.jobs.calibrate import Strangers, best_scores, calibrate, calibrate_within, strangers_in, strangers_of
 from facesearch.metrics.openset import promised_fpir
@@ -164,7 +165,7 @@ def test_the_command(run, toy_dataset: Dataset, weights: Path, tmp_path: Path):
     refused = run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.001", *with_weights, code=1)
     assert "3,000 are needed" in refused.stderr
     everyone = run("calibrate", "--strangers", "prepared", "--split", "", "--fpir", "0.1", *with_weights)
-    assert "6 strangers: 48 searches" in everyone.stdout and "is enrolled: no stranger" in everyone.stderr  # the drawn people share their names with those enrolled
+    assert "6 strangers: 48 searches" in everyone.stdout and "is enrolled: no stranger" in everyone.stderr
     stored = json.loads(run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.1", "--json", *with_weights).stdout)
     assert stored["on_strangers"] is True and stored["people"] == 12
 

@@ -91,7 +91,7 @@ def test_a_person_is_found_after_enrolling_and_not_after_forgetting(run, gallery
     enrolled = run("enroll", "Zoé", photo, "--aligned", "--weights", weights)
     assert enrolled.stdout == "Zoé: 1 photo enrolled\n"
     assert "match: Zoé" in run(*ask).stdout
-    assert run("forget", "Zoé").stdout == "1 photo forgotten; no vector of them is left in index\n"
+    assert run("forget", "Zoé").stdout == "1 photo forgotten; no byte of their vectors is left in index\n"
     assert "unknown" in run(*ask).stdout and "Zoé" not in run(*ask).stdout
 
 

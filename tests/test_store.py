@@ -21,7 +21,8 @@ from facesearch.errors import (
     UnknownPerson,
 )
 from facesearch.gallery.faiss_index import is_current, nearest_people, open_index, refresh
-from facesearch.gallery.store import FILE, Gallery, NewFace, Threshold, clean_name
+from facesearch.gallery.rows import NewFace, Threshold, clean_name
+from facesearch.gallery.store import FILE, Gallery
 
 D = 16
 
@@ -110,7 +111,7 @@ def test_the_threshold_travels_with_the_gallery(gallery: Gallery):
 def test_names_are_data_and_any_script_will_do(gallery: Gallery, name: str):
     gallery.add([face(name, 1)])
     assert [p.name for p in gallery.people()] == [name]
-    assert gallery.forget(name) == 1
+    assert gallery.forget(name).faces == 1
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_forgetting_leaves_no_byte_of_the_vector_or_the_name(gallery: Gallery):
     refresh(gallery, "test")
     everything = b"".join(path.read_bytes() for path in gallery.folder.iterdir())
     assert blob in everything and name.encode() in everything
-    assert gallery.forget(name) == 1
+    assert gallery.forget(name).faces == 1
     refresh(gallery, "test")
     gallery.sweep()
     for path in gallery.folder.iterdir():

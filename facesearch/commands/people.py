@@ -67,7 +67,7 @@ def enroll(
               facesearch enroll --from people/
     """
     from facesearch.faces.photos import walk
-    from facesearch.gallery.store import clean_name
+    from facesearch.gallery.rows import clean_name
     from facesearch.jobs.people import enroll as run
     from facesearch.jobs.people import people_folders
     from facesearch.records import Skipped
@@ -144,27 +144,43 @@ def query(
 
 @click.command()
 @click.argument("name")
+@click.option("--photo", "photos", multiple=True, help="Only this photo: its file, or the name it was enrolled under; may be given again.")
 @options.gallery
-def forget(name: str, gallery: Path) -> None:
-    """Erase NAME: all rows and vectors, and the index made from them.
+@options.as_json
+def forget(name: str, photos: tuple[str, ...], gallery: Path, as_json: bool) -> None:
+    """Erase NAME: all rows and vectors, the index made from them, and then prove it.
+
+    Every file of the gallery is searched for the erased bytes; a receipt without biometric data says how. Interrupted, the same
+    command goes on.
 
     \b
     Example:  facesearch forget "Ada Lovelace"
+              facesearch forget "Ada Lovelace" --photo ada2.jpg
     """
-    from facesearch.jobs.people import forget as run
+    from dataclasses import asdict
 
-    erased = run(name, gallery)
-    click.echo(f"{erased} photo{'s' if erased != 1 else ''} forgotten; no vector of them is left in {gallery}")
+    from facesearch import report
+    from facesearch.jobs.erase import forget as run
+
+    receipt, path = run(name, gallery, photos, tell)
+    if as_json:
+        click.echo(report.as_json(asdict(receipt)))
+    else:
+        many = "" if receipt.photos == 1 else "s"
+        click.echo(f"{receipt.photos} photo{many} forgotten; no byte of their vectors is left in {gallery}")
+    tell(f"receipt: {path}")
 
 
 @click.command("list")
+@click.argument("name", required=False)
 @options.gallery
 @options.as_json
-def list_people(gallery: Path, as_json: bool) -> None:
-    """List everyone enrolled, with the number of photos.
+def list_people(name: str | None, gallery: Path, as_json: bool) -> None:
+    """List everyone enrolled, with the number of photos; or the photos of NAME.
 
     \b
-    Example:  facesearch list --gallery index
+    Example:  facesearch list
+              facesearch list "Ada Lovelace"
     """
     from dataclasses import asdict
 
@@ -172,11 +188,14 @@ def list_people(gallery: Path, as_json: bool) -> None:
     from facesearch.gallery.store import Gallery
 
     with Gallery.open(gallery) as opened:
-        people = opened.people()
+        photos = [] if name is None else opened.photos_of(name)
+        people = opened.people() if name is None else []
     if as_json:
-        click.echo(report.as_json([asdict(person) for person in people]))
-    elif people:
-        click.echo("\n".join(report.people_lines(people)))
+        rows = [{"photo": source, "sha256": sha256} for source, sha256 in photos] if name else [asdict(person) for person in people]
+        click.echo(report.as_json(rows))
+    else:
+        for line in [source for source, _ in photos] if name else report.people_lines(people):
+            click.echo(line)
 
 
 @click.command()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.errors import TooFewSearches
-from facesearch.gallery.store import Threshold
+from facesearch.gallery.rows import Threshold
 from facesearch.metrics.bootstrap import enough_trials
 from facesearch.metrics.openset import promised_fpir, threshold_at_fpir
 from facesearch.records import F32

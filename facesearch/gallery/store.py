@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sqlite3
 import unicodedata
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,25 +20,42 @@ from typing import Any, Self
 import numpy as np
 
 from facesearch.errors import (
-    BadName,
     CannotRead,
     CannotWrite,
     CorruptGallery,
     EncoderMismatch,
     GalleryBusy,
+    GalleryChanged,
+    NameTaken,
     NoGallery,
+    NotFound,
+    OutputExists,
     UnknownPerson,
+    UnknownPhoto,
     writing,
 )
 from facesearch.files import OWNER_ONLY, make_folder
+from facesearch.gallery.rows import (
+    VECTOR,
+    Erased,
+    NewFace,
+    PersonCount,
+    Threshold,
+    Unfinished,
+    checksum_of,
+    clean_name,
+    digest_of,
+    vector_bytes,
+    wrong_with,
+)
 from facesearch.records import F32, I64, EnrolledFace
 
 FILE = "gallery.sqlite"
+NEXT = "next"
+"""Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
 FORMAT = 1
 APPLICATION_ID = 0x66616365
 WAIT_S = 30.0
-LONGEST_NAME = 200
-VECTOR = np.dtype("<f2")
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -54,85 +70,6 @@ CREATE TABLE faces (
   UNIQUE (person_id, sha256, source)
 );
 """
-
-
-@dataclass(frozen=True, slots=True)
-class NewFace:
-    """A face to be enrolled. vector (d,) float32 of length 1; source: the photo's name, without folders of the machine."""
-
-    person: str
-    sha256: str
-    source: str
-    vector: F32
-
-
-@dataclass(frozen=True, slots=True)
-class PersonCount:
-    name: str
-    faces: int
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """The score from which a match is believed, and what that belief rests on.
-
-    fpir: the rate of strangers named that it aims at; method in words; searches: how many it was read from; faces: the
-    gallery's size then. on_strangers: it was set on searches of real strangers, `people` of them; low, high: where the rate of
-    other strangers lies, 95 %. curve: (score, share of searches with a candidate at or above it), scores rising.
-    """
-
-    score: float
-    fpir: float
-    method: str
-    searches: int
-    faces: int
-    on_strangers: bool = False
-    people: int = 0
-    low: float | None = None
-    high: float | None = None
-    curve: tuple[tuple[float, float], ...] = ()
-
-    def words(self) -> str:
-        basis = f"{self.searches} searches, " if self.searches else ""
-        return f"{self.score:.3f} for an FPIR of {self.promise()}: {self.method} ({basis}{self.faces} faces enrolled)"
-
-    def promise(self) -> str:
-        """The rate with its interval, where there is one."""
-        between = "" if self.low is None or self.high is None else f" [{self.low:.1%}, {self.high:.1%}]"
-        return f"{self.fpir:.1%}{between}"
-
-    def expected_fpir(self, score: float, faces: int) -> float | None:
-        """The FPIR to be expected when `score` decides, in a gallery of so many faces now; None when nothing tells."""
-        if score == self.score and self.faces:
-            return min(1.0, self.fpir * faces / self.faces)
-        return self.share_above(score, faces)
-
-    def share_above(self, score: float, faces: int) -> float | None:
-        """Expected share of strangers' searches with a candidate at or above score, in a gallery of so many faces now.
-
-        Every further face is one more chance to be mistaken for somebody, so shares grow with the number of faces. Between the
-        curve's points the logarithm is interpolated; past its ends the outermost share is given. None without a curve.
-        """
-        if not self.curve or not self.faces:
-            return None
-        scores, shares = zip(*self.curve, strict=True)
-        return min(1.0, float(np.exp(np.interp(score, scores, np.log(shares)))) * faces / self.faces)
-
-
-def clean_name(name: str) -> str:
-    """Bring a person's name to one form (Unicode NFC, no blanks around). Raises BadName for what no name can be.
-
-    Names are data, never paths: slashes, dashes and every script are fine. Control characters and line breaks are not.
-    """
-    name = unicodedata.normalize("NFC", name).strip()
-    if not name:
-        raise BadName(name, "it is empty")
-    if len(name) > LONGEST_NAME:
-        raise BadName(name, f"it has {len(name):,} characters; {LONGEST_NAME} are the limit")
-    for character in name:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise BadName(name, f"it holds the control character U+{ord(character):04X}")
-    return name
 
 
 class Gallery:
@@ -189,6 +126,23 @@ class Gallery:
                 raise CorruptGallery(folder, f"{FILE} is not a gallery of facesearch")
         return cls(folder, db)
 
+    @classmethod
+    def open_snapshot(cls, path: Path) -> Self:
+        """Open what snapshot wrote, read-only. It may come from anybody: a schema that is not ours to the letter is refused.
+
+        Raises NotFound, CorruptGallery, CannotRead.
+        """
+        if not path.is_file():
+            raise NotFound(path, "exported gallery", "Make one with: facesearch export FILE")
+        with _sqlite_errors(path):
+            db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True, isolation_level=None)
+            db.execute("PRAGMA trusted_schema = OFF")
+            own = {statement.strip() for statement in _SCHEMA.strip().rstrip(";").split(";\n")}
+            there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != own:
+                raise CorruptGallery(path, "it is no gallery that facesearch exported")
+        return cls(path, db)
+
     def close(self) -> None:
         self._db.close()
 
@@ -227,6 +181,11 @@ class Gallery:
         """(person, content hash, source) of every face."""
         return set(self._all("SELECT name, sha256, source FROM faces JOIN people USING (person_id)"))
 
+    def photos_of(self, person: str) -> list[tuple[str, str]]:
+        """(source, content hash) of a person's photos, by source. Raises UnknownPerson."""
+        person_id = self._person_id(self._db, unicodedata.normalize("NFC", person).strip())
+        return self._all("SELECT source, sha256 FROM faces WHERE person_id = ? ORDER BY source", person_id)
+
     def has_photo(self, person: str, sha256: str) -> bool:
         found = self._all("SELECT 1 FROM faces JOIN people USING (person_id) WHERE name = ? AND sha256 = ? LIMIT 1", person, sha256)
         return bool(found)
@@ -250,14 +209,13 @@ class Gallery:
 
     def vectors(self, after: int = 0) -> tuple[I64, F32, list[str]]:
         """All faces with an id above `after`: ids (n,), unit vectors (n, d) float32, people. Raises CorruptGallery."""
-        rows = self._all(
-            "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id) "
-            "WHERE face_id > ? ORDER BY face_id",
-            after,
-        )
+        with self._reading():
+            if self._one("SELECT value FROM meta WHERE key = 'encoder_id'") != self.encoder_id:
+                raise GalleryChanged(self.folder)
+            rows = self._rows(after)
         vectors = np.empty((len(rows), self.dimension), np.float32)
         for i, (face_id, name, sha256, source, blob, checksum) in enumerate(rows):
-            if len(blob) != self.dimension * VECTOR.itemsize or _checksum(name, sha256, source, blob) != checksum:
+            if len(blob) != self.dimension * VECTOR.itemsize or checksum_of(name, sha256, source, blob) != checksum:
                 raise CorruptGallery(self.folder, f"the row of face {face_id} does not fit its checksum")
             vectors[i] = np.frombuffer(blob, VECTOR)
         return np.array([row[0] for row in rows], np.int64), vectors, [row[1] for row in rows]
@@ -279,7 +237,7 @@ class Gallery:
 
     def add(self, faces: Sequence[NewFace]) -> int:
         """Enroll all faces in one transaction; returns how many were new. Raises BadName, CannotWrite, GalleryBusy."""
-        rows = [(clean_name(f.person), f.sha256, f.source, _blob(f.vector, self.dimension)) for f in faces]
+        rows = [(clean_name(f.person), f.sha256, f.source, vector_bytes(f.vector, self.dimension)) for f in faces]
         with self._transaction() as db:
             names = {row[0] for row in rows}
             db.executemany("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(name,) for name in names])
@@ -287,23 +245,137 @@ class Gallery:
             db.executemany(
                 "INSERT INTO faces (person_id, sha256, source, vector, checksum) "
                 "SELECT person_id, ?, ?, ?, ? FROM people WHERE name = ? ON CONFLICT DO NOTHING",
-                [(sha, source, blob, _checksum(name, sha, source, blob), name) for name, sha, source, blob in rows],
+                [(sha, source, blob, checksum_of(name, sha, source, blob), name) for name, sha, source, blob in rows],
             )
             return db.total_changes - before
 
-    def forget(self, name: str) -> int:
-        """Delete a person with all faces and overwrite their bytes; returns how many faces. Raises UnknownPerson.
+    def forget(self, name: str, is_chosen: Callable[[str, str], bool] | None = None) -> Erased:
+        """Delete a person with all faces, or those whose (content hash, source) is chosen, and overwrite their bytes.
 
-        The log and the derived index still hold the vectors afterwards: the caller calls sweep and faiss_index.refresh.
+        A person without faces goes too. The log and the derived index still hold the vectors afterwards, and the gallery
+        remembers that: jobs.erase does the rest. Raises UnknownPerson, UnknownPhoto.
         """
         name = unicodedata.normalize("NFC", name).strip()
         with self._transaction() as db:
-            found = db.execute("SELECT person_id FROM people WHERE name = ?", (name,)).fetchone()
-            if found is None:
-                raise UnknownPerson(name, self._close_names(name))
-            deleted = db.execute("DELETE FROM faces WHERE person_id = ?", found).rowcount
-            db.execute("DELETE FROM people WHERE person_id = ?", found)
-        return int(deleted)
+            generation = int(db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()[0])
+            person = self._person_id(db, name)
+            rows = db.execute("SELECT face_id, sha256, source, vector FROM faces WHERE person_id = ?", (person,)).fetchall()
+            gone = [row for row in rows if is_chosen is None or is_chosen(row[1], row[2])]
+            if not gone:
+                raise UnknownPhoto(name)
+            db.executemany("DELETE FROM faces WHERE face_id = ?", [(row[0],) for row in gone])
+            texts = {text for row in gone for text in row[1:3]}
+            if len(gone) == len(rows):
+                db.execute("DELETE FROM people WHERE person_id = ?", (person,))
+                texts.add(name)
+            salt = secrets.token_hex(16)
+            left = {"salt": salt, "digest": digest_of(salt, name), "faces": len(gone), "generation": generation}
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(left),))
+        return Erased(len(gone), tuple(row[3] for row in gone), tuple(sorted(texts)))
+
+    def unfinished(self) -> Unfinished | None:
+        """The erasure that was not carried to its end, if there is one. Raises CorruptGallery."""
+        rows = self._all("SELECT value FROM meta WHERE key = 'erasing'")
+        try:
+            return Unfinished(**json.loads(rows[0][0])) if rows else None
+        except (TypeError, ValueError) as error:
+            raise CorruptGallery(self.folder, "its note of an unfinished erasure cannot be read") from error
+
+    def erasure_done(self) -> None:
+        with self._translated():
+            self._db.execute("DELETE FROM meta WHERE key = 'erasing'")
+
+    def rewrite(self) -> None:
+        """Write the whole file anew with what is alive and nothing else."""
+        with self._translated():
+            self._db.execute("VACUUM")
+
+    def is_alive(self, piece: bytes | str) -> bool:
+        """Whether a row that is enrolled holds this piece of a vector, or of a name of a person or photo, or a content hash."""
+        if isinstance(piece, bytes):
+            return bool(self._all("SELECT 1 FROM faces WHERE instr(vector, ?) LIMIT 1", piece))
+        faces = "SELECT 1 FROM faces WHERE instr(source, ?) OR instr(sha256, ?) LIMIT 1"
+        return bool(self._all("SELECT 1 FROM people WHERE instr(name, ?) LIMIT 1", piece) or self._all(faces, piece, piece))
+
+    def rename(self, old: str, new: str, *, join: bool) -> int:
+        """Give a person another name; with join add their photos to somebody of that name. Returns how many photos moved.
+
+        Raises UnknownPerson, BadName, NameTaken.
+        """
+        old, new = unicodedata.normalize("NFC", old).strip(), clean_name(new)
+        with self._transaction() as db:
+            person = self._person_id(db, old)
+            taken = db.execute("SELECT person_id FROM people WHERE name = ?", (new,)).fetchone()
+            if taken is not None and taken[0] != person and not join:
+                raise NameTaken(new)
+            rows = db.execute("SELECT face_id, sha256, source, vector FROM faces WHERE person_id = ?", (person,)).fetchall()
+            target = person if taken is None else taken[0]
+            if taken is None:
+                db.execute("UPDATE people SET name = ? WHERE person_id = ?", (new, person))
+            moved = [(target, checksum_of(new, sha, source, blob), face_id) for face_id, sha, source, blob in rows]
+            db.executemany("UPDATE OR IGNORE faces SET person_id = ?, checksum = ? WHERE face_id = ?", moved)
+            if target != person:  # what is still there was enrolled under the new name already
+                db.execute("DELETE FROM faces WHERE person_id = ?", (person,))
+                db.execute("DELETE FROM people WHERE person_id = ?", (person,))
+        return len(rows)
+
+    def take_vectors_of(self, other: Gallery) -> int:
+        """Exchange every vector for that of the same photo in a gallery of another encoder, and take on that encoder, in one step.
+
+        Photos that the other one does not hold are dropped. The threshold goes: it was of the old encoder's scores. Returns how
+        many photos are enrolled then. Raises CannotWrite, GalleryBusy.
+        """
+        same = (
+            "SELECT n.vector, n.checksum FROM next.faces n JOIN next.people p USING (person_id) JOIN main.people own ON own.name = p.name "
+            "WHERE own.person_id = faces.person_id AND n.sha256 = faces.sha256 AND n.source = faces.source"
+        )
+        new = {"encoder_id": other.encoder_id, "dimension": str(other.dimension), "encoder": other.encoder}
+        with self._translated():
+            self._db.execute("ATTACH ? AS next", (str(other.folder / FILE),))
+            try:
+                with self._transaction() as db:
+                    db.execute(f"DELETE FROM main.faces WHERE NOT EXISTS ({same})")
+                    db.execute("DELETE FROM main.people WHERE person_id NOT IN (SELECT person_id FROM main.faces)")
+                    db.execute(f"UPDATE main.faces SET (vector, checksum) = ({same})")
+                    db.executemany("UPDATE main.meta SET value = ? WHERE key = ?", [(value, key) for key, value in new.items()])
+                    db.execute("DELETE FROM main.meta WHERE key = 'threshold'")
+            finally:
+                self._db.execute("DETACH next")
+        self._meta |= new
+        self.encoder_id, self.dimension = other.encoder_id, other.dimension
+        return len(self)
+
+    def snapshot(self, path: Path) -> None:
+        """Write everything that is enrolled into one new file. Raises OutputExists, CannotWrite."""
+        if path.exists():
+            raise OutputExists(path, "would be overwritten")
+        with writing(path):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
+        try:
+            with self._translated():
+                self._db.execute("VACUUM INTO ?", (str(path),))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the truth itself: pages, references, rows. Empty: nothing."""
+        found = [f"SQLite: {row[0]}" for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
+        found += [f"a row of {row[0]} refers to nobody" for row in self._all("PRAGMA foreign_key_check")]
+        found += [f"person {row[0]} has no photo" for row in self._all(
+            "SELECT person_id FROM people WHERE person_id NOT IN (SELECT person_id FROM faces)")]  # fmt: skip
+        for rows in self.batches():
+            for face_id, name, sha256, source, blob, checksum in rows:
+                if reason := wrong_with(name, sha256, source, blob, checksum, self.dimension):
+                    found.append(f"face {face_id}: {reason}")
+        return found
+
+    def batches(self, size: int = 1000) -> Iterator[list[Any]]:
+        """All rows (face id, person, content hash, source, vector's bytes, checksum), unchecked, a few at a time."""
+        last = 0
+        while rows := self._rows(last, size):
+            yield rows
+            last = rows[-1][0]
 
     def sweep(self) -> bool:
         """Write the log back and cut it to nothing, so that no deleted bytes stay in it. False: a reader holds it open."""
@@ -318,6 +390,20 @@ class Gallery:
 
     # ---- inside
 
+    def _rows(self, after: int, most: int = -1) -> list[Any]:
+        return self._all(
+            "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id) "
+            "WHERE face_id > ? ORDER BY face_id LIMIT ?",
+            after,
+            most,
+        )
+
+    def _person_id(self, db: sqlite3.Connection, name: str) -> int:
+        found = db.execute("SELECT person_id FROM people WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            raise UnknownPerson(name, self._close_names(name))
+        return int(found[0])
+
     def _close_names(self, name: str) -> tuple[str, ...]:
         import difflib
 
@@ -329,12 +415,22 @@ class Gallery:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
-                self._db.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+                self._db.execute("UPDATE main.meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """All that is read within is of one moment."""
+        with self._translated():
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
 
     def _translated(self) -> Any:
         return _sqlite_errors(self.folder)
@@ -359,17 +455,6 @@ def _quoted(path: Path) -> str:
     from urllib.parse import quote
 
     return quote(str(path.absolute()))
-
-
-def _blob(vector: F32, dimension: int) -> bytes:
-    length = float(np.linalg.norm(vector))
-    if vector.shape != (dimension,) or not abs(length - 1) < 1e-3:
-        raise ValueError(f"a vector of shape {vector.shape} and length {length} is no unit vector of {dimension} numbers")
-    return vector.astype(VECTOR).tobytes()
-
-
-def _checksum(name: str, sha256: str, source: str, blob: bytes) -> int:
-    return zlib.crc32(blob, zlib.crc32("\0".join((name, sha256, source)).encode()))
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from facesearch.errors import NothingToDo
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import DEFAULT_FPIR, from_impostors, is_stale, within_gallery
 from facesearch.gallery.faiss_index import is_current, refresh
-from facesearch.gallery.store import Gallery, NewFace, Threshold
+from facesearch.gallery.rows import NewFace, Threshold
+from facesearch.gallery.store import Gallery
 from facesearch.model.runtime import Runtime
 from facesearch.records import Progress
 

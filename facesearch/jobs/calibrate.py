@@ -14,7 +14,8 @@ from facesearch.faces.detect import Detector
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import from_strangers, within_gallery
 from facesearch.gallery.faiss_index import FaceIndex, open_index
-from facesearch.gallery.store import Gallery, Threshold
+from facesearch.gallery.rows import Threshold
+from facesearch.gallery.store import Gallery
 from facesearch.jobs.people import one_face, people_folders
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.model.runtime import Runtime

@@ -1,4 +1,4 @@
-"""Enroll people, ask who is in a photo, forget somebody."""
+"""Enroll people, and ask who is in a photo."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import NotErasedYet, NotFound, NothingToDo
+from facesearch.errors import NotFound, NothingToDo
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index, refresh
-from facesearch.gallery.store import FILE, Gallery, NewFace, clean_name
+from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index
+from facesearch.gallery.rows import NewFace, clean_name
+from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.model.runtime import Runtime
 from facesearch.records import U8, Answer, Photo, Progress, Skipped
@@ -189,19 +190,6 @@ def query(
     stored = gallery.threshold()
     outgrown = stored is not None and threshold is None and is_stale(stored, len(gallery))
     return Queried(tuple(answers), tuple(skipped), index.built, stored.faces if stored and outgrown else 0)
-
-
-def forget(name: str, folder: Path) -> int:
-    """Erase a person: rows, their bytes, and the index made from them. Returns how many photos.
-
-    Raises UnknownPerson, or NotErasedYet when a reader keeps the log from being cut.
-    """
-    with Gallery.open(folder) as gallery:
-        erased = gallery.forget(name)
-        refresh(gallery, "somebody was forgotten")
-        if not gallery.sweep():
-            raise NotErasedYet(folder)
-    return erased
 
 
 def _ask(

@@ -1,0 +1,156 @@
+"""What a gallery is made of: the nouns of the store, and what makes a row right."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from facesearch.errors import BadName
+from facesearch.records import F32
+
+LONGEST_NAME = 200
+VECTOR = np.dtype("<f2")
+
+
+@dataclass(frozen=True, slots=True)
+class NewFace:
+    """A face to be enrolled. vector (d,) float32 of length 1; source: the photo's name, without folders of the machine."""
+
+    person: str
+    sha256: str
+    source: str
+    vector: F32
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCount:
+    name: str
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The score from which a match is believed, and what that belief rests on.
+
+    fpir: the rate of strangers named that it aims at; method in words; searches: how many it was read from; faces: the
+    gallery's size then. on_strangers: it was set on searches of real strangers, `people` of them; low, high: where the rate of
+    other strangers lies, 95 %. curve: (score, share of searches with a candidate at or above it), scores rising.
+    """
+
+    score: float
+    fpir: float
+    method: str
+    searches: int
+    faces: int
+    on_strangers: bool = False
+    people: int = 0
+    low: float | None = None
+    high: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()
+
+    def words(self) -> str:
+        basis = f"{self.searches} searches, " if self.searches else ""
+        return f"{self.score:.3f} for an FPIR of {self.promise()}: {self.method} ({basis}{self.faces} faces enrolled)"
+
+    def promise(self) -> str:
+        """The rate with its interval, where there is one."""
+        between = "" if self.low is None or self.high is None else f" [{self.low:.1%}, {self.high:.1%}]"
+        return f"{self.fpir:.1%}{between}"
+
+    def expected_fpir(self, score: float, faces: int) -> float | None:
+        """The FPIR to be expected when `score` decides, in a gallery of so many faces now; None when nothing tells."""
+        if score == self.score and self.faces:
+            return min(1.0, self.fpir * faces / self.faces)
+        return self.share_above(score, faces)
+
+    def share_above(self, score: float, faces: int) -> float | None:
+        """Expected share of strangers' searches with a candidate at or above score, in a gallery of so many faces now.
+
+        Every further face is one more chance to be mistaken for somebody, so shares grow with the number of faces. Between the
+        curve's points the logarithm is interpolated; past its ends the outermost share is given. None without a curve.
+        """
+        if not self.curve or not self.faces:
+            return None
+        scores, shares = zip(*self.curve, strict=True)
+        return min(1.0, float(np.exp(np.interp(score, scores, np.log(shares)))) * faces / self.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes, and names of people and photos."""
+
+    faces: int
+    vectors: tuple[bytes, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An erasure whose rows are gone, but whose bytes have not been looked for yet. digest: of salt and name."""
+
+    salt: str
+    digest: str
+    faces: int
+    generation: int
+
+    def is_of(self, name: str) -> bool:
+        return self.digest == digest_of(self.salt, name)
+
+
+def clean_name(name: str) -> str:
+    """Bring a person's name to one form (Unicode NFC, no blanks around). Raises BadName for what no name can be.
+
+    Names are data, never paths: slashes, dashes and every script are fine. Control characters and line breaks are not.
+    """
+    name = unicodedata.normalize("NFC", name).strip()
+    if not name:
+        raise BadName(name, "it is empty")
+    if len(name) > LONGEST_NAME:
+        raise BadName(name, f"it has {len(name):,} characters; {LONGEST_NAME} are the limit")
+    for character in name:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise BadName(name, f"it holds the control character U+{ord(character):04X}")
+    return name
+
+
+def vector_bytes(vector: F32, dimension: int) -> bytes:
+    """A unit vector (d,) as it is stored, in float16. Raises ValueError for what is no such vector."""
+    length = float(np.linalg.norm(vector))
+    if vector.shape != (dimension,) or not abs(length - 1) < 1e-3:
+        raise ValueError(f"a vector of shape {vector.shape} and length {length} is no unit vector of {dimension} numbers")
+    return vector.astype(VECTOR).tobytes()
+
+
+def digest_of(salt: str, name: str) -> str:
+    """Recognises a name without telling it."""
+    return hashlib.sha256((salt + unicodedata.normalize("NFC", name).strip()).encode()).hexdigest()
+
+
+def wrong_with(name: str, sha256: str, source: str, blob: bytes, checksum: int, dimension: int) -> str:
+    """What is wrong with a row, in words; empty: nothing. The values may come from anywhere and be of any type."""
+    if not (isinstance(name, str) and isinstance(sha256, str) and isinstance(source, str) and isinstance(blob, bytes)):
+        return "its values are not of the right kinds"
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        return "its content hash is none"
+    try:
+        if clean_name(name) != name:
+            return "its person's name is not in the usual form"
+        clean_name(source)
+    except BadName as error:
+        return f"a name in it cannot be: {error.reason}"
+    if len(blob) != dimension * VECTOR.itemsize:
+        return f"its vector has {len(blob)} bytes, {dimension * VECTOR.itemsize} are right"
+    if checksum_of(name, sha256, source, blob) != checksum:
+        return "it does not fit its checksum"
+    length = float(np.linalg.norm(np.frombuffer(blob, VECTOR).astype(np.float64)))
+    return "" if abs(length - 1) < 0.01 else f"its vector has the length {length:.3f}, not 1"
+
+
+def checksum_of(name: str, sha256: str, source: str, blob: bytes) -> int:
+    """Of all that a row says."""
+    return zlib.crc32(blob, zlib.crc32("\0".join((name, sha256, source)).encode()))

@@ -1,0 +1,116 @@
+"""The life of a gallery: verify, rename, export, import, merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facesearch.errors import CorruptGallery
+from facesearch.files import sha256_of
+from facesearch.gallery.faiss_index import is_current, refresh
+from facesearch.gallery.rows import VECTOR, NewFace, wrong_with
+from facesearch.gallery.store import FILE, Gallery
+from facesearch.jobs.build import tidy
+from facesearch.jobs.erase import finish
+from facesearch.records import F32, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """problems of the truth itself, which nothing here can mend; index: what was wrong with it, empty when nothing was;
+    mended: what was done about what can be."""
+
+    people: int
+    faces: int
+    problems: tuple[str, ...]
+    index: str
+    mended: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    people: int
+    faces: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """new_people: names that were not in the gallery before; others' photos were added to the people of the same name."""
+
+    added: int
+    known: int
+    new_people: int
+    people: int
+
+
+def verify(folder: Path, *, repair: bool) -> Verified:
+    """Check every page, row, checksum, count and dimension, and the index against the rows; make the index anew if need be.
+
+    An erasure that was not carried to its end is carried there. Raises NoGallery, CorruptGallery when it cannot even be opened.
+    """
+    mended = []
+    with Gallery.open(folder) as gallery:
+        problems = tuple(gallery.problems())
+        index = ""
+        if not problems:
+            if repair and finish(gallery) is not None:
+                mended.append("an interrupted erasure was carried to its end")
+            current, reason = is_current(gallery)
+            index = "" if current or not len(gallery) else reason
+            if index and repair:
+                refresh(gallery, reason)
+                mended.append("the index was made anew")
+        return Verified(len(gallery.people()), len(gallery), problems, index, tuple(mended))
+
+
+def rename(old: str, new: str, folder: Path, *, join: bool) -> int:
+    """Give a person another name. Returns how many photos moved. Raises UnknownPerson, BadName, NameTaken."""
+    with Gallery.open(folder) as gallery:
+        moved = gallery.rename(old, new, join=join)
+        gallery.sweep()  # so that the old name goes out of the log as soon as nobody reads it
+    return moved
+
+
+def export(folder: Path, out: Path) -> Exported:
+    """Write everything that is enrolled, with the threshold, into one file. Raises OutputExists, CannotWrite, NotErasedYet."""
+    with Gallery.open(folder) as gallery:
+        finish(gallery)
+        gallery.snapshot(out)
+        return Exported(len(gallery.people()), len(gallery), out.stat().st_size, sha256_of(out))
+
+
+def import_into(source: Path, folder: Path, progress: Progress) -> Imported:
+    """Add everybody from an exported file, or from another gallery's folder, to a gallery; makes it when there is none.
+
+    Every row is checked before any is added. Whoever has the same name is taken for the same person. Running it again adds
+    nothing. Raises NotFound, CorruptGallery, EncoderMismatch, CannotWrite.
+    """
+    with Gallery.open(source) if source.is_dir() else Gallery.open_snapshot(source) as other:
+        for rows in other.batches():
+            for face_id, name, sha256, file, blob, checksum in rows:
+                if reason := wrong_with(name, sha256, file, blob, checksum, other.dimension):
+                    raise CorruptGallery(source, f"face {face_id}: {reason}")
+        fresh = not (folder / FILE).is_file()
+        with Gallery.create(folder, other.encoder_id, other.dimension, other.encoder) as gallery:
+            gallery.require_encoder(other.encoder_id)
+            before, people_before = len(gallery), len(gallery.people())
+            done, total = 0, len(other)
+            for rows in other.batches():
+                gallery.add([NewFace(name, sha256, file, _unit(blob)) for _, name, sha256, file, blob, _ in rows])
+                done += len(rows)
+                progress(done, total)
+            threshold = other.threshold()
+            if fresh and threshold is not None:
+                gallery.set_threshold(threshold)
+            tidy(gallery, {}, None, rewrite=True)
+            people = len(gallery.people())
+            return Imported(len(gallery) - before, total - (len(gallery) - before), people - people_before, people)
+
+
+def _unit(blob: bytes) -> F32:
+    """Bytes in float16 to a unit vector that rounds to the same bytes again."""
+    return np.frombuffer(blob, VECTOR).astype(np.float32)

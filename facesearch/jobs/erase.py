@@ -1,0 +1,99 @@
+"""Forget somebody, or some of their photos, prove that the bytes are gone, and leave a receipt without biometric data.
+
+Rows go in one transaction, which also notes that an erasure is under way; then the index is made anew, SQLite's log is cut,
+every file of the folder is read raw and searched, the receipt is written and the note is taken away. Killed in between, the
+same command goes on: since what to search for is gone with the rows, the file is then written anew from what is alive.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from facesearch import __version__
+from facesearch.errors import NotErasedYet, StillThere, UnknownPerson
+from facesearch.files import make_folder, replace_json, sha256_of
+from facesearch.gallery.faiss_index import refresh
+from facesearch.gallery.remains import Looked, look_for
+from facesearch.gallery.rows import Erased
+from facesearch.gallery.store import NEXT, Gallery
+from facesearch.records import Tell
+
+RECEIPTS = "receipts"
+SEARCHED = "every file of the folder was read raw and searched for pieces of the vectors, for the names and for the content hashes"
+REWRITTEN = "resumed after an interruption: the gallery's file and its index were written anew from what is alive, and the log was cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That something was erased. when: UTC; generation: the gallery's number of changes; files: what was searched, in bytes."""
+
+    photos: int
+    whole_person: bool | None
+    when: str
+    generation_before: int
+    generation_after: int
+    verified: str
+    files: tuple[tuple[str, int], ...]
+    names_too_short_to_search: int
+    facesearch: str = __version__
+    schema: int = 1
+
+
+def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[Receipt, Path]:
+    """Erase a person, or those of their photos that are given as files or by the names they were enrolled under.
+
+    Returns the receipt and where it was written. Raises UnknownPerson, UnknownPhoto; NotErasedYet when a reader keeps the log
+    from being cut; StillThere when a file holds erased bytes. After the last two the same command goes on.
+    """
+    with Gallery.open(folder) as gallery:
+        unfinished = gallery.unfinished()
+        resumed = None
+        if unfinished is not None:
+            tell("an earlier erasure had not been carried to its end; that is done first")
+            resumed = _finish(gallery, None, unfinished.faces, None, unfinished.generation)
+        try:
+            return _forget(gallery, name, photos)
+        except UnknownPerson:
+            if resumed is None or unfinished is None or not unfinished.is_of(name):
+                raise
+            return resumed
+
+
+def finish(gallery: Gallery) -> Receipt | None:
+    """Carry an interrupted erasure to its end. None when there is none. Raises NotErasedYet."""
+    unfinished = gallery.unfinished()
+    return None if unfinished is None else _finish(gallery, None, unfinished.faces, None, unfinished.generation)[0]
+
+
+def _forget(gallery: Gallery, name: str, photos: Sequence[str]) -> tuple[Receipt, Path]:
+    before = gallery.generation
+    hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()}
+    sources = {photo for photo in photos if not Path(photo).is_file()}
+    erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if photos else None)
+    return _finish(gallery, erased, erased.faces, not photos, before)
+
+
+def _finish(gallery: Gallery, erased: Erased | None, faces: int, whole_person: bool | None, before: int) -> tuple[Receipt, Path]:
+    if erased is None:
+        gallery.rewrite()
+    shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
+    refresh(gallery, "somebody was forgotten")
+    if not gallery.sweep():
+        raise NotErasedYet(gallery.folder)
+    looked = look_for(gallery.folder, erased.vectors, erased.texts, gallery.is_alive) if erased else Looked((), (), 0)
+    if looked.remains:
+        raise StillThere(gallery.folder, looked.remains)
+    receipt = Receipt(
+        photos=faces, whole_person=whole_person, when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        generation_before=before, generation_after=gallery.generation, verified=SEARCHED if erased else REWRITTEN, files=looked.files,
+        names_too_short_to_search=looked.texts_unsearched,
+    )  # fmt: skip
+    path = make_folder(gallery.folder / RECEIPTS) / f"forget-{receipt.generation_after}.json"
+    replace_json(path, asdict(receipt))
+    gallery.erasure_done()
+    gallery.sweep()
+    return receipt, path

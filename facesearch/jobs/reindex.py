@@ -1,0 +1,146 @@
+"""Embed a gallery's photos anew with another encoder. The old vectors serve until all new ones are there, then all change at once.
+
+The gallery holds no photo, so the photos must be given again; they are recognised by their content hash, wherever they lie now
+and whatever they are called. The new vectors are collected in a gallery of their own below the first one's folder: a
+killed run goes on there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facesearch.errors import PhotosMissing, writing
+from facesearch.faces.detect import Detector
+from facesearch.faces.photos import walk
+from facesearch.faces.table import Dataset
+from facesearch.files import sha256_of
+from facesearch.gallery.faiss_index import refresh
+from facesearch.gallery.rows import NewFace
+from facesearch.gallery.store import FILE, NEXT, Gallery
+from facesearch.jobs.build import tidy
+from facesearch.jobs.people import one_face
+from facesearch.model.runtime import Runtime
+from facesearch.records import U8, Progress, Skipped
+
+COMMIT = 256
+
+Wanted = dict[str, list[tuple[str, str]]]
+"""Content hash -> (person, source) of the faces enrolled from that photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """embedded: in this run; known: by an earlier, interrupted one; dropped: photos that were let go; skipped: unusable files."""
+
+    embedded: int
+    known: int
+    dropped: int
+    faces: int
+    already: bool
+    skipped: tuple[Skipped, ...]
+
+
+def reindex(
+    folder: Path,
+    runtime: Runtime,
+    datasets: Sequence[Dataset],
+    roots: Sequence[Path],
+    detector: Detector | None,
+    *,
+    drop_missing: bool,
+    progress: Progress,
+) -> Reindexed:
+    """Embed every enrolled photo that lies in datasets or below roots, and change the gallery over once none is missing.
+
+    Raises NoGallery, CannotWrite; PhotosMissing with what is missing, and then the work done is kept.
+    """
+    with Gallery.open(folder) as gallery:
+        if gallery.encoder_id == runtime.encoder_id:
+            return Reindexed(0, 0, 0, len(gallery), True, ())
+        staging = folder / NEXT
+        _drop_another_encoders(staging, runtime)
+        with Gallery.create(staging, runtime.encoder_id, runtime.dimension, runtime.words) as fresh:
+            wanted, there = gallery.known_photos(), fresh.known_photos()
+            todo: Wanted = {}
+            for person, sha256, source in sorted(wanted - there):
+                todo.setdefault(sha256, []).append((person, source))
+            known = len(wanted & there)
+            skipped, embedded = _collect(todo, fresh, runtime, _crops(todo, datasets, roots, detector), known, len(wanted), progress)
+            missing = sorted(wanted - fresh.known_photos())
+            if missing and (not drop_missing or len(missing) == len(wanted)):
+                raise PhotosMissing(folder, tuple(f"{person}: {source}" for person, _, source in missing))
+            faces = gallery.take_vectors_of(fresh)
+        refresh(gallery, "another encoder")
+        tidy(gallery, runtime.notes, None)
+        with writing(staging):
+            shutil.rmtree(staging)
+        gallery.sweep()
+        return Reindexed(embedded, known, len(missing), faces, False, tuple(skipped))
+
+
+def _drop_another_encoders(staging: Path, runtime: Runtime) -> None:
+    """Remove what a run with yet another encoder began and never ended."""
+    if not (staging / FILE).is_file():
+        return
+    with Gallery.open(staging) as begun:
+        others = begun.encoder_id != runtime.encoder_id
+    if others:
+        with writing(staging):
+            shutil.rmtree(staging)
+
+
+def _collect(
+    todo: Wanted, fresh: Gallery, runtime: Runtime, crops: Iterator[tuple[str, U8] | Skipped], known: int, total: int, progress: Progress
+) -> tuple[list[Skipped], int]:
+    """Embed crops into the fresh gallery, COMMIT at a time. Returns what was skipped, and how many faces were added."""
+    skipped: list[Skipped] = []
+    waiting: list[tuple[str, U8]] = []
+    embedded = 0
+    progress(known, total)
+
+    def embed() -> int:
+        vectors = runtime.embed(np.stack([crop for _, crop in waiting]))
+        found = zip(waiting, vectors, strict=True)
+        return fresh.add([NewFace(person, sha, source, v) for (sha, _), v in found for person, source in todo[sha]])
+
+    for item in crops:
+        if isinstance(item, Skipped):
+            skipped.append(item)
+            continue
+        waiting.append(item)
+        if len(waiting) >= COMMIT:
+            embedded += embed()
+            waiting.clear()
+            progress(known + embedded, total)
+    if waiting:
+        embedded += embed()
+    progress(known + embedded, total)
+    return skipped, embedded
+
+
+def _crops(
+    todo: Wanted, datasets: Sequence[Dataset], roots: Sequence[Path], detector: Detector | None
+) -> Iterator[tuple[str, U8] | Skipped]:
+    """(content hash, crop) of every wanted photo, once each, from prepared datasets first: they need no detection."""
+    given: set[str] = set()
+    for dataset in datasets:
+        for row, sha256 in enumerate(dataset.sha256):
+            if sha256 in todo and sha256 not in given:
+                given.add(str(sha256))
+                yield str(sha256), dataset.crops[row]
+    for found in (found for root in roots for found in walk(root)):
+        if isinstance(found, Skipped):
+            continue
+        sha256 = sha256_of(found)
+        if sha256 in todo and sha256 not in given:
+            face = one_face(found, detector, largest=True)
+            if isinstance(face, Skipped):
+                yield face
+            else:
+                given.add(sha256)
+                yield sha256, face.crop

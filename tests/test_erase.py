@@ -1,0 +1,212 @@
+"""Forgetting really erases, also when it is killed, and leaves a receipt that tells nothing of whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facesearch.errors import StillThere, UnknownPerson, UnknownPhoto
+from facesearch.files import sha256_of
+from facesearch.gallery import faiss_index, remains
+from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
+from facesearch.gallery.remains import look_for
+from facesearch.gallery.rows import NewFace
+from facesearch.gallery.store import FILE, Gallery
+from facesearch.jobs import erase
+from facesearch.jobs.erase import finish, forget
+from tests.test_store import D, face, unit
+
+NAME = "Zanzibar Quetzalcoatl"
+SOURCE = "holiday-of-zanzibar.jpg"
+
+
+def tell(line: str) -> None:
+    pass
+
+
+def secret(seed: int = 99, source: str = SOURCE) -> NewFace:
+    return face(NAME, seed, source)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Fifty photos of Ana, two of the one to be forgotten, an index that shows them all."""
+    with Gallery.create(tmp_path / "g", "e" * 64, D, "encoder") as gallery:
+        gallery.add([face("ana", i) for i in range(50)])
+        gallery.add([secret(), secret(98, "second-zanzibar.jpg")])
+        refresh(gallery, "test")
+    return tmp_path / "g"
+
+
+def traces(folder: Path) -> list[str]:
+    """The slow, obvious twin of remains: files that hold any 16 bytes of the vectors, the name, a source or a content hash."""
+    needles = [NAME.encode(), SOURCE.encode(), b"second-zanzibar.jpg", f"{99:064x}".encode(), f"{98:064x}".encode()]
+    for seed in (98, 99):
+        blob = unit(seed)[0].astype("<f2").tobytes()
+        needles += [blob[i : i + 16] for i in range(0, len(blob) - 15, 8)]
+    return [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and any(n in p.read_bytes() for n in needles)]
+
+
+def test_nothing_is_left_and_the_receipt_says_how_that_was_made_sure(folder: Path):
+    assert {FILE} < set(traces(folder)) and any(name.endswith(".faiss") for name in traces(folder))
+    receipt, path = forget(NAME, folder, (), tell)
+    assert traces(folder) == []
+    stored = json.loads(path.read_text())
+    assert stored["photos"] == 2 and stored["whole_person"] is True and stored["generation_after"] == stored["generation_before"] + 1
+    assert FILE in dict(receipt.files) and any(name.endswith(".faiss") for name, _ in receipt.files)
+    assert "zanzibar" not in path.read_text().lower() and f"{99:064x}" not in path.read_text()
+    assert path.parent.name == "receipts" and path.stat().st_mode & 0o077 == 0
+    with Gallery.open(folder) as gallery:
+        assert gallery.unfinished() is None and [p.name for p in gallery.people()] == ["ana"]
+        assert nearest_people(gallery, open_index(gallery), unit(7)[0], 1)[0].score > 0.999
+
+
+def test_one_photo_goes_by_its_file_or_by_its_name_and_the_person_stays(tmp_path: Path):
+    photo = tmp_path / "a.png"
+    photo.write_bytes(b"some bytes of a photo")
+    with Gallery.create(tmp_path / "g", "e" * 64, D, "encoder") as gallery:
+        gallery.add([NewFace("Ana Bolena", sha256_of(photo), "first.png", unit(1)[0]), face("Ana Bolena", 2, "second.png")])
+        gallery.add([face("Ana Bolena", 3, "third.png")])
+    with pytest.raises(UnknownPhoto, match="Ana Bolena"):
+        forget("Ana Bolena", tmp_path / "g", ("no-such.png",), tell)
+    assert forget("Ana Bolena", tmp_path / "g", (str(photo),), tell)[0].whole_person is False
+    assert forget("Ana Bolena", tmp_path / "g", ("second.png",), tell)[0].photos == 1
+    with Gallery.open(tmp_path / "g") as gallery:
+        assert [f.source for f in gallery.faces(range(9)).values()] == ["third.png"]
+    forget("Ana Bolena", tmp_path / "g", ("third.png",), tell)
+    with Gallery.open(tmp_path / "g") as gallery:
+        assert gallery.people() == [] and len(gallery) == 0
+
+
+def test_what_others_share_is_alive_and_no_trace(folder: Path):
+    """The same photo is enrolled under another name, and that name holds the forgotten one."""
+    with Gallery.open(folder) as gallery:
+        gallery.add([NewFace(NAME + " junior", secret().sha256, SOURCE, secret().vector)])
+    forget(NAME, folder, (), tell)
+    with Gallery.open(folder) as gallery:
+        assert [p.name for p in gallery.people()] == [NAME + " junior", "ana"]
+
+
+def test_a_copy_that_somebody_keeps_in_the_folder_is_found_and_named(folder: Path):
+    shutil.copy(folder / FILE, folder / "my-backup.sqlite")
+    with pytest.raises(StillThere, match=r"my-backup\.sqlite"):
+        forget(NAME, folder, (), tell)
+    (folder / "my-backup.sqlite").unlink()
+    receipt, _ = forget(NAME, folder, (), tell)  # the rows are gone already; the same command ends what it began
+    assert receipt.photos == 2 and "resumed" in receipt.verified and traces(folder) == []
+    with pytest.raises(UnknownPerson):
+        forget(NAME, folder, (), tell)
+
+
+STEPS: dict[str, tuple[object, str]] = {
+    "after the rows": (erase, "refresh"),
+    "while the index is written": (faiss_index, "replace_json"),
+    "before the log is cut": (Gallery, "sweep"),
+    "before the search": (erase, "look_for"),
+    "before the receipt": (erase, "replace_json"),
+    "before the note is taken away": (Gallery, "erasure_done"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_the_same_command_goes_on(folder: Path, step: str, monkeypatch: pytest.MonkeyPatch):
+    owner, name = STEPS[step]
+    child = os.fork()
+    if child == 0:  # the process that dies: no handler, no finally, no flush
+        setattr(owner, name, lambda *args, **kwargs: os._exit(9))
+        try:
+            forget(NAME, folder, (), tell)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with Gallery.open(folder) as gallery:
+        assert gallery.unfinished() is not None and [p.name for p in gallery.people()] == ["ana"]
+    lines: list[str] = []
+    receipt, _ = forget(NAME, folder, (), lines.append)
+    assert receipt.photos == 2 and "resumed" in receipt.verified and len(lines) == 1
+    assert traces(folder) == []
+
+
+def test_killed_within_the_transaction_nothing_has_happened(folder: Path):
+    child = os.fork()
+    if child == 0:
+        with Gallery.open(folder) as gallery:
+            gallery.forget(NAME, lambda sha256, source: os._exit(9))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with Gallery.open(folder) as gallery:
+        assert gallery.unfinished() is None and [p.faces for p in gallery.people()] == [2, 50]
+    assert forget(NAME, folder, (), tell)[0].photos == 2 and traces(folder) == []
+
+
+def test_an_interrupted_erasure_is_ended_before_the_next_one(folder: Path):
+    with Gallery.open(folder) as gallery:
+        gallery.forget(NAME)
+        assert finish(gallery) is not None and finish(gallery) is None
+    assert traces(folder) == []
+
+
+def test_another_process_reads_meanwhile(folder: Path):
+    """A reader that holds the gallery and its index open, between its transactions, is no hindrance."""
+    with Gallery.open(folder) as reader:
+        index = open_index(reader)
+        forget(NAME, folder, (), tell)
+        assert traces(folder) == []
+        assert [m.person for m in nearest_people(reader, index, secret().vector, 3)] == ["ana"]
+
+
+def test_random_bytes_are_searched_as_the_twin_does():
+    """Vectors hidden at odd places, torn to half, or not there at all: the same answer as trying all."""
+    random = np.random.default_rng(3)
+    blob = unit(5)[0].astype("<f2").tobytes()
+    for place in (None, 0, 1, 7, 4093):
+        for piece in (blob, blob[8:24], blob[: len(blob) // 2]):
+            data = bytearray(random.bytes(9000))
+            if place is not None:
+                data[place : place + len(piece)] = piece
+            assert found_in(bytes(data), (blob,), ()) is (place is not None)
+    assert found_in(b"x" * 50 + NAME.encode(), (), (NAME,)) and not found_in(b"x" * 50, (), (NAME,))
+    assert not found_in(random.bytes(2_000_000), (), ("Al",))  # too short a name to be told from chance
+
+
+def test_a_piece_across_two_chunks_is_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(remains, "CHUNK", 64)
+    blob = unit(5)[0].astype("<f2").tobytes()
+    for place in range(40, 80):
+        assert found_in(bytes(place) + blob[:16] + bytes(100), (blob,), ())
+
+
+def found_in(data: bytes, vectors: tuple[bytes, ...], texts: tuple[str, ...]) -> bool:
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "file").write_bytes(data)
+        return bool(look_for(Path(scratch), vectors, texts, lambda piece: False).remains)
+
+
+def test_secure_delete_is_what_does_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """The proof can fail: with SQLite's overwriting switched off the bytes stay, and it is noticed."""
+    real = sqlite3.connect
+
+    def connect(*args: object, **kwargs: object) -> sqlite3.Connection:
+        db = real(*args, **kwargs)  # type: ignore[arg-type]
+        return Careless(db)  # type: ignore[return-value]
+
+    class Careless:
+        def __init__(self, db: sqlite3.Connection) -> None:
+            self.db = db
+
+        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+            return self.db.execute(sql.replace("secure_delete = ON", "secure_delete = OFF"), *values)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.db, name)
+
+    monkeypatch.setattr("facesearch.gallery.store.sqlite3.connect", connect)
+    with pytest.raises(StillThere, match=FILE):
+        forget(NAME, folder, (), tell)
