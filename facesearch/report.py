@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesearch.errors import writing
-from facesearch.files import OWNER_ONLY, make_folder, replace_file
+from facesearch.files import OWNER_ONLY
 from facesearch.records import Answer
 
 if TYPE_CHECKING:
@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
 def as_json(value: Any) -> str:
     """JSON for stdout; NaN, which JSON has not, becomes null."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    return json.dumps(plain(value), indent=2, ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The same value in what JSON has: no NaN, no tuples, no paths."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -130,23 +131,9 @@ def evaluation_lines(result: Evaluation) -> list[str]:
     return lines
 
 
-def evaluation_json(result: Evaluation) -> str:
-    return as_json(
-        {
-            "encoder": result.encoder,
-            "encoder_id": result.encoder_id,
-            "split": result.split,
-            "figures": [asdict(figure) for figure in result.figures],
-            "left_out": result.skipped,
-        }
-    )
-
-
-def write_report(result: Evaluation, folder: Path) -> list[Path]:
-    """Put evaluation.json and the plots into folder. Raises CannotWrite."""
-    make_folder(folder)
-    written = [folder / "evaluation.json"]
-    replace_file(written[0], (evaluation_json(result) + "\n").encode())
+def write_plots(result: Evaluation, folder: Path) -> list[Path]:
+    """Put the plots into folder as PNG files. Raises CannotWrite."""
+    written: list[Path] = []
     plt = _pyplot()
     if result.cmc is not None:
         figure, axes = plt.subplots(figsize=(5, 4))

@@ -32,7 +32,8 @@ from facesearch.jobs.find_weights import SHIPPED
 from facesearch.metrics.retrieval import closed_set
 from facesearch.model.checkpoint import load_encoder, save_encoder
 from facesearch.model.runtime import Runtime, load_runtime
-from facesearch.report import evaluation_json, write_report
+from facesearch.report_json import evaluation_json
+from facesearch.report_page import write_report
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts" / "results" / "shipped"

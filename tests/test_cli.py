@@ -56,7 +56,7 @@ def test_the_whole_way_with_bare_commands(run, tmp_path: Path):
     assert "match: p000" in found.stdout and "1.000  p000  6 photos" in found.stdout
     measured = run("evaluate")
     assert "rank-1 " in measured.stdout and "[" in measured.stdout and "classifier top-1" in measured.stdout
-    assert {p.name for p in Path("report").iterdir()} == {"cmc.png", "evaluation.json", "scores.png"}
+    assert {p.name for p in Path("report").iterdir()} == {"cmc.png", "evaluation.json", "index.html", "scores.png"}
     assert json.loads(Path("report/evaluation.json").read_text())["figures"][0]["name"] == "rank-1"
 
 

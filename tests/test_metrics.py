@@ -8,18 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from facesearch.metrics.bootstrap import draw_people, mean_over_people
+from facesearch.metrics.bootstrap import draw_people, mean_over_people, pair_weights, wilson
 from facesearch.metrics.openset import (
     Searches,
     best_candidates,
     det_curve,
     fnir_at,
+    fnir_difference,
     fpir_at,
+    mean_templates,
     open_set_point,
     threshold_at_fpir,
 )
+from facesearch.metrics.pairs import curve_replicates
+from facesearch.metrics.people import confusions, per_person, resemblances, worst_share
 from facesearch.metrics.retrieval import closed_set
-from facesearch.metrics.verification import identification_pairs, pair_scores, roc
+from facesearch.metrics.verification import Curve, identification_pairs, pair_scores, roc
 
 
 def unit(rng: np.random.Generator, n: int, d: int = 6) -> np.ndarray:
@@ -97,6 +101,42 @@ def test_ties_go_to_the_lower_row():
     people, ids = np.array(["b", "a", "b"]), np.array(["1", "2", "3"])
     found = closed_set(same[:2], np.array(["a", "b"]), np.array(["x", "y"]), same, people, ids)
     assert found.rank.tolist() == [2, 1]
+
+
+def test_the_nearest_photo_and_the_nearest_own_photo_are_told():
+    # As by hand above: the nearest is row 0 (a). For a probe of b the nearest is the same, its own nearest is row 1.
+    angles = np.deg2rad([5, 10, 15, 40, 50])
+    gallery = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    probes = np.array([[1, 0], [1, 0]], np.float32)
+    found = closed_set(probes, np.array(["a", "b"]), np.array(["q", "r"]), gallery, np.array(list("abaab")), np.arange(5).astype(str))
+    assert found.best_row.tolist() == [0, 0] and found.own_row.tolist() == [0, 1]
+    assert found.best_score == pytest.approx(np.cos(angles[[0, 0]])) and found.own_score == pytest.approx(np.cos(angles[[0, 1]]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_1_r_precision_and_map_at_r_are_those_of_pytorch_metric_learning(seed: int):
+    """Theirs keeps as many neighbours as the largest person has photos (k=None); a probe is not in the gallery."""
+    accuracy_calculator = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    people, probe_people = np.repeat(np.arange(12), rng.integers(1, 9, 12)), rng.integers(0, 12, 60)
+    centres = unit(rng, 12, 8)
+
+    def around(labels: np.ndarray) -> np.ndarray:
+        v = centres[labels] + 0.35 * rng.normal(size=(len(labels), 8))
+        return (v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32)
+
+    gallery, probes = around(people), around(probe_people)
+    names = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
+    theirs = accuracy_calculator.AccuracyCalculator(include=names, k=None, device=torch.device("cpu")).get_accuracy(
+        torch.from_numpy(probes), torch.from_numpy(probe_people), torch.from_numpy(gallery), torch.from_numpy(people)
+    )
+    found = closed_set(
+        probes, probe_people, np.array([f"q{i}" for i in range(60)]), gallery, people, np.array([f"g{i}" for i in range(len(gallery))])
+    )
+    ours = (found.within(1).mean(), found.r_precision.mean(), found.map_at_r.mean())
+    assert ours == pytest.approx([theirs[name] for name in names], abs=1e-9)
+    assert 0.2 < ours[2] < 0.99  # neither chance nor perfect, where everything agrees
 
 
 # ---- pairs
@@ -213,7 +253,107 @@ def test_the_det_curve_is_what_each_threshold_gives():
     assert fnir == pytest.approx([fnir_at(s, t) for t in thresholds])
 
 
+def test_a_template_is_the_mean_brought_to_length_one():
+    rng = np.random.default_rng(5)
+    vectors, people = unit(rng, 9), np.array(list("cabcabcac"))
+    templates, names = mean_templates(vectors, people)
+    assert names.tolist() == ["a", "b", "c"] and templates.dtype == np.float32
+    for name, template in zip(names, templates, strict=True):
+        mean = np.mean([v for v, p in zip(vectors, people, strict=True) if p == name], axis=0)
+        assert template == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+    against, _ = mean_templates(np.array([[1, 0], [-1, 0]], np.float32), np.array(["x", "x"]))
+    assert against.tolist() == [[0, 0]]
+
+
+def test_what_is_hard_for_both_ways_of_scoring_cancels_out():
+    """People differ much, the two ways little: the paired interval is far narrower than the single ones."""
+    rng = np.random.default_rng(6)
+    people = np.repeat(np.arange(30), 10)
+    skill = rng.uniform(0, 1, 30)[people] + 0.05 * rng.normal(size=300)
+    strangers, whose = rng.uniform(-0.5, 0.5, 200).astype(np.float32), np.repeat(np.arange(20), 10)
+    one, other = (Searches((skill + gain).astype(np.float32), np.ones(300, bool), people, strangers, whose) for gain in (0.05, 0.0))
+    better = fnir_difference(one, other, 0.05)
+    single = open_set_point(one, 0.05)
+    assert better.value == pytest.approx(single.fnir.value - open_set_point(other, 0.05).fnir.value)
+    assert better.low <= better.value <= better.high < 0
+    assert better.high - better.low < 0.5 * (single.fnir.high - single.fnir.low)
+    assert np.isnan(fnir_difference(one, other, 0.001).value)  # 200 searches do not speak of it
+
+
+# ---- by person
+
+
+def test_people_come_worst_first_with_whom_they_are_taken_for():
+    people, best = np.array(list("aaabbcccc")), np.array(list("aabbbabbb"))
+    rows = per_person(people, best, np.array(list("aabbbcc")))
+    assert [(r.person, r.rank1.value, r.rank1.trials, r.enrolled) for r in rows] == [
+        ("c", 0, 4, 2), ("a", pytest.approx(2 / 3), 3, 2), ("b", 1, 2, 3),
+    ]  # fmt: skip
+    assert [(t.person, t.times) for t in rows[0].taken_for] == [("b", 3), ("a", 1)] and rows[2].taken_for == ()
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_who_is_taken_for_whom_agrees_with_the_obvious_way(seed: int):
+    rng = np.random.default_rng(seed)
+    people, best = rng.choice(list("abcd"), 25), rng.choice(list("abcde"), 25)
+    score, own = rng.random(25).astype(np.float32), rng.random(25).astype(np.float32)
+    rows = confusions(people, best, score, own)
+    assert len(rows) == len({(p, b) for p, b in zip(people, best, strict=True) if p != b})
+    for row in rows:
+        at = [i for i in range(25) if people[i] == row.person and best[i] == row.taken_for]
+        assert row.times == len(at) and row.probes == list(people).count(row.person)
+        assert row.back == sum(people[i] == row.taken_for and best[i] == row.person for i in range(25))
+        assert (row.mean_score, row.highest_score, row.mean_own_score) == pytest.approx((score[at].mean(), score[at].max(), own[at].mean()))
+    assert [row.times for row in rows] == sorted((row.times for row in rows), reverse=True)
+    strangers = resemblances(people, best, score)
+    assert strangers[0].highest_score == pytest.approx(score.max()) and sum(s.searches for s in strangers) == 25
+    assert all(s.of == list(people).count(s.person) for s in strangers)
+
+
+def test_the_worst_share_is_the_mean_of_the_lowest():
+    rates = np.array([0.9, 0.1, 1.0, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    assert worst_share(rates, 0.2).value == pytest.approx(0.2) and worst_share(rates, 0.2).trials == 2
+    assert worst_share(rates, 0.05).value == pytest.approx(0.1)  # at least one
+    straight = []
+    for times in draw_people(10, 1000, 0):
+        drawn = sorted(rate for rate, n in zip(sorted(rates), times, strict=True) for _ in range(n))
+        straight.append((drawn[0] + drawn[1]) / 2)
+    fifth = worst_share(rates, 0.2)
+    assert (fifth.low, fifth.high) == pytest.approx(np.quantile(straight, [0.025, 0.975]))
+    whole = worst_share(rates, 1.0)
+    assert whole.value == pytest.approx(rates.mean()) and whole.low < whole.value < whole.high
+
+
+def test_wilsons_interval_by_its_own_equation():
+    # Its ends p solve (share - p)^2 = z^2 p (1 - p) / n.
+    for hits, trials in ((0, 2), (1, 3), (7, 9), (4, 4)):
+        rate = wilson(hits, trials)
+        for end in (rate.low, rate.high):
+            if 1e-9 < end < 1 - 1e-9:
+                assert (rate.value - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / trials)
+        assert rate.low <= rate.value <= rate.high
+
+
 # ---- intervals
+
+
+def test_pairs_count_as_often_as_their_people_are_drawn():
+    drawn = np.array([2.0, 0.0, 3.0])
+    first, second, same = np.array([0, 0, 2, 2, 0]), np.array([0, 2, 1, 2, -1]), np.array([True, False, False, True, False])
+    assert pair_weights(drawn, first, second, same).tolist() == [2, 6, 0, 3, 2]  # -1: always there
+
+
+def test_replicates_of_a_curve_are_those_of_repeated_pairs():
+    rng = np.random.default_rng(7)
+    scores, same = np.sort(rng.normal(size=40))[::-1], rng.random(40) < 0.5
+    first = rng.integers(0, 6, 40)
+    second = np.where(same, first, (first + 1) % 6)
+    got = curve_replicates(Curve(scores, same), same, first, second, 6, lambda c: [c.auc, c.eer], replicates=5, seed=3)
+    for row, drawn in zip(got, draw_people(6, 5, 3), strict=True):
+        times = [drawn[a] if s else drawn[a] * drawn[b] for a, b, s in zip(first, second, same, strict=True)]
+        again = roc(np.repeat(scores, times), np.repeat(same, times))
+        assert row == pytest.approx([again.auc, again.eer])
 
 
 def test_an_interval_covers_the_truth_about_as_often_as_it_says():

@@ -8,7 +8,7 @@ import click
 
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
-from facesearch.options import FOLDER
+from facesearch.options import FILE, FOLDER
 from facesearch.terminal import bar, report_skips, tell
 
 
@@ -19,41 +19,76 @@ from facesearch.terminal import bar, report_skips, tell
     "--strangers", type=FOLDER, default=Path("data/celeba_extra"), show_default=True, help="Prepared dataset with the split open."
 )
 @click.option("--ir", type=FOLDER, default=Path("data/celeba_ir"), show_default=True, help="Prepared identification-rate set.")
-@click.option("--report", "report_folder", type=FOLDER, default=Path("report"), show_default=True, help="Folder for plots and JSON.")
+@click.option("--pairs", type=FILE, default=None, help="A list of pairs as LFW's pairs.txt, beside --pairs-photos.")
+@click.option("--pairs-photos", type=FOLDER, default=None, help="Their photos, one folder a person: Name/Name_0001.jpg.")
+@click.option("--only", type=click.Choice(["closed", "open", "ir", "pairs"]), multiple=True, help="Only this section; may be given again.")
+@click.option(
+    "--report", "report_folder", type=FOLDER, default=Path("report"), show_default=True, help="Folder for the page, the plots and the JSON."
+)
+@click.option("--with-photos", is_flag=True, help="Put the crops of the worst errors on the page: it then holds faces.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws the enrolled strangers and the bootstrap.")
 @options.as_json
 @options.gallery
 @options.encoder
+@options.detection
 @options.fpir
 def evaluate(
-    data: Path | None, split: str, strangers: Path, ir: Path, report_folder: Path, seed: int, as_json: bool, gallery: Path,
-    weights: Path | None, preprocess: str, device: str, fpir: float | None,
+    data: Path | None, split: str, strangers: Path, ir: Path, pairs: Path | None, pairs_photos: Path | None, only: tuple[str, ...],
+    report_folder: Path, with_photos: bool, seed: int, as_json: bool, gallery: Path, weights: Path | None, preprocess: str, device: str,
+    aligned: bool, detector_model: Path | None, fpir: float | None,
 ) -> None:  # fmt: skip
-    """Measure retrieval on a split, against strangers, and on the identification-rate pairs.
+    """Measure retrieval on a split, against strangers, on the identification-rate pairs and on LFW's pairs.
+
+    What lacks its data is left out, with the reason. --report gets index.html (one file, to be opened in a browser),
+    evaluation.json and the plots. --aligned and --detector-model are about --pairs-photos.
 
     \b
     Example:  facesearch evaluate --data data/celeba500 --weights runs/celeba500/best.safetensors
+              facesearch evaluate --only pairs --pairs lfw/pairs.txt --pairs-photos lfw/images
     """
     from facesearch import report
+    from facesearch.faces.pairs import read_pairs
     from facesearch.faces.table import open_dataset
     from facesearch.gallery.calibration import DEFAULT_FPIR
-    from facesearch.jobs.evaluate import Embedder
+    from facesearch.jobs.evaluate import SECTIONS, Embedder
     from facesearch.jobs.evaluate import evaluate as run
     from facesearch.jobs.find_weights import find_weights
+    from facesearch.jobs.pairs import PairTrial
     from facesearch.jobs.vectors import known_vectors
+    from facesearch.report_json import evaluation_json
+    from facesearch.report_page import PAGE, write_report
 
-    dataset = open_dataset(data or default_data())
-    extra = open_dataset(strangers) if strangers.exists() else None
-    pairs = open_dataset(ir) if ir.exists() else None
+    if (pairs is None) != (pairs_photos is None):
+        raise click.UsageError("--pairs and --pairs-photos go together: the list, and the folder its photos lie in")
+    sections = only or tuple(SECTIONS)
+    trial = None
+    if pairs is not None and pairs_photos is not None and "pairs" in sections:
+        trial = PairTrial(read_pairs(pairs), pairs_photos, None if aligned else detector_for(detector_model))
+    dataset = None
+    if data is not None:
+        dataset = open_dataset(data)
+    elif not {"closed", "open"}.isdisjoint(sections):
+        elsewhere = trial is not None or ("ir" in sections and ir.exists())
+        dataset = open_dataset(default_data()) if options.DEFAULT_DATA.exists() or not elsewhere else None
+    extra = open_dataset(strangers) if "open" in sections and strangers.exists() else None
+    people = open_dataset(ir) if "ir" in sections and ir.exists() else None
     chosen = find_weights(weights).path
     runtime = runtime_for(weights, preprocess, device)
     known = known_vectors(gallery, runtime.encoder_id)
     with bar("embed", "photo") as progress:
         embed = Embedder(runtime, known, progress)
-        result = run(dataset, extra, pairs, embed, split=split, weights=chosen, seed=seed, fpir=fpir or DEFAULT_FPIR)
-    click.echo(report.evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
-    report.write_report(result, report_folder)
-    tell(f"plots and evaluation.json are in {report_folder}")
+        result = run(
+            dataset, extra, people, embed, split=split, weights=chosen, seed=seed, fpir=fpir or DEFAULT_FPIR, pairs=trial,
+            with_photos=with_photos, sections=sections,
+        )  # fmt: skip
+    click.echo(evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
+    write_report(result, report_folder)
+    if result.pairs is not None:
+        report_skips(result.pairs.left_out, strict=False)
+    faces = sum(error.crops is not None for error in result.errors)
+    if faces:
+        tell(f"warning: {report_folder / PAGE} holds {2 * faces} face crops, which are biometric data; only you can read it")
+    tell(f"{PAGE}, evaluation.json and plots are in {report_folder}")
 
 
 @click.command()

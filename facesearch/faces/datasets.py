@@ -137,12 +137,12 @@ def _celeba_ir(root: Path) -> Source:
     """The identification-rate set: `img,id` for the queries, and a folder of distractors whom nobody names."""
     table = root / "celebA_anno_query.csv"
     entries, skipped = [], []
-    for line, row in enumerate(csv.reader(_lines(table)), 1):
+    for line, row in enumerate(csv.reader(read_lines(table)), 1):
         if line == 1 and row[:2] == ["img", "id"]:
             continue
         if len(row) != 2:
             raise BadTable(table, line, f"expected 'img,id', found {len(row)} columns")
-        _stay_inside(table, line, row[0])
+        stay_inside(table, line, row[0])
         path = root / "celebA_query" / row[0]
         if not path.is_file():
             skipped.append(Skipped(path, "listed, but the file is not there"))
@@ -195,17 +195,18 @@ def _split_name(table: Path, line: int, code: str) -> str:
 
 def _pairs(table: Path) -> Iterator[tuple[str, str]]:
     """Lines of two words. Names must not leave the source's folder. Raises BadTable."""
-    for line, text in enumerate(_lines(table), 1):
+    for line, text in enumerate(read_lines(table), 1):
         words = text.split()
         if not words:
             continue
         if len(words) != 2:
             raise BadTable(table, line, f"expected two words, found {len(words)}")
-        _stay_inside(table, line, words[0])
+        stay_inside(table, line, words[0])
         yield words[0], words[1]
 
 
-def _stay_inside(table: Path, line: int, name: str) -> None:
+def stay_inside(table: Path, line: int, name: str) -> None:
+    """Raises BadTable when a name in a table leads out of its folder."""
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise BadTable(table, line, f"{name!r} leads out of the folder")
 
@@ -214,7 +215,7 @@ def _celeba_landmarks(table: Path) -> Iterator[tuple[str, F32]]:
     """CelebA's list: a count, a header, then `file` and ten numbers."""
     if not table.is_file():
         return
-    for line, text in enumerate(_lines(table), 1):
+    for line, text in enumerate(read_lines(table), 1):
         words = text.split()
         if line <= 2 or not words:
             continue
@@ -227,9 +228,10 @@ def _celeba_landmarks(table: Path) -> Iterator[tuple[str, F32]]:
         yield words[0], numbers.reshape(5, 2)
 
 
-def _lines(table: Path) -> list[str]:
+def read_lines(table: Path) -> list[str]:
+    """The lines of a text file. Raises CannotRead."""
     try:
-        return table.read_text("utf-8").splitlines()
+        return table.read_text("utf-8-sig").splitlines()
     except OSError as error:
         raise CannotRead(table, reason_of(error)) from error
     except UnicodeDecodeError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facesearch.records import F64, I64
+from facesearch.records import F64, I64, Bools
 
 REPLICATES = 1000
 LEVEL = 0.95
@@ -56,3 +57,23 @@ def interval(replicates: F64) -> tuple[float, float]:
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(replicates, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def pair_weights(drawn: F64, first: I64, second: I64, same: Bools) -> F64:
+    """How often each pair (p,) counts when people were drawn so often: a pair of two people as often as both, a pair of one
+    person's photos as often as that person.
+
+    drawn (people,); first, second (p,) numbers into it, second -1 for somebody who is always there; same (p,).
+    """
+    return np.where(same, drawn[first], drawn[first] * np.append(drawn, 1.0)[second])
+
+
+def wilson(hits: int, trials: int) -> Rate:
+    """A share of one person's photos with Wilson's 95 % interval (1927, JASA 22). The photos count as independent, which
+    they are not quite: it says how little a few photos tell, and no more. trials >= 1.
+    """
+    z2 = 1.959964**2
+    share = hits / trials
+    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = 1.959964 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
+    return Rate(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)), trials)

@@ -19,6 +19,8 @@ class ClosedSet:
 
     rank, template_rank (q,) int64: place of the true person among people, by best photo and by mean template, from 1.
     r_precision, map_at_r (q,) float64 as in Musgrave et al. 2020 (arXiv:2003.08505). probe (q,) int64: row of the probe.
+    best_row, own_row (q,) int64: gallery row of the nearest photo, and of the nearest one of the true person; best_score,
+    own_score (q,) float32 their cosines.
     """
 
     probe: I64
@@ -26,6 +28,10 @@ class ClosedSet:
     template_rank: I64
     r_precision: F64
     map_at_r: F64
+    best_row: I64
+    own_row: I64
+    best_score: F32
+    own_score: F32
     left_out: int
 
     def within(self, k: int) -> Bools:
@@ -67,9 +73,11 @@ def closed_set(
         np.put_along_axis(place, order, np.arange(len(gallery))[None, :], axis=1)
         first = np.minimum.reduceat(place[:, by_person], starts, axis=1)  # (m, people present)
         mine = column[p_code[rows]]
-        rank = (first <= first[np.arange(len(rows)), mine][:, None]).sum(axis=1)
+        each = np.arange(len(rows))
+        rank = (first <= first[each, mine][:, None]).sum(axis=1)
+        best_row, own_row = order[:, 0], order[each, first[each, mine]]
         template = _template_scores(probes[rows].astype(np.float64), sums, own, gallery, g_code, column)
-        t_own = template[np.arange(len(rows)), mine][:, None]
+        t_own = template[each, mine][:, None]
         lower = np.arange(len(present))[None, :] < mine[:, None]
         t_rank = 1 + (template > t_own).sum(axis=1) + ((template == t_own) & lower).sum(axis=1)
         deepest = int(total.max())
@@ -77,12 +85,15 @@ def closed_set(
         counted = np.arange(1, deepest + 1)[None, :] <= total[:, None]
         hits &= counted
         precision = np.cumsum(hits, axis=1) / np.arange(1, deepest + 1)
-        parts.append((rows, rank, t_rank, hits.sum(axis=1) / total, (precision * hits).sum(axis=1) / total))
+        parts.append((
+            rows, rank, t_rank, hits.sum(axis=1) / total, (precision * hits).sum(axis=1) / total,
+            best_row, own_row, cosines[each, best_row], cosines[each, own_row],
+        ))  # fmt: skip
     if not parts:
-        nothing, no_rate = np.zeros(0, np.int64), np.zeros(0)
-        return ClosedSet(nothing, nothing, nothing, no_rate, no_rate, len(probes))
-    probe, rank, t_rank, r_precision, map_at_r = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return ClosedSet(probe, rank, t_rank, r_precision, map_at_r, len(probes) - len(probe))
+        nothing, no_rate, no_score = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.float32)
+        return ClosedSet(nothing, nothing, nothing, no_rate, no_rate, nothing, nothing, no_score, no_score, len(probes))
+    probe, rank, t_rank, r_precision, map_at_r, best_row, own_row, best, own_best = (np.concatenate(c) for c in zip(*parts, strict=True))
+    return ClosedSet(probe, rank, t_rank, r_precision, map_at_r, best_row, own_row, best, own_best, len(probes) - len(probe))
 
 
 def _template_scores(probes: F64, sums: F64, own: Bools, gallery: F32, g_code: I64, column: I64) -> F64:
