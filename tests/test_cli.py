@@ -99,7 +99,9 @@ def test_the_json_of_a_query_holds_all_that_the_lines_say(run, gallery: Path, al
     answers = json.loads(run("query", own(album, 1, 0), "--aligned", "--weights", weights, "--json", "--top", 2).stdout)
     assert len(answers) == 1
     answer = answers[0]
-    assert set(answer) == {"photo", "face_no", "faces_in_photo", "box", "matches", "gap", "threshold", "decision"}
+    assert set(answer) == {
+        "photo", "face_no", "faces_in_photo", "box", "matches", "gap", "threshold", "decision", "expected_fpir", "stranger_share",
+    }  # fmt: skip
     assert answer["decision"] == "match" and len(answer["matches"]) == 2
     first = answer["matches"][0]
     assert (
