@@ -7,7 +7,7 @@ HERE=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p demo && cd demo
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '$ %s\n' "$*"; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' -e '^encoder: ' >&2); }
+run() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' -e '^encoder: ' >&2); }
 
 rm -rf gallery && cp -r "$HERE/index" gallery
 [ -d photos ] || "$HERE/.venv/bin/python" "$HERE/scripts/demo_photos.py" photos

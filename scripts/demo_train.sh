@@ -6,7 +6,7 @@ export FACESEARCH_OFFLINE=1   # nothing is fetched; OpenCV's own face detector w
 mkdir -p demo/train && cd demo/train
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '$ %s\n' "$*"; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' >&2); }
+run() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' >&2); }
 
 say "1. Draw people: 30 to learn from, 6 that the encoder will never have seen"
 [ -d people ] || run facesearch toy people --people 30 --photos 16 --seed 1

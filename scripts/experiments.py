@@ -35,8 +35,8 @@ SEED_RUN: dict[str, Any] = {
     "backbone": "resnet34", "flip_average": False, "loss": "ce", "optimizer": "adamw", "lr": 3e-4, "weight_decay": 0.01,
     "schedule": "constant", "checkpoint_minutes": 3.0,
 }  # fmt: skip
-SHORT: dict[str, Any] = {"backbone": "resnet18", "size_px": 64, "batch_size": 64, "epochs": 8}
-BACKBONE_BUDGET: dict[str, Any] = {"epochs": 4}
+SHORT: dict[str, Any] = {"backbone": "resnet18", "size_px": 64, "batch_size": 64, "epochs": 6}
+BACKBONE_BUDGET: dict[str, Any] = {"epochs": 3}
 FULL: dict[str, Any] = {"size_px": 112, "batch_size": 16, "epochs": 50}
 ARCFACE: dict[str, Any] = {"loss": "arcface", "scale": 5.0, "margin_rad": 0.1}
 CLOSE = 0.01
