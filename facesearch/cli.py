@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from facesearch import __version__
-from facesearch.commands import judging, people, training
+from facesearch.commands import auditing, judging, people, training
 from facesearch.errors import FaceSearchError, Interrupted
 
 
@@ -43,6 +43,6 @@ def main() -> None:
 for command in (
     training.toy, training.prepare, training.train, training.plot,
     people.build_index, people.enroll, people.query, people.forget, people.list_people, people.info,
-    judging.evaluate, judging.calibrate,
+    judging.evaluate, judging.calibrate, auditing.audit,
 ):  # fmt: skip
     main.add_command(command)
