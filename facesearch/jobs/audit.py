@@ -78,7 +78,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class Audit:
-    """Lists of findings, ranked; numbers in them are rows of `data`, codes of people are places in `names`."""
+    """Lists of findings, ranked; numbers in them are rows of `data`, codes of people are places in `names`.
+
+    unjudged: photos without another one of their person; nameless: photos that name nobody.
+    """
 
     data: Labelled
     names: NDArray[np.str_]
@@ -111,14 +114,15 @@ def audit(data: Labelled, progress: Progress) -> Audit:
     """Find wrong names, doubled people, mixed people, copies and unusable crops. Raises NothingToDo with fewer than two photos.
 
     Copies come first, since a copy is no witness for its own label; then suspects are set aside, people compared without them,
-    and every photo judged again by the better templates. Photos that name nobody take part in the lists of copies and crops only.
+    and every photo judged again by the better templates. Photos that name nobody, and crops spoilt by their pixels, take part in the
+    lists of copies and crops only.
     """
     if len(data) < 2:
         raise NothingToDo(data.where, f"{len(data)} photos: an audit compares photos with each other")
     named = np.flatnonzero(data.people != "")
-    names, codes = np.unique(data.people[named], return_inverse=True)
-    vectors = data.vectors[named]
-    usual = levels(vectors, codes) if len(named) else Levels(1.0, 1.0, -1.0, float("nan"))
+    usual = Levels(1.0, 1.0, -1.0, float("nan"))
+    if len(named):
+        usual = levels(data.vectors[named], np.unique(data.people[named], return_inverse=True)[1])
     floor = usual.mates if np.isfinite(usual.mates) else usual.stranger_999
     close = neighbours(data.vectors, floor)
     if data.crops is None:
@@ -127,8 +131,13 @@ def audit(data: Labelled, progress: Progress) -> Audit:
         facts, small = crop_facts(data.crops, progress)
         copies = _copies_by_pixels(data, data.crops, small, close, progress)
         bad = tuple(bad_crops(CropFacts(facts[:, 0], facts[:, 1], facts[:, 2]), close.nearest, usual.stranger_999))
+    nameless = len(data) - len(named)
+    spoilt = np.array([crop.row for crop in bad or () if crop.spoilt], np.int64)
+    named = np.setdiff1d(named, spoilt)
+    names, codes = np.unique(data.people[named], return_inverse=True)
     if not len(named):
-        return Audit(data, names, (), (), (), tuple(copies), bad, 0, len(data))
+        return Audit(data, names, (), (), (), tuple(copies), bad, 0, nameless)
+    vectors = data.vectors[named]
     a, b = np.array([c.a for c in copies], np.int64), np.array([c.b for c in copies], np.int64)
     groups = groups_of(a, b, len(data))[named]
     fitted, same = judged(vectors, codes, groups, data.splits[named])
@@ -138,7 +147,7 @@ def audit(data: Labelled, progress: Progress) -> Audit:
         data, names,
         tuple(_wrong_in(item, named) for item in wrong), tuple(_same_in(item, named) for item in same),
         tuple(_clusters_in(item, named) for item in clusters), tuple(copies), bad,
-        int(np.isnan(fitted.own).sum()), len(data) - len(named),
+        int(np.isnan(fitted.own).sum()), nameless,
     )  # fmt: skip
 
 

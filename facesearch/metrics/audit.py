@@ -121,32 +121,35 @@ def levels(vectors: F32, codes: I64, *, seed: int = 0) -> Levels:
     return Levels(float(q95), float(q99), float(q999), mates)
 
 
-def means(vectors: F32, codes: I64, people: int, use: Bools) -> tuple[F32, F32]:
-    """Sums (people, d) of the used vectors (n, d) of each person, and the same brought to length 1 (0 where there is none)."""
+def means(vectors: F32, codes: I64, people: int, weights: F32 | Bools) -> tuple[F32, F32]:
+    """Sums (people, d) of each person's vectors (n, d) by weights (n,) >= 0, and the same brought to length 1 (0 where there is none)."""
     sums = np.zeros((people, vectors.shape[1]), np.float32)
     order = np.argsort(codes, kind="stable")
-    order = order[use[order]]
+    order = order[weights[order] > 0]
     if len(order):
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        sums[codes[order][starts]] = np.add.reduceat(vectors[order], starts, axis=0)
+        sums[codes[order][starts]] = np.add.reduceat(vectors[order] * weights[order, None], starts, axis=0, dtype=np.float32)
     return sums, _unit(sums)
 
 
 def fit(vectors: F32, codes: I64, groups: I64, use: Bools, same: Sequence[tuple[int, int]] = (), *, seed: int = 0) -> Fit:
     """Score every photo with its own person, without itself and its copies, and with everybody else's mean.
 
-    vectors (n, d) unit rows; codes (n,) people 0..p-1; groups (n,) copies of one picture share a number; use (n,) photos that may
-    speak for a person; same: pairs of codes that are one person, and so not "somebody else" to each other.
+    vectors (n, d) unit rows; codes (n,) people 0..p-1; groups (n,) copies of one picture share a number and count for their person
+    as one photo; use (n,) photos that may speak for a person; same: pairs of codes that are one person, and so not "somebody else"
+    to each other.
     """
     n, people = len(vectors), int(codes.max()) + 1
-    sums, templates = means(vectors, codes, people, use)
     alias = np.arange(people)
     for a, b in same:
         alias[alias == alias[max(a, b)]] = alias[min(a, b)]
     packed, counts = np.unique(codes * (int(groups.max()) + 1) + groups, return_inverse=True, return_counts=True)[1:]
+    voices = np.bincount(packed, weights=use.astype(np.float64))[packed]
+    weights = np.where(use, 1 / np.maximum(voices, 1), 0).astype(np.float32)
+    sums, templates = means(vectors, codes, people, weights)
     several = counts[packed] > 1
     number = np.cumsum(counts > 1) - 1  # of the groups with copies, which one
-    copies, _ = means(vectors[several], number[packed[several]], max(1, int((counts > 1).sum())), use[several])
+    copies, _ = means(vectors[several], number[packed[several]], max(1, int((counts > 1).sum())), weights[several])
     random = np.random.default_rng(seed).integers(1, max(2, people), n)
     own, other, drawn = np.empty(n, np.float32), np.empty(n, np.float32), np.full(n, np.nan, np.float32)
     who = np.empty(n, np.int64)
@@ -154,7 +157,7 @@ def fit(vectors: F32, codes: I64, groups: I64, use: Bools, same: Sequence[tuple[
     for start in range(0, n, step):
         rows = np.arange(start, min(start + step, n))
         chunk = vectors[rows]
-        itself = np.where(several[rows][:, None], copies[number[packed[rows]]], chunk * use[rows][:, None])
+        itself = np.where(several[rows][:, None], copies[number[packed[rows]]], chunk * weights[rows][:, None])
         rest = sums[codes[rows]] - itself
         length = np.linalg.norm(rest, axis=1)
         scores = np.einsum("ij,ij->i", rest, chunk)

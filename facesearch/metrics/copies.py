@@ -129,6 +129,11 @@ class BadCrop:
     reasons: tuple[tuple[str, float, float], ...]
     worst: float
 
+    @property
+    def spoilt(self) -> bool:
+        """Whether its pixels say so, not only its vector."""
+        return self.worst > 0
+
 
 def bad_crops(facts: CropFacts, nearest: F32, isolated_below: float) -> list[BadCrop]:
     """Crops that look unusable, worst first: too flat, dark, bright, blurred or noisy against all crops of these data, or like no photo.
