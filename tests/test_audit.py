@@ -18,7 +18,7 @@ from facesearch.errors import NothingToDo
 from facesearch.faces.compare import aligned_correlation, correlations, crop_facts
 from facesearch.faces.table import Dataset
 from facesearch.gallery.store import Gallery, NewFace, Threshold
-from facesearch.jobs.audit import COPY, Labelled, audit, labelled_dataset, labelled_gallery
+from facesearch.jobs.audit import COPY, Labelled, audit, judged, labelled_dataset, labelled_gallery
 from facesearch.jobs.people import enroll
 from facesearch.metrics import audit as metrics
 from facesearch.metrics.copies import CropFacts, bad_crops, copy_floor, groups_of, neighbours, robust_z, same_content
@@ -148,6 +148,21 @@ def test_nobody_is_trusted_less_because_most_of_their_photos_are_suspected():
     assert metrics.trusted(suspect, np.array([0, 0, 0, 1, 1, 1])).tolist() == [True, True, True, False, True, True]
 
 
+def test_closer_to_somebody_else_is_not_enough_by_hand():
+    """100 photos score 0.5 to 1.49 (in hundredths) with their own person; strangers reach 0.2 at most."""
+    own = np.arange(50, 150).astype(np.float32) / 100
+    other = np.zeros(100, np.float32)
+    own[10], other[10] = 0.60, 0.61  # a poor photo, a look-alike: neither low nor close to anybody
+    own[20], other[20] = 0.10, 0.30  # no more like its person than strangers are
+    own[30], other[30] = 0.80, 0.95  # as close to the other as 3 in 4 photos are to their own person
+    own[40], other[40] = np.nan, 0.99  # the only photo of its person
+    fitted = metrics.Fit(own, other, np.zeros(100, np.int64), np.linspace(-0.2, 0.2, 100).astype(np.float32))
+    assert np.flatnonzero(metrics.suspects(fitted, np.full(100, "train"))).tolist() == [20, 30]
+    parts = np.full(100, "train")
+    parts[[10, *range(60, 100)]] = "val"  # of its part it is the lowest: that of the trained-on photos is another matter
+    assert np.flatnonzero(metrics.suspects(fitted, parts)).tolist() == [10, 20, 30]
+
+
 # ---- people
 
 
@@ -159,6 +174,10 @@ def test_a_person_under_two_names_is_found_and_their_photos_are_under_no_wrong_n
     result = audit(labelled(vectors, doubled), quiet)
     assert {(str(result.names[s.a]), str(result.names[s.b])) for s in result.same} == {("p03", "p30"), ("p08", "p31")}
     assert result.wrong == () and all(s.fitting >= 0.5 for s in result.same)
+    n = len(codes)
+    fitted, pairs = judged(vectors, doubled, np.arange(n), np.full(n, ""))
+    everybody = metrics.fit(vectors, doubled, np.arange(n), np.ones(n, bool), [(p.a, p.b) for p in pairs])
+    assert np.array_equal(fitted.own, everybody.own)  # nobody was set aside for being like their own other name
     first = result.same[0]
     one, two = (units(vectors[doubled == int(str(result.names[code])[1:])].sum(axis=0)) for code in (first.a, first.b))
     assert first.score == pytest.approx(float(one @ two), abs=1e-5)
@@ -210,7 +229,35 @@ def test_the_usual_scores_are_quantiles_of_pairs():
     same = (codes[:, None] == codes[None, :])[upper]
     assert usual.mates == pytest.approx(np.median(cosines[upper][same]), abs=0.01)
     assert usual.stranger_99 == pytest.approx(np.quantile(cosines[upper][~same], 0.99), abs=0.02)
+    assert usual.lonely == pytest.approx(np.quantile(cosines[upper][~same], 1 - 10 / len(codes)), abs=0.03)
     assert usual.stranger_95 < usual.stranger_99 < usual.stranger_999 < usual.mates
+
+
+def test_among_few_strangers_nobody_is_called_lonely():
+    """Thirty people, one photo each: the best of 29 strangers is no high score, and that is no fault of a crop."""
+    vectors, codes = crowd(7, people=30, photos=1)
+    lonely = metrics.levels(vectors, codes).lonely
+    assert (neighbours(vectors, 0.9).nearest >= lonely).all()
+    outcast = np.vstack([vectors, units(-np.linalg.pinv(vectors).sum(axis=1))])  # turned away from all of them
+    assert neighbours(outcast, 0.9).nearest[-1] < metrics.levels(outcast, np.arange(31)).lonely
+
+
+def test_two_strays_unlike_each_other_are_no_cluster():
+    """Both are turned away from the eight others and join each other first, at a cosine that strangers reach."""
+    vectors, codes = crowd(8)
+    main = vectors[codes == 0]
+    rng = np.random.default_rng(1)
+    one, two = units(rng.normal(size=(2, D)) - 2 * units(main.sum(axis=0)) * 2)
+    two = units(two - one * (float(two @ one) - 0.15))
+    person = np.vstack([main, one, two])
+    sides = [sorted(map(len, join)) for join in metrics.merges(person @ person.T)]
+    assert [2, 12] in sides and float(one @ two) < 0.3
+    usual = metrics.levels(vectors, codes)
+    mixed, whose = np.vstack([vectors, one, two]), np.append(codes, [0, 0])
+    assert float(one @ two) < usual.stranger_99
+    assert metrics.two_clusters(mixed, whose, np.arange(len(whose)), usual) == []
+    alike = np.vstack([vectors, one, units(one + 0.02)])
+    assert [c.person for c in metrics.two_clusters(alike, whose, np.arange(len(whose)), usual)] == [0]
 
 
 # ---- copies
@@ -362,7 +409,15 @@ def test_copies_and_spoilt_crops_in_pictures(spoilt: Labelled):
     across = told[spoilt.files[0], "a.png"], told[spoilt.files[5], "b.png"]
     assert [(c["across_splits"], c["across_people"]) for c in across] == [(True, False), (False, True)]
     assert result.crops is not None and result.crops[0].row == n - 1 and result.crops[0].spoilt
-    assert n - 1 not in {w.row for w in result.wrong}  # a black crop says nothing about its name
+
+
+def test_a_spoilt_crop_says_nothing_about_its_name():
+    vectors, codes = crowd()
+    data = labelled(vectors, swapped(codes, [40, 200]))
+    crops = np.stack([face(seed) for seed in range(len(codes))])
+    crops[40] = 0
+    result = audit(replace(data, crops=crops), quiet)
+    assert [w.row for w in result.wrong] == [200] and result.crops is not None and result.crops[0].row == 40
 
 
 # ---- the command

@@ -120,7 +120,7 @@ def audit(data: Labelled, progress: Progress) -> Audit:
     if len(data) < 2:
         raise NothingToDo(data.where, f"{len(data)} photos: an audit compares photos with each other")
     named = np.flatnonzero(data.people != "")
-    usual = Levels(1.0, 1.0, -1.0, float("nan"))
+    usual = Levels(1.0, 1.0, -1.0, float("nan"), -1.0)
     if len(named):
         usual = levels(data.vectors[named], np.unique(data.people[named], return_inverse=True)[1])
     floor = usual.mates if np.isfinite(usual.mates) else usual.stranger_999
@@ -130,7 +130,7 @@ def audit(data: Labelled, progress: Progress) -> Audit:
     else:
         facts, small = crop_facts(data.crops, progress)
         copies = _copies_by_pixels(data, data.crops, small, close, progress)
-        bad = tuple(bad_crops(CropFacts(facts[:, 0], facts[:, 1], facts[:, 2]), close.nearest, usual.stranger_999))
+        bad = tuple(bad_crops(CropFacts(facts[:, 0], facts[:, 1], facts[:, 2]), close.nearest, usual.lonely))
     nameless = len(data) - len(named)
     spoilt = np.array([crop.row for crop in bad or () if crop.spoilt], np.int64)
     named = np.setdiff1d(named, spoilt)

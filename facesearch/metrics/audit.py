@@ -28,6 +28,8 @@ LOWEST = 0.02
 """Nor is it, when it is among the lowest 2 % of its part of the data (an encoder lifts the photos that it was trained on)."""
 AS_OWN = 0.25
 """A photo that scores with somebody else what 3 in 4 photos score with their own person is probably that person's."""
+LONELY = 10
+"""By chance a photo has none of so many expected scores once in 20,000 times."""
 FALSE_PAIRS = 0.05
 """So many pairs of different people may be expected beyond the score from which two people are believed to be one."""
 
@@ -35,12 +37,14 @@ FALSE_PAIRS = 0.05
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What scores are usual in these data. Photo against photo: stranger_95, stranger_99, stranger_999 quantiles of photos of
-    different people; mates: the median of photos of one person (nan when nobody has two)."""
+    different people; mates: the median of photos of one person (nan when nobody has two); lonely: what LONELY photos of strangers
+    should reach by chance, so that a photo which none reaches is like nothing here."""
 
     stranger_95: float
     stranger_99: float
     stranger_999: float
     mates: float
+    lonely: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +120,10 @@ def levels(vectors: F32, codes: I64, *, seed: int = 0) -> Levels:
     else:
         mates = float("nan")
     if not len(strangers):
-        return Levels(1.0, 1.0, -1.0, mates)
+        return Levels(1.0, 1.0, -1.0, mates, -1.0)
     q95, q99, q999 = np.quantile(strangers, [0.95, 0.99, 0.999])
-    return Levels(float(q95), float(q99), float(q999), mates)
+    lonely = float(np.quantile(strangers, min(0.999, 1 - LONELY / n))) if n > LONELY else -1.0
+    return Levels(float(q95), float(q99), float(q999), mates, lonely)
 
 
 def means(vectors: F32, codes: I64, people: int, weights: F32 | Bools) -> tuple[F32, F32]:
