@@ -164,7 +164,9 @@ def test_the_command(run, toy_dataset: Dataset, weights: Path, tmp_path: Path):
     refused = run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.001", *with_weights, code=1)
     assert "3,000 are needed" in refused.stderr
     everyone = run("calibrate", "--strangers", "prepared", "--split", "", "--fpir", "0.1", *with_weights)
-    assert "6 strangers: 48 searches" in everyone.stdout and "is enrolled: no stranger" in everyone.stderr  # the drawn people share their names with those enrolled
+    assert (
+        "6 strangers: 48 searches" in everyone.stdout and "is enrolled: no stranger" in everyone.stderr
+    )  # the drawn people share their names with those enrolled
     stored = json.loads(run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.1", "--json", *with_weights).stdout)
     assert stored["on_strangers"] is True and stored["people"] == 12
 
