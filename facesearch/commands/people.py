@@ -62,6 +62,8 @@ def enroll(
 ) -> None:  # fmt: skip
     """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
 
+    With --strict a photo that is closer to somebody else who is enrolled is refused.
+
     \b
     Example:  facesearch enroll "Ada Lovelace" ada1.jpg ada2.jpg
               facesearch enroll --from people/
@@ -87,11 +89,13 @@ def enroll(
     detector = None if aligned else detector_for(detector_model)
     runtime = runtime_for(weights, preprocess, device)
     with bar("enroll", "photo") as progress:
-        result = run(wanted, gallery, runtime, detector, largest=largest, fpir=fpir, progress=progress)
+        result = run(wanted, gallery, runtime, detector, largest=largest, fpir=fpir, progress=progress, strict=strict)
     for person, count in result.added.items():
         click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
     if result.known:
         tell(f"{result.known} photos were enrolled already")
+    if result.unchecked:
+        tell(f"{result.unchecked} photos were not checked against other people: the gallery has no threshold")
     report_skips((*skipped, *result.skipped), strict)
 
 

@@ -223,6 +223,12 @@ class Gallery:
             vectors[i] = np.frombuffer(blob, VECTOR)
         return np.array([row[0] for row in rows], np.int64), vectors, [row[1] for row in rows]
 
+    def vectors_of(self, person: str) -> F32:
+        """The unit vectors (n, d) of one person; none of somebody who is not enrolled."""
+        blobs = self._all("SELECT vector FROM faces JOIN people USING (person_id) WHERE name = ? ORDER BY face_id", person)
+        rows = [np.frombuffer(blob, VECTOR).astype(np.float32) for (blob,) in blobs]
+        return np.stack(rows) if rows else np.empty((0, self.dimension), np.float32)
+
     def last_face_id(self) -> int:
         return int(self._one("SELECT coalesce(max(face_id), 0) FROM faces"))
 

@@ -21,7 +21,7 @@ from facesearch.gallery.rows import NewFace, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.model.runtime import Runtime
-from facesearch.records import U8, Answer, Photo, Progress, Skipped
+from facesearch.records import F32, U8, Answer, Photo, Progress, Skipped
 
 COMMIT = 64
 
@@ -50,9 +50,12 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
+    """unchecked: photos that `strict` could not check against others, for want of a threshold."""
+
     added: dict[str, int]
     known: int
     skipped: tuple[Skipped, ...]
+    unchecked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,13 @@ def enroll(
     largest: bool,
     fpir: float | None,
     progress: Progress,
+    strict: bool = False,
 ) -> Enrolled:
     """Add photos, given as (person, file), to a gallery; makes the gallery when there is none.
 
     A photo without a face, or with several unless `largest`, is skipped. A photo that its person has already is left as
-    it is. Raises NothingToDo when every photo was skipped, BadName, EncoderMismatch, CannotWrite, GalleryBusy.
+    it is. strict: a photo closer to somebody who was enrolled before is skipped too. Raises NothingToDo when every photo
+    was skipped, BadName, EncoderMismatch, CannotWrite, GalleryBusy.
     """
     wanted = [(clean_name(person), path) for person, path in photos]
     skipped: list[Skipped] = []
@@ -101,6 +106,7 @@ def enroll(
         gallery = stack.enter_context(Gallery.open(folder)) if (folder / FILE).is_file() else None
         if gallery is not None:
             gallery.require_encoder(runtime.encoder_id)
+        guard = _Guard(gallery) if strict and gallery is not None and len(gallery) else None
         waiting: dict[tuple[str, str], Cropped] = {}
         for number, (person, path) in enumerate(wanted, 1):
             face = one_face(path, detector, largest=largest)
@@ -112,12 +118,19 @@ def enroll(
                 waiting[person, face.sha256] = face
             if waiting and (len(waiting) >= COMMIT or number == len(wanted)):
                 vectors = runtime.embed(np.stack([face.crop for face in waiting.values()]))
+                if guard is not None:
+                    reasons = [guard.reason(who, v) for (who, _), v in zip(waiting, vectors, strict=True)]
+                    skipped += [Skipped(f.path, why) for f, why in zip(waiting.values(), reasons, strict=True) if why]
+                    kept = [i for i, why in enumerate(reasons) if not why]
+                    faces = list(waiting.items())
+                    waiting, vectors = dict(faces[i] for i in kept), vectors[kept]
                 new = [NewFace(who, sha, f.path.name, v) for ((who, sha), f), v in zip(waiting.items(), vectors, strict=True)]
                 if gallery is None:  # made only now, so that photos of nobody leave no empty gallery behind
                     gallery = Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words)
                     stack.enter_context(gallery)
                     gallery.require_encoder(runtime.encoder_id)
-                gallery.add(new)
+                if new:
+                    gallery.add(new)
                 added.update(face.person for face in new)
                 waiting = {}
             progress(number, len(wanted))
@@ -126,7 +139,36 @@ def enroll(
     if not added and not known:
         reason = str(skipped[0].reason) if skipped else "no photo was given"
         raise NothingToDo(_where(wanted), f"none of {len(wanted)} photos could be enrolled; the first: {reason}")
-    return Enrolled(dict(added), known, tuple(skipped))
+    return Enrolled(dict(added), known, tuple(skipped), guard.unchecked if guard else 0)
+
+
+class _Guard:
+    """Refuses photos closer to somebody else than to the person they are given to, by who was enrolled before this go.
+
+    So a second name for somebody who is enrolled is refused too. The index is opened once.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery, self._index = gallery, open_index(gallery)
+        stored = gallery.threshold()
+        self._limit = stored.score if stored else None
+        self.unchecked = 0
+
+    def reason(self, person: str, vector: F32) -> str:
+        """Why a photo with this vector (d,) is not enrolled as person; empty when nothing speaks against it. One search.
+
+        The nearest person must be another one, at or above the gallery's threshold.
+        """
+        if self._limit is None:
+            self.unchecked += 1
+            return ""
+        nearest = nearest_people(self._gallery, self._index, vector, 1)
+        if not nearest or nearest[0].person == person or nearest[0].score < self._limit:
+            return ""
+        own = self._gallery.vectors_of(person) @ vector
+        its = f"{own.max():.3f} with {person}" if len(own) else f"{person} has no photo yet"
+        match = nearest[0]
+        return f"closer to {match.person}, {match.score:.3f} with {match.support[0].source}; {its}; threshold {self._limit:.3f}"
 
 
 def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
