@@ -207,6 +207,6 @@ def test_secure_delete_is_what_does_it(folder: Path, monkeypatch: pytest.MonkeyP
         def __getattr__(self, name: str) -> object:
             return getattr(self.db, name)
 
-    monkeypatch.setattr("facesearch.gallery.store.sqlite3.connect", connect)
+    monkeypatch.setattr("facesearch.gallery.sqlite.sqlite3.connect", connect)
     with pytest.raises(StillThere, match=FILE):
         forget(NAME, folder, (), tell)

@@ -105,7 +105,7 @@ def test_enrolled_then_found_then_forgotten(tmp_path: Path):
 
 
 def test_forgetting_beside_a_reader_says_that_bytes_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store, "WAIT_S", 0.1)
+    monkeypatch.setattr("facesearch.gallery.sqlite.WAIT_S", 0.1)
     add(tmp_path / "g", ColourEncoder(), ("Ana", save_colour(tmp_path / "a.png", "red")), ("Ben", save_colour(tmp_path / "b.png", "blue")))
     reader = sqlite3.connect(tmp_path / "g" / store.FILE, isolation_level=None)
     reader.execute("BEGIN")

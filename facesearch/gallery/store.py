@@ -21,10 +21,8 @@ import numpy as np
 
 from facesearch.errors import (
     CannotRead,
-    CannotWrite,
     CorruptGallery,
     EncoderMismatch,
-    GalleryBusy,
     GalleryChanged,
     NameTaken,
     NoGallery,
@@ -48,14 +46,14 @@ from facesearch.gallery.rows import (
     vector_bytes,
     wrong_with,
 )
+from facesearch.gallery.sqlite import FILE as FILE
+from facesearch.gallery.sqlite import connect, read_only, sqlite_errors
 from facesearch.records import F32, I64, EnrolledFace
 
-FILE = "gallery.sqlite"
 NEXT = "next"
 """Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
 FORMAT = 1
 APPLICATION_ID = 0x66616365
-WAIT_S = 30.0
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -96,8 +94,8 @@ class Gallery:
         path = folder / FILE
         with writing(path):
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY))
-        with _sqlite_errors(folder):
-            db = _connect(path)
+        with sqlite_errors(folder):
+            db = connect(path)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
             if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -117,11 +115,9 @@ class Gallery:
         path = folder / FILE
         if not path.is_file():
             raise NoGallery(folder)
-        with _sqlite_errors(folder):
-            if os.access(folder, os.W_OK) and os.access(path, os.W_OK):
-                db = _connect(path)
-            else:  # a read-only place: WAL needs no file of its own as long as nobody writes
-                db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        with sqlite_errors(folder):
+            writable = os.access(folder, os.W_OK) and os.access(path, os.W_OK)
+            db = connect(path) if writable else read_only(path)
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise CorruptGallery(folder, f"{FILE} is not a gallery of facesearch")
         return cls(folder, db)
@@ -134,8 +130,8 @@ class Gallery:
         """
         if not path.is_file():
             raise NotFound(path, "exported gallery", "Make one with: facesearch export FILE")
-        with _sqlite_errors(path):
-            db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        with sqlite_errors(path):
+            db = read_only(path)
             db.execute("PRAGMA trusted_schema = OFF")
             own = {statement.strip() for statement in _SCHEMA.strip().rstrip(";").split(";\n")}
             there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
@@ -442,7 +438,7 @@ class Gallery:
                 self._db.execute("COMMIT")
 
     def _translated(self) -> Any:
-        return _sqlite_errors(self.folder)
+        return sqlite_errors(self.folder)
 
     def _all(self, sql: str, *values: object) -> list[Any]:
         with self._translated():
@@ -450,40 +446,3 @@ class Gallery:
 
     def _one(self, sql: str, *values: object) -> Any:
         return self._all(sql, *values)[0][0]
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
-    db.execute("PRAGMA secure_delete = ON")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA foreign_keys = ON")
-    return db
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(str(path.absolute()))
-
-
-@contextmanager
-def _sqlite_errors(folder: Path) -> Iterator[None]:
-    """Say in our words what SQLite reports."""
-    path = folder / FILE
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            raise GalleryBusy(folder, WAIT_S) from error
-        if "full" in text:
-            raise CannotWrite(path, "the disk is full") from error
-        if "readonly" in text or "unable to open" in text or "permission" in text:
-            raise CannotWrite(path, "the folder or the file is read-only") from error
-        if "malformed" in text or "no such table" in text or "no such column" in text:
-            raise CorruptGallery(folder, text) from error
-        raise CannotWrite(path, text) from error
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.NotSupportedError):
-            raise
-        raise CorruptGallery(folder, str(error)) from error

@@ -1,0 +1,51 @@
+"""SQLite as a gallery uses it: how it is opened, and what it reports, said in our words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from facesearch.errors import CannotWrite, CorruptGallery, GalleryBusy
+
+FILE = "gallery.sqlite"
+WAIT_S = 30.0
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open for reading and writing; what is deleted will be overwritten."""
+    db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+    db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """Open a file that nobody writes, in a place where nothing may be written: not even WAL's own files are made."""
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+
+@contextmanager
+def sqlite_errors(folder: Path) -> Iterator[None]:
+    """Say in our words what SQLite reports."""
+    path = folder / FILE
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            raise GalleryBusy(folder, WAIT_S) from error
+        if "full" in text:
+            raise CannotWrite(path, "the disk is full") from error
+        if "readonly" in text or "unable to open" in text or "permission" in text:
+            raise CannotWrite(path, "the folder or the file is read-only") from error
+        if "malformed" in text or "no such table" in text or "no such column" in text:
+            raise CorruptGallery(folder, text) from error
+        raise CannotWrite(path, text) from error
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.NotSupportedError):
+            raise
+        raise CorruptGallery(folder, str(error)) from error
