@@ -9,9 +9,13 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import TYPE_CHECKING, Any, Literal
 
 from facesearch.errors import CannotRead, reason_of, writing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 OWNER_ONLY = 0o600
 OWNER_ONLY_FOLDER = 0o700
@@ -62,6 +66,19 @@ def read_json(path: Path) -> Any:
         raise CannotRead(path, reason_of(error)) from error
     except ValueError as error:
         raise CannotRead(path, f"not JSON: {error}") from error
+
+
+def map_array(path: Path, mode: Literal["r", "r+"]) -> NDArray[Any]:
+    """Map a .npy file into memory without reading it. Raises CannotRead for what is no whole .npy, or one of objects."""
+    import numpy as np
+
+    try:
+        mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
+    except OSError as error:
+        raise CannotRead(path, reason_of(error)) from error
+    except (ValueError, EOFError, OverflowError, SyntaxError, TokenError) as error:  # NumPy reads the header as Python's tokens
+        raise CannotRead(path, f"no whole .npy file ({type(error).__name__})") from error
+    return mapped
 
 
 def sha256_of(path: Path) -> str:

@@ -9,6 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from facesearch.errors import CannotRead
+from facesearch.files import map_array
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -38,3 +41,12 @@ def test_the_fuzzer_notices_a_crash(fuzz: ModuleType):
         return None
 
     assert fuzz.fuzz("planted", b"0123456789" * 30, target, 20, random.Random(1))["crash"] > 10
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00\xff\xff", b"\x93NUMPY\x01\x00\x06\x00{'a':\n" + b"0" * 200])
+def test_a_damaged_array_is_a_damaged_dataset(damage: bytes, tmp_path: Path):
+    """What NumPy says of these (EOFError, ValueError, tokenize.TokenError) used to come through: found by the fuzzer."""
+    path = tmp_path / "a.npy"
+    path.write_bytes(damage)
+    with pytest.raises(CannotRead, match=r"no whole \.npy file"):
+        map_array(path, "r")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from facesearch.errors import BadDataset, CannotRead, NotFound, reason_of
 from facesearch.faces.align import CROP_PX, GEOMETRY
-from facesearch.files import read_json
+from facesearch.files import map_array, read_json
 from facesearch.records import I64, U8
 
 COLUMNS = ("file", "person", "split", "sha256", "source", "landmarks", "found_by")
@@ -87,9 +87,11 @@ def open_dataset(folder: Path) -> Dataset:
         raise BadDataset(folder, f"its crops have the geometry {manifest.get('geometry')!r}, this version cuts {GEOMETRY!r}")
     try:
         rows = _read_rows(folder / "faces.csv")
-        crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
+        crops = map_array(folder / "crops.npy", "r")
     except OSError as error:
         raise BadDataset(folder, reason_of(error)) from error
+    except CannotRead as error:
+        raise BadDataset(folder, f"{error.path.name}: {error.reason}") from error
     except (ValueError, csv.Error) as error:
         raise BadDataset(folder, str(error)) from error
     if crops.shape != (len(rows), CROP_PX, CROP_PX, 3) or crops.dtype != np.uint8:

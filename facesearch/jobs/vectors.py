@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import writing
+from facesearch.errors import CannotRead, writing
 from facesearch.faces.table import Dataset
-from facesearch.files import OWNER_ONLY
+from facesearch.files import OWNER_ONLY, map_array
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, I64, Progress
@@ -62,10 +62,10 @@ def _open(path: Path, n: int, d: int) -> F32:
     """Map the file, making it when it is missing or of another shape. In a read-only place nothing is kept."""
     if path.is_file() and os.access(path, os.W_OK):
         try:
-            there = np.load(path, mmap_mode="r+", allow_pickle=False)
+            there = map_array(path, "r+")
             if there.shape == (n, d) and there.dtype == np.float32:
-                return there  # type: ignore[no-any-return]
-        except ValueError:  # not a whole .npy: made anew below
+                return there
+        except CannotRead:  # not a whole .npy: made anew below
             pass
     if not os.access(path.parent, os.W_OK):
         return np.full((n, d), np.nan, np.float32)
