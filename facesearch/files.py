@@ -44,6 +44,26 @@ def replace_file(path: Path, data: bytes) -> None:
             fresh.unlink(missing_ok=True)
 
 
+def unfinished_files(folder: Path) -> list[Path]:
+    """What writers that are no longer alive left half-written in a folder."""
+    found = []
+    for path in folder.glob(".*.new"):
+        pid = path.name.split(".")[-2]
+        if pid.isdigit() and os.name == "posix" and not _is_alive(int(pid)):
+            found.append(path)
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def replace_json(path: Path, value: Any) -> None:
     """Write value as JSON in one step. Raises CannotWrite."""
     replace_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())

@@ -164,9 +164,10 @@ def kills(seconds: float, writers: int, readers: int, seed: int) -> dict[str, An
         time.sleep(rng.uniform(*KILL_EVERY_S))
         slot = rng.randrange(len(jobs))
         lives += 1
-        os.kill(running[slot].pid, signal.SIGKILL)
+        if running[slot].is_alive():
+            os.kill(running[slot].pid, signal.SIGKILL)
+            killed += 1
         running[slot].join()
-        killed += 1
         running[slot] = start(slot, lives)
     for process in running:
         process.kill()

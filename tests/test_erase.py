@@ -16,7 +16,6 @@ from facesearch.errors import StillThere, UnknownPerson, UnknownPhoto
 from facesearch.files import sha256_of
 from facesearch.gallery import faiss_index, remains
 from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
-from facesearch.gallery.remains import look_for
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs import erase
@@ -186,7 +185,8 @@ def test_a_piece_across_two_chunks_is_found(monkeypatch: pytest.MonkeyPatch):
 def found_in(data: bytes, vectors: tuple[bytes, ...], texts: tuple[str, ...]) -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "file").write_bytes(data)
-        return bool(look_for(Path(scratch), vectors, texts, lambda piece: False).remains)
+        (file,) = remains.search(Path(scratch), vectors, texts)
+        return bool(file.pieces or file.texts)
 
 
 def test_secure_delete_is_what_does_it(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -20,6 +20,7 @@ from facesearch.errors import (
     NoGallery,
     UnknownPerson,
 )
+from facesearch.gallery import faiss_index
 from facesearch.gallery.faiss_index import is_current, nearest_people, open_index, refresh
 from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
@@ -187,6 +188,35 @@ def test_a_missing_or_damaged_index_is_made_anew_from_the_store(gallery: Gallery
     next(gallery.folder.glob("*.faiss")).unlink()
     assert "no index file" in open_index(gallery).built
     assert nearest_people(gallery, open_index(gallery), unit(3)[0], 1)[0].score > 0.999
+
+
+def test_an_index_written_from_what_was_read_before_a_forgetting_does_not_stay(gallery: Gallery, monkeypatch: pytest.MonkeyPatch):
+    """Somebody is forgotten between the reading and the writing of an index, and the writer may be killed just then."""
+    gallery.add([face("ana", i) for i in range(5)] + [face("ben", 9)])
+    blob = face("ben", 9).vector.astype("<f2").tobytes()
+    real = faiss_index._write
+
+    def interrupted(*args: object) -> None:
+        monkeypatch.setattr(faiss_index, "_write", real)
+        with Gallery.open(gallery.folder) as other:
+            other.forget("ben")
+        real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(faiss_index, "_write", interrupted)
+    refresh(gallery, "test")
+    assert not any(blob in path.read_bytes() for path in gallery.folder.glob("*.faiss"))
+    manifest = gallery.folder / "vectors.json"
+    manifest.write_text(manifest.read_text().replace('"erasures": 1', '"erasures": 0'))  # as a killed writer leaves it
+    assert "forgotten since" in open_index(gallery).built and open_index(gallery).built == ""
+
+
+def test_a_killed_writers_half_file_goes_with_the_next_one(gallery: Gallery):
+    gallery.add([face("ana", 1)])
+    dead, alive = gallery.folder / ".vectors-1-x.faiss.999999999.new", gallery.folder / f".vectors-1-y.faiss.{os.getpid()}.new"
+    dead.write_bytes(b"half a file")
+    alive.write_bytes(b"being written")
+    refresh(gallery, "test")
+    assert not dead.exists() and alive.exists()
 
 
 def test_people_come_by_their_best_photo_with_support(gallery: Gallery):

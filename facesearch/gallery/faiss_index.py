@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 
 from facesearch.errors import CannotWrite, EmptyGallery, writing
-from facesearch.files import replace_file, replace_json
+from facesearch.files import replace_file, replace_json, unfinished_files
 from facesearch.gallery.store import Gallery
 from facesearch.records import F32, I64, EnrolledFace, Match, Support
 
@@ -70,6 +70,7 @@ def open_index(gallery: Gallery) -> FaceIndex:
     """
     if not len(gallery):
         raise EmptyGallery(gallery.folder)
+    drop_unfinished(gallery)
     base, last_id, reason = _mapped(gallery)
     if base is not None:
         ids, vectors, _ = gallery.vectors(after=last_id)
@@ -80,18 +81,33 @@ def open_index(gallery: Gallery) -> FaceIndex:
 
 
 def refresh(gallery: Gallery, reason: str) -> FaceIndex:
-    """Make the index anew from the store and delete what it replaces; files of vectors that are gone never stay."""
-    ids, vectors, _ = gallery.vectors()
-    index = _flat(gallery.dimension)
-    if len(ids):
-        index.add_with_ids(vectors, ids)
+    """Make the index anew from the store and delete what it replaces; files of vectors that are gone never stay.
+
+    When another process forgets somebody between our reading and our writing, all is done again.
+    """
+    while True:
+        erasures = gallery.erasures
+        ids, vectors, _ = gallery.vectors()
+        index = _flat(gallery.dimension)
+        if len(ids):
+            index.add_with_ids(vectors, ids)
+        try:
+            _write(gallery, index, int(ids[-1]) if len(ids) else 0, erasures)
+        except CannotWrite:
+            if os.access(gallery.folder, os.W_OK):
+                raise
+            break
+        if gallery.erasures == erasures:
+            break
     no_ids, none = np.zeros(0, np.int64), np.zeros((0, gallery.dimension), np.float32)
-    try:
-        _write(gallery, index, int(ids[-1]) if len(ids) else 0)
-    except CannotWrite:
-        if os.access(gallery.folder, os.W_OK):
-            raise
     return FaceIndex(index, no_ids, none, reason)
+
+
+def drop_unfinished(gallery: Gallery) -> None:
+    """Remove what killed writers left half-written: it may hold somebody who has been forgotten since."""
+    if os.access(gallery.folder, os.W_OK):
+        for torn in unfinished_files(gallery.folder):
+            torn.unlink(missing_ok=True)
 
 
 def is_current(gallery: Gallery) -> tuple[bool, str]:
@@ -142,6 +158,8 @@ def _mapped(gallery: Gallery) -> tuple[faiss.Index | None, int, str]:
                 return None, 0, "the index file was damaged"
         if entry["encoder_id"] != gallery.encoder_id:
             return None, 0, "the index file is of another encoder"
+        if entry.get("erasures", 0) != gallery.erasures:  # its writer was killed before it could look again
+            return None, 0, "somebody was forgotten since the index file was written"
         last_id = int(entry["last_face_id"])
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except FileNotFoundError:
@@ -153,13 +171,14 @@ def _mapped(gallery: Gallery) -> tuple[faiss.Index | None, int, str]:
     return index, last_id, ""
 
 
-def _write(gallery: Gallery, index: faiss.Index, last_id: int) -> None:
+def _write(gallery: Gallery, index: faiss.Index, last_id: int, erasures: int) -> None:
+    drop_unfinished(gallery)
     data = faiss.serialize_index(index).tobytes()
     name = f"vectors-{gallery.generation}-{secrets.token_hex(4)}.faiss"
     path = gallery.folder / name
     replace_file(path, data)
     entry = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "faces": index.ntotal,
-             "last_face_id": last_id, "encoder_id": gallery.encoder_id}  # fmt: skip
+             "last_face_id": last_id, "encoder_id": gallery.encoder_id, "erasures": erasures}  # fmt: skip
     replace_json(gallery.folder / MANIFEST, entry)
     with writing(gallery.folder):
         for old in gallery.folder.glob("vectors-*.faiss"):

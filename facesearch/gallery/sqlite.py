@@ -45,6 +45,8 @@ def sqlite_errors(folder: Path) -> Iterator[None]:
         if "malformed" in text or "no such table" in text or "no such column" in text:
             raise CorruptGallery(folder, text) from error
         raise CannotWrite(path, text) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes what it could not read
+        raise CorruptGallery(folder, "it holds text that is not UTF-8") from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.NotSupportedError):
             raise

@@ -165,6 +165,12 @@ class Gallery:
         """Grows with every change."""
         return int(self._one("SELECT value FROM meta WHERE key = 'generation'"))
 
+    @property
+    def erasures(self) -> int:
+        """How often somebody was forgotten: an index file made before the last time may still hold them."""
+        rows = self._all("SELECT value FROM meta WHERE key = 'erasures'")
+        return int(rows[0][0]) if rows else 0
+
     def __len__(self) -> int:
         return int(self._one("SELECT count(*) FROM faces"))
 
@@ -276,6 +282,7 @@ class Gallery:
             salt = secrets.token_hex(16)
             left = {"salt": salt, "digest": digest_of(salt, name), "faces": len(gone), "generation": generation}
             db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(left),))
+            db.execute("INSERT INTO meta VALUES ('erasures', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1")
         return Erased(len(gone), tuple(row[3] for row in gone), tuple(sorted(texts)))
 
     def unfinished(self) -> Unfinished | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from facesearch.errors import CorruptGallery
 from facesearch.files import sha256_of
-from facesearch.gallery.faiss_index import is_current, refresh
+from facesearch.gallery.faiss_index import drop_unfinished, is_current, refresh
 from facesearch.gallery.rows import VECTOR, NewFace, wrong_with
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
@@ -59,6 +59,8 @@ def verify(folder: Path, *, repair: bool) -> Verified:
         if not problems:
             if repair and finish(gallery) is not None:
                 mended.append("an interrupted erasure was carried to its end")
+            if repair:
+                drop_unfinished(gallery)
             current, reason = is_current(gallery)
             index = "" if current or not len(gallery) else reason
             if index and repair:

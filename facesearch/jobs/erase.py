@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from facesearch.gallery.store import NEXT, Gallery
 from facesearch.records import Tell
 
 RECEIPTS = "receipts"
+TRIES = 4
 SEARCHED = "every file of the folder was read raw and searched for pieces of the vectors, for the names and for the content hashes"
 REWRITTEN = "resumed after an interruption: the gallery's file and its index were written anew from what is alive, and the log was cut"
 
@@ -81,11 +83,15 @@ def _finish(gallery: Gallery, erased: Erased | None, faces: int, whole_person: b
     if erased is None:
         gallery.rewrite()
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
-    refresh(gallery, "somebody was forgotten")
-    if not gallery.sweep():
-        raise NotErasedYet(gallery.folder)
-    looked = look_for(gallery.folder, erased.vectors, erased.texts, gallery.is_alive) if erased else Looked((), (), 0)
-    if looked.remains:
+    for again in range(TRIES):  # another process may be writing an index that it read before
+        refresh(gallery, "somebody was forgotten")
+        if not gallery.sweep():
+            raise NotErasedYet(gallery.folder)
+        looked = look_for(gallery.folder, erased.vectors, erased.texts, gallery.is_alive) if erased else Looked((), (), 0)
+        if not looked.remains:
+            break
+        time.sleep(0.2 * again)
+    else:
         raise StillThere(gallery.folder, looked.remains)
     receipt = Receipt(
         photos=faces, whole_person=whole_person, when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
