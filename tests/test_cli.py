@@ -275,7 +275,7 @@ def test_a_full_disk_and_a_read_only_target_leave_what_was_there(
     enroll = ("enroll", "Eva", own(album, 4, 0), "--aligned", "--weights", weights)
     from facesearch.gallery import store
 
-    real = store._connect
+    real = store.connect
 
     def small(path: Path) -> sqlite3.Connection:
         db = real(path)
@@ -283,13 +283,13 @@ def test_a_full_disk_and_a_read_only_target_leave_what_was_there(
         db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to have no room: SQLITE_FULL
         return db
 
-    monkeypatch.setattr(store, "_connect", small)
+    monkeypatch.setattr(store, "connect", small)
     for shot in range(8):
         result = run("enroll", "Eva", *(own(album, p, shot) for p in (3, 4, 5)), "--aligned", "--weights", weights, code=None)
         if result.exit_code == 1:
             break
     assert result.exit_code == 1 and "the disk is full. What was there before is unchanged" in result.stderr
-    monkeypatch.setattr(store, "_connect", real)
+    monkeypatch.setattr(store, "connect", real)
     run("list")
     (tmp_path / "file").write_text("")
     assert "a file of that name is in the way" in run(*enroll, "--gallery", "file/index", code=1).stderr

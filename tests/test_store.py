@@ -299,6 +299,15 @@ def test_a_flipped_byte_in_a_vector_is_noticed(gallery: Gallery):
         open_index(damaged)
 
 
+def test_a_row_that_has_gone_by_itself_is_damage_and_no_answer(gallery: Gallery):
+    gallery.add([face("ana", i) for i in range(5)])
+    index = open_index(gallery)
+    with sqlite3.connect(gallery.folder / FILE) as db:
+        db.execute("DELETE FROM faces WHERE face_id = 3")
+    with pytest.raises(CorruptGallery, match="row of face 3 is gone"):
+        nearest_people(gallery, index, unit(2)[0], 1)
+
+
 def test_a_read_only_gallery_can_be_asked(gallery: Gallery, monkeypatch: pytest.MonkeyPatch):
     gallery.add([face("ana", 1)])
     gallery.close()

