@@ -152,6 +152,21 @@ def test_an_interrupted_erasure_is_ended_before_the_next_one(folder: Path):
     assert traces(folder) == []
 
 
+def test_the_end_of_one_erasure_does_not_hide_that_another_has_begun(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    real = erase.replace_json
+
+    def meanwhile(*args: object) -> None:
+        real(*args)  # type: ignore[arg-type]
+        with Gallery.open(folder) as other:
+            other.forget("ana")  # by a process that dies right after it
+
+    monkeypatch.setattr(erase, "replace_json", meanwhile)
+    forget(NAME, folder, (), tell)
+    with Gallery.open(folder) as gallery:
+        unfinished = gallery.unfinished()
+        assert unfinished is not None and unfinished.is_of("ana") and not unfinished.is_of(NAME)
+
+
 def test_another_process_reads_meanwhile(folder: Path):
     """A reader that holds the gallery and its index open, between its transactions, is no hindrance."""
     with Gallery.open(folder) as reader:

@@ -82,9 +82,11 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes, and names of people and photos."""
+    """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes, and names of people and photos.
+    salt: that of the note which the deletion left in the gallery."""
 
     faces: int
+    salt: str
     vectors: tuple[bytes, ...]
     texts: tuple[str, ...]
 

@@ -284,7 +284,7 @@ class Gallery:
             left = {"salt": salt, "digest": digest_of(salt, name), "faces": len(gone), "generation": generation}
             db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(left),))
             db.execute(COUNT_ERASURE)
-        return Erased(len(gone), tuple(row[3] for row in gone), tuple(sorted(texts)))
+        return Erased(len(gone), salt, tuple(row[3] for row in gone), tuple(sorted(texts)))
 
     def unfinished(self) -> Unfinished | None:
         """The erasure that was not carried to its end, if there is one. Raises CorruptGallery."""
@@ -294,9 +294,10 @@ class Gallery:
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its note of an unfinished erasure cannot be read") from error
 
-    def erasure_done(self) -> None:
+    def erasure_done(self, salt: str) -> None:
+        """Take the note of this erasure away; that of a later one, which another process has just begun, stays."""
         with self._translated():
-            self._db.execute("DELETE FROM meta WHERE key = 'erasing'")
+            self._db.execute("DELETE FROM meta WHERE key = 'erasing' AND instr(value, ?)", (salt,))
 
     def rewrite(self) -> None:
         """Write the whole file anew with what is alive and nothing else."""

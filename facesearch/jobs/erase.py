@@ -56,7 +56,7 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[
         resumed = None
         if unfinished is not None:
             tell("an earlier erasure had not been carried to its end; that is done first")
-            resumed = _finish(gallery, None, unfinished.faces, None, unfinished.generation)
+            resumed = _finish(gallery, None, unfinished.salt, unfinished.faces, None, unfinished.generation)
         try:
             return _forget(gallery, name, photos)
         except UnknownPerson:
@@ -68,7 +68,7 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[
 def finish(gallery: Gallery) -> Receipt | None:
     """Carry an interrupted erasure to its end. None when there is none. Raises NotErasedYet."""
     unfinished = gallery.unfinished()
-    return None if unfinished is None else _finish(gallery, None, unfinished.faces, None, unfinished.generation)[0]
+    return None if unfinished is None else _finish(gallery, None, unfinished.salt, unfinished.faces, None, unfinished.generation)[0]
 
 
 def _forget(gallery: Gallery, name: str, photos: Sequence[str]) -> tuple[Receipt, Path]:
@@ -76,10 +76,10 @@ def _forget(gallery: Gallery, name: str, photos: Sequence[str]) -> tuple[Receipt
     hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()}
     sources = {photo for photo in photos if not Path(photo).is_file()}
     erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if photos else None)
-    return _finish(gallery, erased, erased.faces, not photos, before)
+    return _finish(gallery, erased, erased.salt, erased.faces, not photos, before)
 
 
-def _finish(gallery: Gallery, erased: Erased | None, faces: int, whole_person: bool | None, before: int) -> tuple[Receipt, Path]:
+def _finish(gallery: Gallery, erased: Erased | None, salt: str, faces: int, whole_person: bool | None, before: int) -> tuple[Receipt, Path]:
     if erased is None:
         gallery.rewrite()
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
@@ -100,6 +100,6 @@ def _finish(gallery: Gallery, erased: Erased | None, faces: int, whole_person: b
     )  # fmt: skip
     path = make_folder(gallery.folder / RECEIPTS) / f"forget-{receipt.generation_after}.json"
     replace_json(path, asdict(receipt))
-    gallery.erasure_done()
+    gallery.erasure_done(salt)
     gallery.sweep()
     return receipt, path
