@@ -8,7 +8,6 @@ have) is alive, and no remains.
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import subprocess
 import sys
@@ -88,7 +87,7 @@ def search(folder: Path, vectors: Sequence[bytes], texts: Sequence[str]) -> list
                 size = path.stat().st_size
                 held, named = _held(path, words, pieces, long_texts) if size else (set(), [])
                 files.append(Found(str(path.relative_to(folder)), size, tuple(sorted(held)), tuple(named)))
-        except (FileNotFoundError, ValueError):  # another process has just replaced it, or cut it to nothing: gone with all in it
+        except FileNotFoundError:  # another process has just replaced it: it is gone with all that was in it
             continue
     return files
 
@@ -97,12 +96,15 @@ def _held(
     path: Path, words: np.ndarray[tuple[int], np.dtype[np.uint64]], pieces: set[bytes], texts: Sequence[str]
 ) -> tuple[set[bytes], list[str]]:
     """The pieces and the texts that a file holds; of very many pieces the first ones."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        named = [text for text in texts if data.find(text.encode()) >= 0]
-        found: set[bytes] = set()
-        for start in range(0, len(data) if len(words) else 0, CHUNK):
-            part = data[start : start + CHUNK + PIECE + WORD]
-            for shift in range(WORD):
+    found: set[bytes] = set()
+    named: list[str] = []
+    overlap = max([PIECE + WORD, *(len(text.encode()) for text in texts)])
+    tail = b""
+    with path.open("rb") as file:  # not mapped: a log that is cut meanwhile would kill the reader
+        while block := file.read(CHUNK):
+            part = tail + block
+            named += [text for text in texts if text not in named and text.encode() in part]
+            for shift in range(WORD if len(words) and len(found) < ENOUGH else 0):
                 count = (len(part) - shift) // WORD
                 if count < 2:
                     continue
@@ -111,8 +113,7 @@ def _held(
                     piece = part[shift + hit * WORD : shift + hit * WORD + PIECE]
                     if piece in pieces:
                         found.add(piece)
-                if len(found) >= ENOUGH:
-                    return found, named
+            tail = part[-overlap:]
     return found, named
 
 

@@ -53,15 +53,20 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[
     """
     with Gallery.open(folder) as gallery:
         unfinished = gallery.unfinished()
-        resumed = None
+        resumed, waiting = None, None
         if unfinished is not None:
             tell("an earlier erasure had not been carried to its end; that is done first")
-            resumed = _finish(gallery, None, unfinished.salt, unfinished.faces, None, unfinished.generation)
+            try:
+                resumed = _finish(gallery, None, unfinished.salt, unfinished.faces, None, unfinished.generation)
+            except NotErasedYet as error:
+                waiting = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
         try:
             return _forget(gallery, name, photos)
         except UnknownPerson:
-            if resumed is None or unfinished is None or not unfinished.is_of(name):
+            if unfinished is None or not unfinished.is_of(name):
                 raise
+            if resumed is None:
+                raise waiting or NotErasedYet(folder) from None
             return resumed
 
 
