@@ -59,8 +59,8 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)  # asks, and sends nothing
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # somebody else's
+        pass
     return True
 
 

@@ -112,7 +112,7 @@ def test_the_threshold_travels_with_the_gallery(gallery: Gallery):
 def test_names_are_data_and_any_script_will_do(gallery: Gallery, name: str):
     gallery.add([face(name, 1)])
     assert [p.name for p in gallery.people()] == [name]
-    assert gallery.forget(name).faces == 1
+    assert gallery.forget(name).note.faces == 1
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_forgetting_leaves_no_byte_of_the_vector_or_the_name(gallery: Gallery):
     refresh(gallery, "test")
     everything = b"".join(path.read_bytes() for path in gallery.folder.iterdir())
     assert blob in everything and name.encode() in everything
-    assert gallery.forget(name).faces == 1
+    assert gallery.forget(name).note.faces == 1
     refresh(gallery, "test")
     gallery.sweep()
     for path in gallery.folder.iterdir():

@@ -85,6 +85,6 @@ def share_curve(best: F32) -> tuple[tuple[float, float], ...]:
 
 def is_stale(threshold: Threshold | None, faces: int) -> bool:
     """Whether the gallery has grown or shrunk by half since its threshold was set."""
-    if threshold is None or threshold.faces == 0:
+    if threshold is None:
         return True
     return not threshold.faces / STALE_FACTOR <= faces <= threshold.faces * STALE_FACTOR

@@ -83,17 +83,17 @@ class Threshold:
 @dataclass(frozen=True, slots=True)
 class Erased:
     """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes, and names of people and photos.
-    salt: that of the note which the deletion left in the gallery."""
+    note: what the deletion left in the gallery."""
 
-    faces: int
-    salt: str
+    note: Unfinished
     vectors: tuple[bytes, ...]
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An erasure whose rows are gone, but whose bytes have not been looked for yet. digest: of salt and name."""
+    """An erasure whose rows are gone, but whose bytes have not been looked for yet. digest: of salt and name; generation: the
+    gallery's before it."""
 
     salt: str
     digest: str
@@ -104,12 +104,17 @@ class Unfinished:
         return self.digest == digest_of(self.salt, name)
 
 
+def usual_form(name: str) -> str:
+    """The one form in which a name is kept and asked for: Unicode NFC, no blanks around."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def clean_name(name: str) -> str:
-    """Bring a person's name to one form (Unicode NFC, no blanks around). Raises BadName for what no name can be.
+    """Bring a person's name to its usual form. Raises BadName for what no name can be.
 
     Names are data, never paths: slashes, dashes and every script are fine. Control characters and line breaks are not.
     """
-    name = unicodedata.normalize("NFC", name).strip()
+    name = usual_form(name)
     if not name:
         raise BadName(name, "it is empty")
     if len(name) > LONGEST_NAME:
@@ -130,7 +135,7 @@ def vector_bytes(vector: F32, dimension: int) -> bytes:
 
 def digest_of(salt: str, name: str) -> str:
     """Recognises a name without telling it."""
-    return hashlib.sha256((salt + unicodedata.normalize("NFC", name).strip()).encode()).hexdigest()
+    return hashlib.sha256((salt + usual_form(name)).encode()).hexdigest()
 
 
 def wrong_with(name: str, sha256: str, source: str, blob: bytes, checksum: int, dimension: int) -> str:

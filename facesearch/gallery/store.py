@@ -10,9 +10,9 @@ import json
 import os
 import secrets
 import sqlite3
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +43,7 @@ from facesearch.gallery.rows import (
     checksum_of,
     clean_name,
     digest_of,
+    usual_form,
     vector_bytes,
     wrong_with,
 )
@@ -55,6 +56,7 @@ NEXT = "next"
 FORMAT = 1
 APPLICATION_ID = 0x66616365
 
+ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
 COUNT_ERASURE = "INSERT INTO main.meta VALUES ('erasures', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -186,8 +188,7 @@ class Gallery:
 
     def photos_of(self, person: str) -> list[tuple[str, str]]:
         """(source, content hash) of a person's photos, by source. Raises UnknownPerson."""
-        person_id = self._person_id(self._db, unicodedata.normalize("NFC", person).strip())
-        return self._all("SELECT source, sha256 FROM faces WHERE person_id = ? ORDER BY source", person_id)
+        return self._all("SELECT source, sha256 FROM faces WHERE person_id = ? ORDER BY source", self._person_id(person))
 
     def has_photo(self, person: str, sha256: str) -> bool:
         found = self._all("SELECT 1 FROM faces JOIN people USING (person_id) WHERE name = ? AND sha256 = ? LIMIT 1", person, sha256)
@@ -200,31 +201,34 @@ class Gallery:
         for start in range(0, len(ids), 500):
             part = ids[start : start + 500]
             marks = ",".join("?" * len(part))
-            columns = "face_id, name, source, sha256, vector, checksum"
-            for face_id, name, source, sha256, blob, checksum in self._all(
-                f"SELECT {columns} FROM faces JOIN people USING (person_id) WHERE face_id IN ({marks})", *part
-            ):
-                if checksum_of(name, sha256, source, blob) != checksum:  # a wrong name is worse than no answer
-                    raise CorruptGallery(self.folder, f"the row of face {face_id} does not fit its checksum")
-                found[face_id] = EnrolledFace(face_id, name, source, sha256)
+            for row in self._all(f"{ROWS} WHERE face_id IN ({marks})", *part):
+                found[row[0]], _ = self._checked(row)
         return found
 
     def photo_counts(self, people: Iterable[str]) -> dict[str, int]:
         sql = "SELECT count(*) FROM faces JOIN people USING (person_id) WHERE name = ?"
         return {name: int(self._one(sql, name)) for name in people}
 
-    def vectors(self, after: int = 0) -> tuple[I64, F32, list[str]]:
-        """All faces with an id above `after`: ids (n,), unit vectors (n, d) float32, people. Raises CorruptGallery."""
+    def enrolled(self, after: int = 0) -> tuple[list[EnrolledFace], F32]:
+        """All faces with an id above `after`, each checked, and their unit vectors (n, d) float32. Raises CorruptGallery."""
         with self._reading():
             if self._one("SELECT value FROM meta WHERE key = 'encoder_id'") != self.encoder_id:
                 raise GalleryChanged(self.folder)
             rows = self._rows(after)
+        faces: list[EnrolledFace] = []
         vectors = np.empty((len(rows), self.dimension), np.float32)
-        for i, (face_id, name, sha256, source, blob, checksum) in enumerate(rows):
-            if len(blob) != self.dimension * VECTOR.itemsize or checksum_of(name, sha256, source, blob) != checksum:
-                raise CorruptGallery(self.folder, f"the row of face {face_id} does not fit its checksum")
+        for i, row in enumerate(rows):
+            face, blob = self._checked(row)
+            if len(blob) != self.dimension * VECTOR.itemsize:
+                raise self._unfit(face.face_id)
+            faces.append(face)
             vectors[i] = np.frombuffer(blob, VECTOR)
-        return np.array([row[0] for row in rows], np.int64), vectors, [row[1] for row in rows]
+        return faces, vectors
+
+    def vectors(self, after: int = 0) -> tuple[I64, F32, list[str]]:
+        """The same as ids (n,), unit vectors (n, d) float32, people."""
+        faces, vectors = self.enrolled(after)
+        return np.array([face.face_id for face in faces], np.int64), vectors, [face.person for face in faces]
 
     def vectors_of(self, person: str) -> F32:
         """The unit vectors (n, d) of one person; none of somebody who is not enrolled."""
@@ -267,10 +271,9 @@ class Gallery:
         A person without faces goes too. The log and the derived index still hold the vectors afterwards, and the gallery
         remembers that: jobs.erase does the rest. Raises UnknownPerson, UnknownPhoto.
         """
-        name = unicodedata.normalize("NFC", name).strip()
+        name = usual_form(name)
         with self._transaction() as db:
-            generation = int(db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()[0])
-            person = self._person_id(db, name)
+            person = self._person_id(name)
             rows = db.execute("SELECT face_id, sha256, source, vector FROM faces WHERE person_id = ?", (person,)).fetchall()
             gone = [row for row in rows if is_chosen is None or is_chosen(row[1], row[2])]
             if not gone:
@@ -281,10 +284,10 @@ class Gallery:
                 db.execute("DELETE FROM people WHERE person_id = ?", (person,))
                 texts.add(name)
             salt = secrets.token_hex(16)
-            left = {"salt": salt, "digest": digest_of(salt, name), "faces": len(gone), "generation": generation}
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(left),))
+            note = Unfinished(salt, digest_of(salt, name), len(gone), self.generation)
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(asdict(note)),))
             db.execute(COUNT_ERASURE)
-        return Erased(len(gone), salt, tuple(row[3] for row in gone), tuple(sorted(texts)))
+        return Erased(note, tuple(row[3] for row in gone), tuple(sorted(texts)))
 
     def unfinished(self) -> Unfinished | None:
         """The erasure that was not carried to its end, if there is one. Raises CorruptGallery."""
@@ -294,10 +297,10 @@ class Gallery:
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its note of an unfinished erasure cannot be read") from error
 
-    def erasure_done(self, salt: str) -> None:
+    def erasure_done(self, note: Unfinished) -> None:
         """Take the note of this erasure away; that of a later one, which another process has just begun, stays."""
         with self._translated():
-            self._db.execute("DELETE FROM meta WHERE key = 'erasing' AND instr(value, ?)", (salt,))
+            self._db.execute("DELETE FROM meta WHERE key = 'erasing' AND instr(value, ?)", (note.salt,))
 
     def rewrite(self) -> None:
         """Write the whole file anew with what is alive and nothing else."""
@@ -316,9 +319,9 @@ class Gallery:
 
         Raises UnknownPerson, BadName, NameTaken.
         """
-        old, new = unicodedata.normalize("NFC", old).strip(), clean_name(new)
+        new = clean_name(new)
         with self._transaction() as db:
-            person = self._person_id(db, old)
+            person = self._person_id(old)
             taken = db.execute("SELECT person_id FROM people WHERE name = ?", (new,)).fetchone()
             if taken is not None and taken[0] != person and not join:
                 raise NameTaken(new)
@@ -380,11 +383,14 @@ class Gallery:
         found += [f"a row of {row[0]} refers to nobody" for row in self._all("PRAGMA foreign_key_check")]
         found += [f"person {row[0]} has no photo" for row in self._all(
             "SELECT person_id FROM people WHERE person_id NOT IN (SELECT person_id FROM faces)")]  # fmt: skip
+        return found + list(self.wrong_rows())
+
+    def wrong_rows(self) -> Iterator[str]:
+        """Every row that is not as it should be, with what is wrong; a hostile file's too."""
         for rows in self.batches():
             for face_id, name, sha256, source, blob, checksum in rows:
                 if reason := wrong_with(name, sha256, source, blob, checksum, self.dimension):
-                    found.append(f"face {face_id}: {reason}")
-        return found
+                    yield f"face {face_id}: {reason}"
 
     def batches(self, size: int = 1000) -> Iterator[list[Any]]:
         """All rows (face id, person, content hash, source, vector's bytes, checksum), unchecked, a few at a time."""
@@ -407,18 +413,24 @@ class Gallery:
     # ---- inside
 
     def _rows(self, after: int, most: int = -1) -> list[Any]:
-        return self._all(
-            "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id) "
-            "WHERE face_id > ? ORDER BY face_id LIMIT ?",
-            after,
-            most,
-        )
+        return self._all(f"{ROWS} WHERE face_id > ? ORDER BY face_id LIMIT ?", after, most)
 
-    def _person_id(self, db: sqlite3.Connection, name: str) -> int:
-        found = db.execute("SELECT person_id FROM people WHERE name = ?", (name,)).fetchone()
-        if found is None:
+    def _checked(self, row: tuple[int, str, str, str, bytes, int]) -> tuple[EnrolledFace, bytes]:
+        """A row and its vector's bytes. A wrong name is worse than no answer: raises CorruptGallery."""
+        face_id, name, sha256, source, blob, checksum = row
+        if checksum_of(name, sha256, source, blob) != checksum:
+            raise self._unfit(face_id)
+        return EnrolledFace(face_id, name, source, sha256), blob
+
+    def _unfit(self, face_id: int) -> CorruptGallery:
+        return CorruptGallery(self.folder, f"the row of face {face_id} does not fit its checksum")
+
+    def _person_id(self, name: str) -> int:
+        name = usual_form(name)
+        found = self._all("SELECT person_id FROM people WHERE name = ?", name)
+        if not found:
             raise UnknownPerson(name, self._close_names(name))
-        return int(found[0])
+        return int(found[0][0])
 
     def _close_names(self, name: str) -> tuple[str, ...]:
         import difflib

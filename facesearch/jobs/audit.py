@@ -36,6 +36,7 @@ from facesearch.metrics.copies import (
     neighbours,
     same_content,
 )
+from facesearch.metrics.verification import pair_cosines
 from facesearch.records import F32, I64, U8, Progress
 
 COPY = 0.975
@@ -102,12 +103,11 @@ def labelled_dataset(dataset: Dataset, vectors: F32) -> Labelled:
 
 def labelled_gallery(gallery: Gallery) -> Labelled:
     """All faces of a gallery: no crops, no splits."""
-    ids, vectors, people = gallery.vectors()
-    rows = gallery.faces(ids.tolist())
-    files = tuple(rows[i].source for i in ids.tolist())
-    sha256 = np.array([rows[i].sha256 for i in ids.tolist()], np.str_)
+    faces, vectors = gallery.enrolled()
+    files = tuple(face.source for face in faces)
+    people, sha256 = (np.array(words, np.str_) for words in ([face.person for face in faces], [face.sha256 for face in faces]))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)  # float16 on disk
-    return Labelled(str(gallery.folder), files, np.array(people, np.str_), np.full(len(ids), "", np.str_), sha256, vectors / lengths)
+    return Labelled(str(gallery.folder), files, people, np.full(len(faces), "", np.str_), sha256, vectors / lengths)
 
 
 def audit(data: Labelled, progress: Progress) -> Audit:
@@ -164,10 +164,14 @@ def judged(vectors: F32, codes: I64, groups: I64, parts: NDArray[np.generic]) ->
     return fit(vectors, codes, groups, use, pairs), same
 
 
-def _copies_by_vector(data: Labelled, close: Neighbours) -> list[Copy]:
+def _same_files(data: Labelled, correlation: float) -> list[Copy]:
     first, later = same_content(data.sha256)
-    exact = _cosines(data.vectors, first, later)
-    found = [Copy(int(first[i]), int(later[i]), "same file", float("nan"), float(exact[i])) for i in range(len(first))]
+    exact = np.clip(pair_cosines(data.vectors, first, later), -1, 1)
+    return [Copy(int(first[i]), int(later[i]), "same file", correlation, float(exact[i])) for i in range(len(first))]
+
+
+def _copies_by_vector(data: Labelled, close: Neighbours) -> list[Copy]:
+    found = _same_files(data, float("nan"))
     mates = data.people[close.a] == data.people[close.b]
     distinct = mates & (data.sha256[close.a] != data.sha256[close.b])
     nearest_own = np.full(len(data), np.nan, np.float32)
@@ -180,9 +184,7 @@ def _copies_by_vector(data: Labelled, close: Neighbours) -> list[Copy]:
 
 
 def _copies_by_pixels(data: Labelled, crops: U8, small: U8, close: Neighbours, progress: Progress) -> list[Copy]:
-    first, later = same_content(data.sha256)
-    exact = _cosines(data.vectors, first, later)
-    found = [Copy(int(first[i]), int(later[i]), "same file", 1.0, float(exact[i])) for i in range(len(first))]
+    found = _same_files(data, 1.0)
     likely: list[tuple[int, int, bool, float]] = []
     for start in range(0, len(close.a), CLOSE_AT_ONCE):
         a, b, cosine = (column[start : start + CLOSE_AT_ONCE] for column in (close.a, close.b, close.cosine))
@@ -202,11 +204,6 @@ def _copies_by_pixels(data: Labelled, crops: U8, small: U8, close: Neighbours, p
 def _ranked(found: list[Copy]) -> list[Copy]:
     """Same files first, then by pixels, then by vectors."""
     return sorted(found, key=lambda c: (c.kind != "same file", -np.nan_to_num(c.correlation), -c.cosine, c.a, c.b))
-
-
-def _cosines(vectors: F32, a: I64, b: I64) -> F32:
-    cosines: F32 = np.clip(np.einsum("ij,ij->i", vectors[a], vectors[b]), -1, 1)
-    return cosines
 
 
 def _wrong_in(item: WrongName, named: I64) -> WrongName:

@@ -10,7 +10,7 @@ import numpy as np
 from facesearch.errors import CorruptGallery
 from facesearch.files import sha256_of
 from facesearch.gallery.faiss_index import drop_unfinished, is_current, refresh
-from facesearch.gallery.rows import VECTOR, NewFace, wrong_with
+from facesearch.gallery.rows import VECTOR, NewFace
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.jobs.erase import finish
@@ -57,10 +57,10 @@ def verify(folder: Path, *, repair: bool) -> Verified:
         problems = tuple(gallery.problems())
         index = ""
         if not problems:
-            if repair and finish(gallery) is not None:
-                mended.append("an interrupted erasure was carried to its end")
             if repair:
                 drop_unfinished(gallery)
+                if finish(gallery) is not None:
+                    mended.append("an interrupted erasure was carried to its end")
             current, reason = is_current(gallery)
             index = "" if current or not len(gallery) else reason
             if index and repair:
@@ -92,10 +92,8 @@ def import_into(source: Path, folder: Path, progress: Progress) -> Imported:
     nothing. Raises NotFound, CorruptGallery, EncoderMismatch, CannotWrite.
     """
     with Gallery.open(source) if source.is_dir() else Gallery.open_snapshot(source) as other:
-        for rows in other.batches():
-            for face_id, name, sha256, file, blob, checksum in rows:
-                if reason := wrong_with(name, sha256, file, blob, checksum, other.dimension):
-                    raise CorruptGallery(source, f"face {face_id}: {reason}")
+        if wrong := next(other.wrong_rows(), ""):
+            raise CorruptGallery(source, wrong)
         fresh = not (folder / FILE).is_file()
         with Gallery.create(folder, other.encoder_id, other.dimension, other.encoder) as gallery:
             gallery.require_encoder(other.encoder_id)

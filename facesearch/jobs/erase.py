@@ -19,7 +19,7 @@ from facesearch.errors import NotErasedYet, StillThere, UnknownPerson
 from facesearch.files import make_folder, replace_json, sha256_of
 from facesearch.gallery.faiss_index import refresh
 from facesearch.gallery.remains import Looked, look_for
-from facesearch.gallery.rows import Erased
+from facesearch.gallery.rows import Erased, Unfinished
 from facesearch.gallery.store import NEXT, Gallery
 from facesearch.records import Tell
 
@@ -53,38 +53,34 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[
     """
     with Gallery.open(folder) as gallery:
         unfinished = gallery.unfinished()
-        resumed, waiting = None, None
+        ended: tuple[Receipt, Path] | NotErasedYet | None = None
         if unfinished is not None:
             tell("an earlier erasure had not been carried to its end; that is done first")
             try:
-                resumed = _finish(gallery, None, unfinished.salt, unfinished.faces, None, unfinished.generation)
+                ended = _finish(gallery, unfinished)
             except NotErasedYet as error:
-                waiting = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
+                ended = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
         try:
-            return _forget(gallery, name, photos)
+            hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()}
+            sources = {photo for photo in photos if not Path(photo).is_file()}
+            erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if photos else None)
         except UnknownPerson:
-            if unfinished is None or not unfinished.is_of(name):
+            if unfinished is None or ended is None or not unfinished.is_of(name):
                 raise
-            if resumed is None:
-                raise waiting or NotErasedYet(folder) from None
-            return resumed
+            if isinstance(ended, NotErasedYet):
+                raise ended from None
+            return ended
+        return _finish(gallery, erased.note, erased, whole_person=not photos)
 
 
 def finish(gallery: Gallery) -> Receipt | None:
     """Carry an interrupted erasure to its end. None when there is none. Raises NotErasedYet."""
     unfinished = gallery.unfinished()
-    return None if unfinished is None else _finish(gallery, None, unfinished.salt, unfinished.faces, None, unfinished.generation)[0]
+    return None if unfinished is None else _finish(gallery, unfinished)[0]
 
 
-def _forget(gallery: Gallery, name: str, photos: Sequence[str]) -> tuple[Receipt, Path]:
-    before = gallery.generation
-    hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()}
-    sources = {photo for photo in photos if not Path(photo).is_file()}
-    erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if photos else None)
-    return _finish(gallery, erased, erased.salt, erased.faces, not photos, before)
-
-
-def _finish(gallery: Gallery, erased: Erased | None, salt: str, faces: int, whole_person: bool | None, before: int) -> tuple[Receipt, Path]:
+def _finish(gallery: Gallery, note: Unfinished, erased: Erased | None = None, *, whole_person: bool | None = None) -> tuple[Receipt, Path]:
+    """All that comes after the rows are gone. erased, whole_person: None when an interruption has taken the knowledge of them."""
     if erased is None:
         gallery.rewrite()
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
@@ -99,12 +95,17 @@ def _finish(gallery: Gallery, erased: Erased | None, salt: str, faces: int, whol
     else:
         raise StillThere(gallery.folder, looked.remains)
     receipt = Receipt(
-        photos=faces, whole_person=whole_person, when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        generation_before=before, generation_after=gallery.generation, verified=SEARCHED if erased else REWRITTEN, files=looked.files,
+        photos=note.faces,
+        whole_person=whole_person,
+        when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        generation_before=note.generation,
+        generation_after=gallery.generation,
+        verified=SEARCHED if erased else REWRITTEN,
+        files=looked.files,
         names_too_short_to_search=looked.texts_unsearched,
-    )  # fmt: skip
+    )
     path = make_folder(gallery.folder / RECEIPTS) / f"forget-{receipt.generation_after}.json"
     replace_json(path, asdict(receipt))
-    gallery.erasure_done(salt)
+    gallery.erasure_done(note)
     gallery.sweep()
     return receipt, path

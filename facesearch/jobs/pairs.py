@@ -14,6 +14,7 @@ from facesearch.faces.pairs import PairList
 from facesearch.faces.photos import read_photo
 from facesearch.jobs.people import Cropped, faces_of
 from facesearch.metrics.pairs import FoldedPairs, PairsMeasured, measure_pairs
+from facesearch.metrics.verification import pair_cosines
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Bools, Progress, Skipped
 
@@ -69,7 +70,7 @@ def run_pairs(trial: PairTrial, runtime: Runtime, progress: Progress, *, seed: i
         progress(number + 1, len(pairs.photos))
     kept = usable[pairs.first] & usable[pairs.second]
     first, second = pairs.first[kept], pairs.second[kept]
-    scores: F32 = (vectors[first] * vectors[second]).sum(axis=1, dtype=np.float32)
+    scores = pair_cosines(vectors, first, second)
     names = np.array([photo.person for photo in pairs.photos])
     people, codes = np.unique(np.stack([names[first], names[second]]), return_inverse=True)
     codes = codes.reshape(2, -1)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index
-from facesearch.gallery.rows import NewFace, clean_name
+from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.model.runtime import Runtime
@@ -66,6 +67,26 @@ class Queried:
     skipped: tuple[Skipped, ...]
     index_built: str
     stale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """By what the answers of one go are decided, read once: counting a large gallery takes longer than searching it.
+
+    stored: the gallery's own threshold; limit: the score that decides; fpir: what is to be expected of it; faces enrolled.
+    """
+
+    stored: Threshold | None
+    limit: float | None
+    fpir: float | None
+    faces: int
+
+    @classmethod
+    def of(cls, gallery: Gallery, threshold: float | None) -> Self:
+        """threshold decides in the place of the gallery's own."""
+        stored, faces = gallery.threshold(), len(gallery)
+        limit = threshold if threshold is not None else stored.score if stored else None
+        return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces)
 
 
 def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
@@ -208,6 +229,7 @@ def query(
     gallery.require_encoder(runtime.encoder_id)
     started = time.perf_counter()
     index = open_index(gallery)
+    belief = Belief.of(gallery, threshold)
     clock.add("search", started)
     answers: list[Answer] = []
     skipped: list[Skipped] = []
@@ -224,22 +246,18 @@ def query(
         if not faces:
             skipped.append(Skipped(photo.path, "no face found"))
             continue
-        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, threshold, clock)
+        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, belief, clock)
     if not answers:
         reason = skipped[0].reason if skipped else "there is no photo"
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
-    stored = gallery.threshold()
-    outgrown = stored is not None and threshold is None and is_stale(stored, len(gallery))
-    return Queried(tuple(answers), tuple(skipped), index.built, stored.faces if stored and outgrown else 0)
+    outgrown = belief.stored is not None and threshold is None and is_stale(belief.stored, belief.faces)
+    return Queried(tuple(answers), tuple(skipped), index.built, belief.stored.faces if belief.stored and outgrown else 0)
 
 
 def _ask(
-    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, threshold: float | None, clock: Clock
+    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, belief: Belief, clock: Clock
 ) -> Iterator[Answer]:
-    stored = gallery.threshold()
-    limit = threshold if threshold is not None else stored.score if stored else None
-    fpir = None if stored is None or limit is None else stored.expected_fpir(limit, len(gallery))
     started = time.perf_counter()
     vectors = runtime.embed(np.stack([face.crop for face in faces]))
     clock.add("embed", started)
@@ -248,9 +266,9 @@ def _ask(
         matches = nearest_people(gallery, index, vector, max(top, 2))
         clock.add("search", started)
         gap = matches[0].score - matches[1].score if len(matches) > 1 else None
-        known = None if limit is None else matches[0].score >= limit
-        risk = None if stored is None else stored.share_above(matches[0].score, len(gallery))
-        yield Answer(face.path, face.number, face.of, face.box, matches[:top], gap, limit, known, fpir, risk)
+        known = None if belief.limit is None else matches[0].score >= belief.limit
+        risk = None if belief.stored is None else belief.stored.share_above(matches[0].score, belief.faces)
+        yield Answer(face.path, face.number, face.of, face.box, matches[:top], gap, belief.limit, known, belief.fpir, risk)
 
 
 def one_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped | Skipped:

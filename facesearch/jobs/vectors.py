@@ -51,11 +51,9 @@ def known_vectors(folder: Path, encoder_id: str) -> dict[str, F32]:
     with Gallery.open(folder) as gallery:
         if gallery.encoder_id != encoder_id:
             return {}
-        ids, vectors, _ = gallery.vectors()
-        rows = gallery.faces(ids.tolist())
-    hashes = [rows[face_id].sha256 for face_id in ids.tolist() if face_id in rows]
-    count = Counter(hashes)
-    return {sha256: vector for sha256, vector in zip(hashes, vectors, strict=False) if count[sha256] == 1}
+        faces, vectors = gallery.enrolled()
+    count = Counter(face.sha256 for face in faces)
+    return {face.sha256: vector for face, vector in zip(faces, vectors, strict=True) if count[face.sha256] == 1}
 
 
 def _open(path: Path, n: int, d: int) -> F32:

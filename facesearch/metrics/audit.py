@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from facesearch.metrics.verification import pair_cosines
 from facesearch.records import F32, F64, I64, Bools
 
 CELLS = 1 << 24
@@ -108,7 +109,7 @@ def levels(vectors: F32, codes: I64, *, seed: int = 0) -> Levels:
     n = len(vectors)
     i, j = rng.integers(0, n, SAMPLE), rng.integers(0, n, SAMPLE)
     keep = codes[i] != codes[j]
-    strangers = _pairwise(vectors, i[keep], j[keep])
+    strangers = pair_cosines(vectors, i[keep], j[keep])
     order = np.argsort(codes, kind="stable")
     starts, counts = np.unique(codes[order], return_index=True, return_counts=True)[1:]
     many = np.flatnonzero(counts > 1)
@@ -116,7 +117,7 @@ def levels(vectors: F32, codes: I64, *, seed: int = 0) -> Levels:
         person = rng.choice(many, SAMPLE // 4, p=counts[many] / counts[many].sum())
         one = rng.integers(0, counts[person])
         two = (one + rng.integers(1, counts[person])) % counts[person]
-        mates = float(np.median(_pairwise(vectors, order[starts[person] + one], order[starts[person] + two])))
+        mates = float(np.median(pair_cosines(vectors, order[starts[person] + one], order[starts[person] + two])))
     else:
         mates = float("nan")
     if not len(strangers):
@@ -336,7 +337,7 @@ def _template_sample(templates: F32, people: int, seed: int) -> F64:
         return (templates @ templates.T)[np.triu_indices(people, 1)].astype(np.float64)
     rng = np.random.default_rng(seed)
     a = rng.integers(0, people, SAMPLE)
-    return _pairwise(templates, a, (a + rng.integers(1, people, SAMPLE)) % people).astype(np.float64)
+    return pair_cosines(templates, a, (a + rng.integers(1, people, SAMPLE)) % people).astype(np.float64)
 
 
 def _tail(templates: F32, people: int, seed: int) -> float:
@@ -372,8 +373,3 @@ def _unit(vectors: F32) -> F32:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: F32 = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 1e-6)
     return unit
-
-
-def _pairwise(vectors: F32, i: I64, j: I64) -> F32:
-    parts = [np.einsum("ij,ij->i", vectors[i[s : s + 65536]], vectors[j[s : s + 65536]]) for s in range(0, len(i), 65536)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -21,6 +21,13 @@ def pair_scores(vectors: F32, people: NDArray[np.generic]) -> tuple[F32, Bools]:
     return cosines[upper].astype(np.float32, copy=False), codes[upper[0]] == codes[upper[1]]
 
 
+def pair_cosines(vectors: F32, first: I64, second: I64, chunk: int = 65536) -> F32:
+    """Cosines (p,) of chosen pairs: vectors (n, d) unit rows; first, second (p,) rows. A chunk of pairs is held at a time."""
+    starts = range(0, len(first), chunk)
+    parts = [np.einsum("ij,ij->i", vectors[first[s : s + chunk]], vectors[second[s : s + chunk]]) for s in starts]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Roc:
     """One point a threshold, thresholds falling: accepted are pairs with score >= threshold.
