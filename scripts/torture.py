@@ -243,7 +243,7 @@ def full_disk() -> dict[str, Any]:
         try:
             forgotten = f"{forget('p0', place / 'g', (), quiet)[0].photos} forgotten on the full disk"
         except FaceSearchError as error:
-            forgotten = str(error).splitlines()[0]
+            forgotten = str(error).splitlines()[0].replace(f"{place}/", "")
         return {"confirmed": confirmed, "there": there, "refusals": refusals, "problems": problems, "losses": confirmed - there,
                 "forget": forgotten}  # fmt: skip
     finally:

@@ -41,3 +41,6 @@ def test_no_photo_and_no_machine_path_is_tracked():
     if not tracked:
         pytest.skip("not a git checkout")
     assert [name for name in tracked if name.endswith((".jpg", ".jpeg", ".onnx", ".npy"))] == []
+    results = [name for name in tracked if name.startswith("scripts/results/") and name.endswith((".toml", ".json", ".jsonl"))]
+    assert len(results) > 10
+    assert [name for name in results if re.search(r'"/(work|home|root|tmp|Users)/', (ROOT / name).read_text("utf-8"))] == []

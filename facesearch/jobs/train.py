@@ -148,11 +148,8 @@ class Training:
 
     def _take_over(self, path: Path) -> None:
         """Another run's network with its head and pupil, as evaluated there; what learns other people starts anew."""
-        tensors, meta = read_tensors(path)
-        if meta.get("kind") != "training state":
-            raise BadCheckpoint(path, "it is no training state")
-        prefix = "average.module." if any(name.startswith("average.") for name in tensors) else "model."
-        theirs = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        tensors, meta = _read_state(path)
+        theirs = _part(tensors, "average.module.") or _part(tensors, "model.")
         if meta["classes"] != _digest(self.classes):
             theirs = {name: value for name, value in theirs.items() if not name.startswith("head.")}
         own = self.model.state_dict()
@@ -334,22 +331,16 @@ class Training:
     def resume(self) -> None:
         """Take up what save left. Raises BadCheckpoint when it is of other settings or other people."""
         path = self.out / STATE
-        tensors, meta = read_tensors(path)
-        if meta.get("kind") != "training state":
-            raise BadCheckpoint(path, "it is no training state")
+        tensors, meta = _read_state(path)
         if TrainConfig.from_dict(meta["config"], str(path)) != self.config:
             raise BadCheckpoint(path, f"it was made with other settings than {self.out / CONFIG}")
         if meta["classes"] != _digest(self.classes) or meta["photos"] != len(self.train):
             raise BadCheckpoint(path, "it was trained on other photos; pass the same --data and --unlabelled")
         if meta["teacher"] != self._teacher_id():
             raise BadCheckpoint(path, f"it was taught by another file than {self.config.teacher or 'none'} is now")
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition(".")
-            parts.get(part, {})[rest] = value
-        self.model.load_state_dict(parts["model"])
+        self.model.load_state_dict(_part(tensors, "model."))
         if self.average is not None:
-            self.average.load_state_dict(parts["average"])
+            self.average.load_state_dict(_part(tensors, "average."))
         unpack_optimizer(self.optimizer, tensors)
         self.sums = tensors["sums"].to(self.device.torch)
         self.epoch, self.step, self.seconds = meta["epoch"], meta["step"], meta["seconds"]
@@ -421,6 +412,18 @@ def train(
                 tell(line)
     best = [result for result in training.history if result.best][-1]
     return TrainResult(out, out / BEST, best, tuple(training.history), already_done)
+
+
+def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What Training.save wrote. Raises NotFound, PickleRefused, BadCheckpoint."""
+    tensors, meta = read_tensors(path)
+    if meta.get("kind") != "training state":
+        raise BadCheckpoint(path, "it is no training state")
+    return tensors, meta
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[str, Any]:
