@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -46,11 +48,40 @@ fpir = click.option(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class EncoderChoice:
+    """Which encoder a command works with, and on what: the options of `encoder` as one value."""
+
+    weights: Path | None
+    preprocess: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionChoice:
+    """How faces are found in photos: the options of `detection` as one value. aligned: not at all."""
+
+    aligned: bool
+    model: Path | None
+
+
 def encoder(command: Command) -> Command:
-    """--weights, --preprocess and --device."""
-    return weights(preprocess(device(command)))
+    """--weights, --preprocess and --device, passed on as one EncoderChoice named encoder."""
+    fields = {"weights": "weights", "preprocess": "preprocess", "device": "device"}
+    return weights(preprocess(device(_gathered(command, "encoder", EncoderChoice, fields))))
 
 
 def detection(command: Command) -> Command:
-    """--aligned and --detector-model."""
-    return aligned(detector_model(command))
+    """--aligned and --detector-model, passed on as one DetectionChoice named detection."""
+    return aligned(detector_model(_gathered(command, "detection", DetectionChoice, {"aligned": "aligned", "detector_model": "model"})))
+
+
+def _gathered(command: Command, name: str, kind: Callable[..., Any], fields: dict[str, str]) -> Command:
+    """The command, with these options given to it as one value of this kind."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **given: Any) -> Any:
+        value = kind(**{field: given.pop(option) for option, field in fields.items()})
+        return command(*args, **given, **{name: value})
+
+    return cast(Command, wrapper)

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from facesearch import options
 from facesearch.commands.given import default_data, runtime_for
-from facesearch.options import FILE, FOLDER
+from facesearch.options import FILE, FOLDER, EncoderChoice
 from facesearch.terminal import bar, tell
 
 
@@ -29,7 +29,7 @@ from facesearch.terminal import bar, tell
 @click.pass_context
 def audit(
     ctx: click.Context, data: Path | None, gallery: Path, top: int, tables: Path | None, sheet: Path | None, as_json: bool,
-    weights: Path | None, preprocess: str, device: str,
+    encoder: EncoderChoice,
 ) -> None:  # fmt: skip
     """List what is probably wrong in labelled photos: names, doubled and mixed people, copies, unusable crops.
 
@@ -55,7 +55,7 @@ def audit(
             labelled = job.labelled_gallery(opened)
     else:
         dataset = open_dataset(data or default_data())
-        runtime = runtime_for(weights, preprocess, device)
+        runtime = runtime_for(encoder)
         known = known_vectors(gallery, runtime.encoder_id)
         with bar("embed", "photo") as progress:
             labelled = job.labelled_dataset(dataset, dataset_vectors(dataset, np.arange(len(dataset)), runtime, known, progress))

@@ -9,7 +9,7 @@ import click
 from facesearch import options
 from facesearch.commands.given import detector_for, runtime_for
 from facesearch.errors import Damaged
-from facesearch.options import FILE, FOLDER
+from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
 
 
@@ -68,8 +68,8 @@ def verify(no_repair: bool, gallery: Path, as_json: bool) -> None:
 @options.detection
 @options.strict
 def reindex(
-    data: tuple[Path, ...], photos: tuple[Path, ...], drop_missing: bool, gallery: Path, weights: Path | None, preprocess: str,
-    device: str, aligned: bool, detector_model: Path | None, strict: bool,
+    data: tuple[Path, ...], photos: tuple[Path, ...], drop_missing: bool, gallery: Path, encoder: EncoderChoice,
+    detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Embed the gallery's photos anew with another encoder (--weights).
 
@@ -84,8 +84,8 @@ def reindex(
     if not data and not photos:
         raise click.UsageError("give the enrolled photos again: --photos FOLDER or --data FOLDER; a gallery holds none")
     datasets = [open_dataset(folder) for folder in data]
-    detector = None if aligned or not photos else detector_for(detector_model)
-    runtime = runtime_for(weights, preprocess, device)
+    detector = detector_for(detection) if photos else None
+    runtime = runtime_for(encoder)
     with bar("embed", "photo") as progress:
         result = run(gallery, runtime, datasets, photos, detector, drop_missing=drop_missing, progress=progress)
     if result.already:

@@ -23,19 +23,19 @@ def default_data() -> Path:
     return options.DEFAULT_DATA
 
 
-def detector_for(model: Path | None) -> Detector:
-    """YuNet from a file or the cache, else Haar, and says so."""
+def detector_for(detection: options.DetectionChoice) -> Detector | None:
+    """YuNet from a file or the cache, else Haar, and says so; None where the photos are aligned crops."""
     from facesearch.faces.detect import load_detector
 
-    return load_detector(model, tell)
+    return None if detection.aligned else load_detector(detection.model, tell)
 
 
-def runtime_for(weights: Path | None, preprocess: str, device: str) -> Runtime:
+def runtime_for(encoder: options.EncoderChoice) -> Runtime:
     """The encoder named, or the one that bare commands take, ready to embed."""
     from facesearch.jobs.find_weights import find_weights
     from facesearch.model.runtime import load_runtime
 
-    chosen = find_weights(weights)
-    runtime = load_runtime(chosen.path, device=device, preprocess=preprocess)
+    chosen = find_weights(encoder.weights)
+    runtime = load_runtime(chosen.path, device=encoder.device, preprocess=encoder.preprocess)
     tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
     return runtime

@@ -8,7 +8,7 @@ import click
 
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
-from facesearch.options import FILE, FOLDER
+from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
 
 
@@ -34,8 +34,8 @@ from facesearch.terminal import bar, report_skips, tell
 @options.fpir
 def evaluate(
     data: Path | None, split: str, strangers: Path, ir: Path, pairs: Path | None, pairs_photos: Path | None, only: tuple[str, ...],
-    report_folder: Path, with_photos: bool, seed: int, as_json: bool, gallery: Path, weights: Path | None, preprocess: str, device: str,
-    aligned: bool, detector_model: Path | None, fpir: float | None,
+    report_folder: Path, with_photos: bool, seed: int, as_json: bool, gallery: Path, encoder: EncoderChoice,
+    detection: DetectionChoice, fpir: float | None,
 ) -> None:  # fmt: skip
     """Measure retrieval on a split, against strangers, on the identification-rate pairs and on LFW's pairs.
 
@@ -63,7 +63,7 @@ def evaluate(
     sections = only or tuple(SECTIONS)
     trial = None
     if pairs is not None and pairs_photos is not None and "pairs" in sections:
-        trial = PairTrial(read_pairs(pairs), pairs_photos, None if aligned else detector_for(detector_model))
+        trial = PairTrial(read_pairs(pairs), pairs_photos, detector_for(detection))
     dataset = None
     if data is not None:
         dataset = open_dataset(data)
@@ -72,8 +72,8 @@ def evaluate(
         dataset = open_dataset(default_data()) if options.DEFAULT_DATA.exists() or not elsewhere else None
     extra = open_dataset(strangers) if "open" in sections and strangers.exists() else None
     people = open_dataset(ir) if "ir" in sections and ir.exists() else None
-    chosen = find_weights(weights).path
-    runtime = runtime_for(weights, preprocess, device)
+    chosen = find_weights(encoder.weights).path
+    runtime = runtime_for(encoder)
     known = known_vectors(gallery, runtime.encoder_id)
     with bar("embed", "photo") as progress:
         embed = Embedder(runtime, known, progress)
@@ -105,8 +105,8 @@ def evaluate(
 @options.detection
 @options.strict
 def calibrate(
-    strangers: Path | None, split: str, fpir: float, largest: bool, seed: int, as_json: bool, gallery: Path, weights: Path | None,
-    preprocess: str, device: str, aligned: bool, detector_model: Path | None, strict: bool,
+    strangers: Path | None, split: str, fpir: float, largest: bool, seed: int, as_json: bool, gallery: Path, encoder: EncoderChoice,
+    detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Set the gallery's threshold for a rate of strangers named, at its size.
 
@@ -131,8 +131,8 @@ def calibrate(
             threshold = job.calibrate_within(opened, fpir, seed=seed)
         else:
             prepared = (strangers / MANIFEST).is_file()
-            detector = None if aligned or prepared else detector_for(detector_model)
-            runtime = runtime_for(weights, preprocess, device)
+            detector = None if prepared else detector_for(detection)
+            runtime = runtime_for(encoder)
             opened.require_encoder(runtime.encoder_id)
             with bar("embed", "photo") as progress:
                 if prepared:

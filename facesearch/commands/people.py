@@ -9,7 +9,7 @@ import click
 
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
-from facesearch.options import FILE, FOLDER
+from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
 
 _STARTED = time.perf_counter()
@@ -21,9 +21,7 @@ _STARTED = time.perf_counter()
 @options.gallery
 @options.encoder
 @options.fpir
-def build_index(
-    data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, weights: Path | None, preprocess: str, device: str, fpir: float | None
-) -> None:
+def build_index(data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, encoder: EncoderChoice, fpir: float | None) -> None:
     """Embed every photo of a prepared dataset into the gallery. A re-run adds only what is new.
 
     \b
@@ -34,7 +32,7 @@ def build_index(
     from facesearch.report import threshold_words
 
     datasets = [open_dataset(folder) for folder in data or (default_data(),)]
-    runtime = runtime_for(weights, preprocess, device)
+    runtime = runtime_for(encoder)
     with bar("embed", "photo") as progress:
         result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress)
     if result.nobody:
@@ -57,8 +55,8 @@ def build_index(
 @options.fpir
 @options.strict
 def enroll(
-    name: str | None, photos: tuple[Path, ...], folder: Path | None, largest: bool, gallery: Path, weights: Path | None, preprocess: str,
-    device: str, aligned: bool, detector_model: Path | None, fpir: float | None, strict: bool,
+    name: str | None, photos: tuple[Path, ...], folder: Path | None, largest: bool, gallery: Path, encoder: EncoderChoice,
+    detection: DetectionChoice, fpir: float | None, strict: bool,
 ) -> None:  # fmt: skip
     """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
 
@@ -86,8 +84,8 @@ def enroll(
         found = [item for photo in photos for item in walk(photo)]
         skipped = [item for item in found if isinstance(item, Skipped)]
         wanted = [(person, item) for item in found if not isinstance(item, Skipped)]
-    detector = None if aligned else detector_for(detector_model)
-    runtime = runtime_for(weights, preprocess, device)
+    detector = detector_for(detection)
+    runtime = runtime_for(encoder)
     with bar("enroll", "photo") as progress:
         result = run(wanted, gallery, runtime, detector, largest=largest, fpir=fpir, progress=progress, strict=strict)
     for person, count in result.added.items():
@@ -114,7 +112,7 @@ def enroll(
 @options.strict
 def query(
     photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, timing: bool, as_json: bool, gallery: Path,
-    weights: Path | None, preprocess: str, device: str, aligned: bool, detector_model: Path | None, strict: bool,
+    encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
 
@@ -129,8 +127,8 @@ def query(
 
     clock = Clock()
     with Gallery.open(gallery) as opened:
-        detector = None if aligned else detector_for(detector_model)
-        runtime = runtime_for(weights, preprocess, device)
+        detector = detector_for(detection)
+        runtime = runtime_for(encoder)
         clock.add("start", _STARTED)
         result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock)
     if result.index_built:

@@ -12,7 +12,7 @@ import click
 
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for
-from facesearch.options import FILE, FOLDER
+from facesearch.options import FILE, FOLDER, DetectionChoice
 from facesearch.terminal import bar, epochs_bar, report_skips, tell
 
 
@@ -51,7 +51,7 @@ def toy(out: Path, people: int, photos: int, seed: int) -> None:
 @options.strict
 def prepare(
     source: Path, out: Path, split: str, val: float, test: float, seed: int, people: int | None, min_photos: int, several: str,
-    workers: int | None, download: bool, aligned: bool, detector_model: Path | None, strict: bool,
+    workers: int | None, download: bool, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Turn SOURCE into a dataset folder of aligned crops that train and build-index read.
 
@@ -71,9 +71,9 @@ def prepare(
     entries = read_source(source, people=people, min_photos=min_photos)
     if split == "random":
         entries = with_random_split(entries, val=val, test=test, seed=seed)
-    needs_detector = not aligned and any(entry.landmarks is None for entry in entries.entries)
-    detector = detector_for(detector_model) if needs_detector else None
-    config = PrepareConfig(out=out, several=several, aligned=aligned, workers=workers or os.cpu_count() or 1)
+    needs_detector = not detection.aligned and any(entry.landmarks is None for entry in entries.entries)
+    detector = detector_for(detection) if needs_detector else None
+    config = PrepareConfig(out=out, several=several, aligned=detection.aligned, workers=workers or os.cpu_count() or 1)
     with bar("prepare", "photo") as progress:
         result = run(entries, detector, config, progress)
     if result.already_there:
