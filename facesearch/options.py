@@ -35,6 +35,11 @@ device = click.option(
     metavar="auto|cpu|cuda[:N]",
     help="Where to compute; a GPU asked for and missing is an error.",
 )
+engine = click.option(
+    "--engine", type=click.Choice(["auto", "openvino", "torch", "onnxruntime"]), default="auto", show_default=True,
+    envvar="FACESEARCH_ENGINE", show_envvar=True,
+    help="What computes: auto takes torch on a GPU, on a CPU OpenVINO where it is installed, for .onnx files onnxruntime.",
+)  # fmt: skip
 detector_model = click.option(
     "--detector-model", type=FILE, default=None, envvar="FACESEARCH_YUNET", show_envvar=True,
     help="YuNet's .onnx file.  [default: fetched once from the OpenCV Zoo; without a network the Haar cascade of OpenCV]",
@@ -55,6 +60,7 @@ class EncoderChoice:
     weights: Path | None
     preprocess: str
     device: str
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,9 @@ class DetectionChoice:
 
 
 def encoder(command: Command) -> Command:
-    """--weights, --preprocess and --device, passed on as one EncoderChoice named encoder."""
-    fields = {"weights": "weights", "preprocess": "preprocess", "device": "device"}
-    return weights(preprocess(device(_gathered(command, "encoder", EncoderChoice, fields))))
+    """--weights, --preprocess, --device and --engine, passed on as one EncoderChoice named encoder."""
+    fields = {name: name for name in EncoderChoice.__slots__}
+    return weights(preprocess(device(engine(_gathered(command, "encoder", EncoderChoice, fields)))))
 
 
 def detection(command: Command) -> Command:

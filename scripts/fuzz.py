@@ -213,7 +213,7 @@ ONNX = """
 import sys
 from pathlib import Path
 from facesearch.errors import FaceSearchError
-from facesearch.model.runtime import OnnxRuntime
+from facesearch.model.onnx_runtime import OnnxRuntime
 for name in sys.argv[1:]:
     print("begin", name, flush=True)
     try:

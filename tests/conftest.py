@@ -40,6 +40,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """No test reads or writes the user's cache, reaches a network, or is swayed by the user's environment."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("FACESEARCH_OFFLINE", "1")
+    monkeypatch.setenv("FACESEARCH_ENGINE", "torch")  # exporting to OpenVINO takes seconds; test_engines.py does it
     for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET"):
         monkeypatch.delenv(name, raising=False)
 

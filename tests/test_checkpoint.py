@@ -9,9 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from facesearch.errors import BadCheckpoint, NotFound, PickleRefused
-from facesearch.model.checkpoint import encoder_id, load_encoder, read_meta, save_encoder, write_tensors
+from facesearch.model.checkpoint import encoder_id, load_encoder, save_encoder, write_tensors
 from facesearch.model.encoder import Encoder, EncoderConfig
-from facesearch.model.runtime import TorchRuntime, load_runtime
+from facesearch.model.runtime import load_runtime
+from facesearch.model.torch_runtime import TorchRuntime
+from facesearch.model.weights_file import read_meta
 from tests.conftest import MOBILEFACENET
 
 

@@ -22,7 +22,7 @@ from facesearch.jobs.training_photos import training_photos
 from facesearch.model.checkpoint import load_encoder, read_tensors
 from facesearch.model.device import choose_device
 from facesearch.model.recipe import TrainConfig
-from facesearch.model.runtime import TorchRuntime
+from facesearch.model.torch_runtime import TorchRuntime
 from tests.conftest import save_colour
 
 SMALL = TrainConfig(

@@ -36,6 +36,6 @@ def runtime_for(encoder: options.EncoderChoice) -> Runtime:
     from facesearch.model.runtime import load_runtime
 
     chosen = find_weights(encoder.weights)
-    runtime = load_runtime(chosen.path, device=encoder.device, preprocess=encoder.preprocess)
+    runtime = load_runtime(chosen.path, device=encoder.device, preprocess=encoder.preprocess, engine=encoder.engine, tell=tell)
     tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
     return runtime

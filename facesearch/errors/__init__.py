@@ -35,6 +35,7 @@ from facesearch.errors.training import BadConfig as BadConfig
 from facesearch.errors.training import BadDataset as BadDataset
 from facesearch.errors.training import BadTable as BadTable
 from facesearch.errors.training import DeviceMissing as DeviceMissing
+from facesearch.errors.training import EngineUnfit as EngineUnfit
 from facesearch.errors.training import LossIsNaN as LossIsNaN
 from facesearch.errors.training import NoPretrained as NoPretrained
 from facesearch.errors.training import NoWeights as NoWeights

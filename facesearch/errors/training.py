@@ -79,6 +79,16 @@ class DeviceMissing(FaceSearchError):
 
 
 @dataclass(eq=False)
+class EngineUnfit(FaceSearchError):
+    engine: str
+    weights: Path
+    fit: str
+
+    def __str__(self) -> str:
+        return f"the engine {self.engine} cannot run {self.weights}. Pass --engine {self.fit}, or leave it at auto."
+
+
+@dataclass(eq=False)
 class BadCheckpoint(FaceSearchError):
     path: Path
     reason: str

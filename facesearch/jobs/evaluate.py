@@ -23,7 +23,8 @@ from facesearch.metrics.pairs import curve_replicates
 from facesearch.metrics.people import Confusion, PersonRate, Resemblance, confusions, per_person, resemblances, worst_share
 from facesearch.metrics.retrieval import RANKS, ClosedSet, closed_set
 from facesearch.metrics.verification import Curve, identification_pairs
-from facesearch.model.runtime import BATCH, Runtime, TorchRuntime
+from facesearch.model.runtime import Runtime
+from facesearch.model.torch_runtime import BATCH, TorchRuntime
 from facesearch.records import F32, F64, I64, U8, Bools, Progress
 
 FPIRS = (0.1, 0.03, 0.01, 0.003)
@@ -342,15 +343,16 @@ def _needed(rate: float) -> int:
 def _classifier_right(weights: Path, dataset: Dataset, rows: I64, runtime: Runtime) -> Bools | None:
     """Whether the training run's own classifier, without the margin, names each photo; None when it is not there."""
     path = weights.with_name(CLASSIFIER)
-    if not path.is_file() or not isinstance(runtime, TorchRuntime):
+    if not path.is_file() or weights.suffix.lower() == ".onnx":
         return None
     head, classes, encoder_id = load_classifier(path)
     if encoder_id != runtime.encoder_id:
         return None
+    network = runtime if isinstance(runtime, TorchRuntime) else TorchRuntime(weights, "auto")  # vectors before normalising
     right = []
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         with torch.inference_mode():
-            best = head(runtime.embeddings(dataset.crops[part])).argmax(1).numpy()
+            best = head(network.embeddings(dataset.crops[part])).argmax(1).numpy()
         right.append(classes[best] == dataset.people[part])
     return np.concatenate(right)

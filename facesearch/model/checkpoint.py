@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from facesearch.errors import BadCheckpoint, BadConfig, NotFound, PickleRefused, reason_of
+from facesearch.errors import BadCheckpoint, BadConfig
 from facesearch.faces.align import GEOMETRY
 from facesearch.files import replace_file
-from facesearch.model.encoder import PREPROCESSING, Encoder, EncoderConfig
-
-KEY = "facesearch"
-FORMAT = 1
+from facesearch.model.encoder import Encoder, EncoderConfig
+from facesearch.model.weights_file import FORMAT, KEY, PREPROCESSING, encoder_meta, read_meta
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -34,41 +31,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     meta = read_meta(path)
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118  (safe_open is no dict)
-
-
-def read_meta(path: Path) -> dict[str, Any]:
-    """Read what a checkpoint says of itself without loading it. Raises NotFound, PickleRefused, BadCheckpoint."""
-    if not path.is_file():
-        raise NotFound(path, "checkpoint")
-    try:
-        with path.open("rb") as file:
-            start = file.read(2)
-    except OSError as error:
-        raise BadCheckpoint(path, reason_of(error)) from error
-    if start == b"\x80\x02" or (start == b"PK" and _holds_pickle(path)):
-        raise PickleRefused(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-    except (SafetensorError, OSError) as error:
-        raise BadCheckpoint(path, f"not a whole safetensors file ({error})") from error
-    try:
-        meta = json.loads(text) if text else None
-    except ValueError:
-        meta = None
-    if not isinstance(meta, dict):
-        raise BadCheckpoint(path, "a safetensors file, but not one that facesearch wrote")
-    if meta.get("format") != FORMAT:
-        raise BadCheckpoint(path, f"of format {meta.get('format')}; this version reads {FORMAT}")
-    return meta
-
-
-def _holds_pickle(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return False
 
 
 def encoder_id(tensors: dict[str, Tensor], config: EncoderConfig) -> str:
@@ -93,11 +55,8 @@ def save_encoder(path: Path, encoder: Encoder, notes: dict[str, Any], *, half: b
 
 def load_encoder(path: Path) -> tuple[Encoder, dict[str, Any]]:
     """Build the encoder of a file, in float32 and eval mode, with its meta. Raises NotFound, PickleRefused, BadCheckpoint."""
+    encoder_meta(path)
     tensors, meta = read_tensors(path)
-    if meta.get("kind") != "encoder":
-        raise BadCheckpoint(path, f"it holds a {meta.get('kind', 'thing of unknown kind')}, not an encoder; see best.safetensors")
-    if meta.get("geometry") != GEOMETRY or meta.get("preprocessing") != PREPROCESSING:
-        raise BadCheckpoint(path, f"made for crops {meta.get('geometry')}/{meta.get('preprocessing')}; this version cuts {GEOMETRY}")
     try:
         known = {field.name for field in fields(EncoderConfig)}
         raw: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in meta["config"].items() if name in known}

@@ -16,7 +16,6 @@ from facesearch.model.recipe import TrainConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-PREPROCESSING = "rgb-imagenet-1"
 LAST_LAYER = {
     "resnet18": "fc", "resnet34": "fc", "resnet50": "fc", "efficientnet_b0": "classifier.1", "efficientnet_v2_m": "classifier.1",
 }  # fmt: skip
@@ -121,6 +120,22 @@ class Encoder(nn.Module):
         if wrong or not kept:
             raise BadConfig("pretrained", wrong[:3], f"weights of {self.config.backbone}")
         self.backbone.load_state_dict(kept, strict=False)
+
+
+class UnitVectors(nn.Module):
+    """The whole way: crops (n, 112, 112, 3) uint8 -> (n, d) float32 rows of length 1, over both mirror images where the encoder says so."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, crops: Tensor) -> Tensor:
+        config = self.encoder.config
+        pixels = as_pixels(crops, config.size_px)
+        total = F.normalize(self.encoder(pixels))
+        if config.flip_average:
+            total = total + F.normalize(self.encoder(pixels.flip(3)))
+        return F.normalize(total)
 
 
 def as_pixels(crops: Tensor, size_px: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from facesearch.errors import BadCheckpoint, PackageMissing
-from facesearch.model.runtime import OnnxRuntime, cpu_session
+from facesearch.model.onnx_runtime import OnnxRuntime, cpu_session
 
 MIN_MAP = 4
 """Maps of fewer cells a side say too little of where things are."""
