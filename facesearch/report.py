@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesearch.errors import writing
 from facesearch.files import OWNER_ONLY
-from facesearch.records import Answer
+from facesearch.records import Answer, Skipped
 
 if TYPE_CHECKING:
     from facesearch.gallery.rows import PersonCount, Threshold
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from facesearch.metrics.bootstrap import Rate
 
 
-def as_json(value: Any) -> str:
-    """JSON for stdout; NaN, which JSON has not, becomes null."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """JSON for stdout, on one line with indent None; NaN, which JSON has not, becomes null."""
+    return json.dumps(plain(value), indent=indent, ensure_ascii=False)
 
 
 def plain(value: Any) -> Any:
@@ -65,12 +65,20 @@ def _share(share: float) -> str:
 
 
 def answers_json(answers: Sequence[Answer]) -> str:
-    rows = []
-    for answer in answers:
-        row = asdict(answer)
-        row["decision"] = {True: "match", False: "unknown", None: "undecided"}[row.pop("known")]
-        rows.append(row)
-    return as_json(rows)
+    return as_json([_answer_row(answer) for answer in answers])
+
+
+def stream_json(photo: Path, found: Sequence[Answer] | Skipped) -> str:
+    """One photo of a stream on one line: its answers, or why there is none."""
+    if isinstance(found, Skipped):
+        return as_json({"photo": photo, "answers": [], "skipped": found.reason}, indent=None)
+    return as_json({"photo": photo, "answers": [_answer_row(answer) for answer in found], "skipped": None}, indent=None)
+
+
+def _answer_row(answer: Answer) -> dict[str, Any]:
+    row = asdict(answer)
+    row["decision"] = {True: "match", False: "unknown", None: "undecided"}[row.pop("known")]
+    return row
 
 
 def people_lines(people: Sequence[PersonCount]) -> list[str]:

@@ -20,7 +20,7 @@ from facesearch.errors import NothingToDo
 from facesearch.faces.detect import load_detector
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.find_weights import find_weights
-from facesearch.jobs.people import Clock, enroll, people_folders, query
+from facesearch.jobs.people import Asker, enroll, people_folders, query
 from facesearch.model.runtime import load_runtime
 
 
@@ -60,7 +60,7 @@ def main() -> None:
 
 def ask(folder: Path, photo: Path, runtime, detector):  # type: ignore[no-untyped-def]
     with Gallery.open(folder) as gallery:
-        return query([photo], gallery, runtime, detector, top=2, largest=True, threshold=None, clock=Clock()).answers[0]
+        return query([photo], Asker(gallery, runtime, top=2, largest=True), detector).answers[0]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from facesearch.gallery.faiss_index import is_current, nearest_people, open_inde
 from facesearch.gallery.rows import Threshold
 from facesearch.gallery.store import NEXT, Gallery
 from facesearch.jobs import reindex as job
+from facesearch.jobs import stream
 from facesearch.jobs.build import build_index
 from facesearch.jobs.care import verify
 from facesearch.jobs.erase import forget
@@ -98,6 +99,7 @@ def test_what_is_missing_can_be_let_go(folder: Path, toy_dataset: Dataset, tmp_p
 
 def test_a_killed_run_goes_on_and_the_old_encoder_serves_meanwhile(folder: Path, toy_dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(job, "COMMIT", 16)
+    monkeypatch.setattr(stream, "BATCH", 16)
     child = os.fork()
     if child == 0:
         seen: list[int] = []
@@ -115,7 +117,8 @@ def test_a_killed_run_goes_on_and_the_old_encoder_serves_meanwhile(folder: Path,
     with Gallery.open(folder) as gallery:
         assert gallery.encoder_id == ColourEncoder().encoder_id and len(open_index(gallery)) == 48
     result = go(folder, [toy_dataset])
-    assert (result.known, result.embedded, result.faces) == (32, 16, 48)
+    assert (result.known + result.embedded, result.faces) == (48, 48)
+    assert result.known in (16, 32), "the second batch may or may not have been committed when the third was in the network"
 
 
 def test_a_run_with_a_third_encoder_does_not_take_over_what_a_second_began(folder: Path, toy_dataset: Dataset, tmp_path: Path):

@@ -1,8 +1,7 @@
-"""The gallery and who is in it: build-index, enroll, query, forget, list, info."""
+"""The gallery and who is in it: build-index, enroll, forget, list, info."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -11,8 +10,6 @@ from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
 from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
-
-_STARTED = time.perf_counter()
 
 
 @click.command("build-index")
@@ -95,53 +92,6 @@ def enroll(
     if result.unchecked:
         tell(f"{result.unchecked} photos were not checked against other people: the gallery has no threshold")
     report_skips((*skipped, *result.skipped), strict)
-
-
-@click.command()
-@click.argument("photos", type=FILE, nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many people to list.")
-@click.option(
-    "--threshold", type=click.FloatRange(-1, 1), default=None, help="Decide by this score instead of the gallery's own threshold."
-)
-@click.option("--largest", is_flag=True, help="Ask for the largest face of each photo only.")
-@click.option("--timing", is_flag=True, help="Say on stderr where the time went.")
-@options.as_json
-@options.gallery
-@options.encoder
-@options.detection
-@options.strict
-def query(
-    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, timing: bool, as_json: bool, gallery: Path,
-    encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
-) -> None:  # fmt: skip
-    """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
-
-    \b
-    Example:  facesearch query face.jpg
-              facesearch query holiday/ --json --top 3
-    """
-    from facesearch import report
-    from facesearch.gallery.store import Gallery
-    from facesearch.jobs.people import Clock
-    from facesearch.jobs.people import query as run
-
-    clock = Clock()
-    with Gallery.open(gallery) as opened:
-        detector = detector_for(detection)
-        runtime = runtime_for(encoder)
-        clock.add("start", _STARTED)
-        result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock)
-    if result.index_built:
-        tell(f"the index was made anew: {result.index_built}")
-    if result.stale:
-        tell(f"the threshold is stale: it was set for {result.stale} faces. Set it anew with: facesearch calibrate --gallery {gallery}")
-    if as_json:
-        click.echo(report.answers_json(result.answers))
-    else:
-        click.echo("\n".join(line for answer in result.answers for line in report.answer_lines(answer)))
-    if timing:
-        tell("time: " + ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in clock.seconds.items()))
-    report_skips(result.skipped, strict)
 
 
 @click.command()

@@ -15,6 +15,7 @@ from facesearch.gallery.calibration import DEFAULT_FPIR, from_impostors, is_stal
 from facesearch.gallery.faiss_index import is_current, refresh
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
+from facesearch.jobs.stream import embedded
 from facesearch.model.runtime import Runtime
 from facesearch.records import Progress
 
@@ -53,13 +54,14 @@ def build_index(
         known, nobody = len(named) - len(todo), len(rows) - len(named)
         started, done = time.monotonic(), 0
         progress(0, len(todo))
-        for start in range(0, len(todo), COMMIT):
-            part = todo[start : start + COMMIT]
-            vectors = runtime.embed(np.stack([dataset.crops[number] for dataset, number in part]))
-            photos = [dataset.rows[number] for dataset, number in part]
-            gallery.add([NewFace(r.person, r.sha256, r.file, v) for r, v in zip(photos, vectors, strict=True)])
-            done += len(part)
-            progress(done, len(todo))
+        new: list[NewFace] = []
+        for row, vectors in embedded(((d.rows[i], d.crops[i][None]) for d, i in todo), runtime):
+            new.append(NewFace(row.person, row.sha256, row.file, vectors[0]))
+            if len(new) >= COMMIT or done + len(new) == len(todo):
+                gallery.add(new)
+                done += len(new)
+                new = []
+                progress(done, len(todo))
         seconds = time.monotonic() - started
         tidy(gallery, runtime.notes, fpir, rewrite=bool(todo))
         people, faces = len(gallery.people()), len(gallery)

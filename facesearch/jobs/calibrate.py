@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from facesearch.gallery.calibration import from_strangers, within_gallery
 from facesearch.gallery.faiss_index import FaceIndex, open_index
 from facesearch.gallery.rows import Threshold
 from facesearch.gallery.store import Gallery
-from facesearch.jobs.people import one_face, people_folders
+from facesearch.jobs.people import people_folders
+from facesearch.jobs.stream import detected, embedded, one_face
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.model.runtime import Runtime
-from facesearch.records import F32, Progress, Skipped
+from facesearch.records import F32, U8, Progress, Skipped
 
-BATCH = 64
 SEARCHES_AT_ONCE = 256
 
 
@@ -49,20 +49,22 @@ def strangers_in(
 ) -> Strangers:
     """The people of a folder of photos, one folder a person. Raises NotFound, NothingToDo."""
     photos, skipped = people_folders(folder)
-    faces, people = [], []
-    progress(0, len(photos))
-    for number, (person, path) in enumerate(photos, 1):
-        face = one_face(path, detector, largest=largest)
-        if isinstance(face, Skipped):
-            skipped.append(face)
-        else:
-            faces.append(face)
-            people.append(person)
-        progress(number, len(photos))
-    kept, left = _strange([(who, face.sha256, face.path) for who, face in zip(people, faces, strict=True)], gallery, str(folder))
-    crops = [faces[i].crop for i in kept]
-    parts = [runtime.embed(np.stack(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)]
-    return Strangers(np.concatenate(parts), np.array(people)[kept], (*skipped, *left))
+    seen: list[tuple[str, str, Path]] = []
+
+    def faces() -> Iterator[tuple[None, list[U8]]]:
+        progress(0, len(photos))
+        found = detected(lambda path, own: one_face(path, own, largest=largest), (path for _, path in photos), detector)
+        for number, ((person, _), face) in enumerate(zip(photos, found, strict=True), 1):
+            if isinstance(face, Skipped):
+                skipped.append(face)
+            else:
+                seen.append((person, face.sha256, face.path))
+                yield None, [face.crop]
+            progress(number, len(photos))
+
+    vectors = [own[0] for _, own in embedded(faces(), runtime)]
+    kept, left = _strange(seen, gallery, str(folder))
+    return Strangers(np.stack([vectors[i] for i in kept]), np.array([seen[i][0] for i in kept]), (*skipped, *left))
 
 
 def calibrate(gallery: Gallery, strangers: Strangers, fpir: float, *, seed: int) -> Threshold:

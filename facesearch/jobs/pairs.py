@@ -12,14 +12,13 @@ from facesearch.errors import NotFound, NothingToDo
 from facesearch.faces.detect import Detector
 from facesearch.faces.pairs import PairList
 from facesearch.faces.photos import read_photo
-from facesearch.jobs.people import Cropped, faces_of
+from facesearch.jobs.stream import Cropped, detected, embedded, faces_of
 from facesearch.metrics.pairs import FoldedPairs, PairsMeasured, measure_pairs
 from facesearch.metrics.verification import pair_cosines
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Bools, Progress, Skipped
 
 FARS = (0.01, 0.001)
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -56,18 +55,19 @@ def run_pairs(trial: PairTrial, runtime: Runtime, progress: Progress, *, seed: i
     vectors = np.zeros((len(pairs.photos), runtime.dimension), np.float32)
     usable = np.zeros(len(pairs.photos), bool)
     left: list[Skipped] = []
-    waiting: list[tuple[int, U8]] = []
-    progress(0, len(pairs.photos))
-    for number, found in enumerate(_central_faces(trial)):
-        if isinstance(found, Skipped):
-            left.append(found)
-        else:
-            usable[number] = True
-            waiting.append((number, found.crop))
-        if waiting and (len(waiting) == BATCH or number + 1 == len(pairs.photos)):
-            vectors[[n for n, _ in waiting]] = runtime.embed(np.stack([crop for _, crop in waiting]))
-            waiting.clear()
-        progress(number + 1, len(pairs.photos))
+
+    def faces() -> Iterator[tuple[int, list[U8]]]:
+        progress(0, len(pairs.photos))
+        paths = (photo.find(trial.photos) for photo in pairs.photos)
+        for number, found in enumerate(detected(_central_face, paths, trial.detector)):
+            if isinstance(found, Skipped):
+                left.append(found)
+            else:
+                yield number, [found.crop]
+            progress(number + 1, len(pairs.photos))
+
+    for number, own in embedded(faces(), runtime):
+        vectors[number], usable[number] = own[0], True
     kept = usable[pairs.first] & usable[pairs.second]
     first, second = pairs.first[kept], pairs.second[kept]
     scores = pair_cosines(vectors, first, second)
@@ -82,23 +82,18 @@ def run_pairs(trial: PairTrial, runtime: Runtime, progress: Progress, *, seed: i
     return PairsResult(measured, scores, folded.same, int(usable.sum()), len(people), tuple(left), int((~kept).sum()))
 
 
-def _central_faces(trial: PairTrial) -> Iterator[Cropped | Skipped]:
+def _central_face(path: Path, detector: Detector | None) -> Cropped | Skipped:
     """One face a photo: of those whose box holds the middle of the picture, which is LFW's rule, the largest; else the largest."""
-    for name in trial.pairs.photos:
-        path = name.find(trial.photos)
-        if not path.is_file():
-            yield Skipped(path, "listed, but the file is not there")
-            continue
-        photo = read_photo(path)
-        if isinstance(photo, Skipped):
-            yield photo
-            continue
-        faces = faces_of(photo, trial.detector)
-        if not faces:
-            yield Skipped(path, "no face found")
-            continue
-        h, w = photo.pixels.shape[:2]
-        yield next((face for face in faces if _holds(face.box, w / 2, h / 2)), faces[0])
+    if not path.is_file():
+        return Skipped(path, "listed, but the file is not there")
+    photo = read_photo(path)
+    if isinstance(photo, Skipped):
+        return photo
+    faces = faces_of(photo, detector)
+    if not faces:
+        return Skipped(path, "no face found")
+    h, w = photo.pixels.shape[:2]
+    return next((face for face in faces if _holds(face.box, w / 2, h / 2)), faces[0])
 
 
 def _holds(box: tuple[float, float, float, float], x: float, y: float) -> bool:

@@ -13,30 +13,18 @@ from typing import Self
 import numpy as np
 
 from facesearch.errors import NotFound, NothingToDo
-from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
-from facesearch.faces.photos import read_photo, walk
+from facesearch.faces.photos import walk
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index
+from facesearch.gallery.faiss_index import nearest_people, open_index
 from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
+from facesearch.jobs.stream import Cropped, detected, embedded, one_face, read_faces
 from facesearch.model.runtime import Runtime
-from facesearch.records import F32, U8, Answer, Photo, Progress, Skipped
+from facesearch.records import F32, U8, Answer, Progress, Skipped
 
 COMMIT = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Cropped:
-    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y, w, h."""
-
-    path: Path
-    sha256: str
-    crop: U8
-    number: int
-    of: int
-    box: tuple[float, float, float, float]
 
 
 @dataclass(slots=True)
@@ -89,18 +77,6 @@ class Belief:
         return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces)
 
 
-def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
-    """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
-    h, w = photo.pixels.shape[:2]
-    if detector is None:
-        return [Cropped(photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)))]
-    found = detector.detect(photo.pixels)
-    return [
-        Cropped(photo.path, photo.sha256, crop_face(photo.pixels, face.landmarks), i, len(found), _box(face.box))
-        for i, face in enumerate(found, 1)
-    ]
-
-
 def enroll(
     photos: Sequence[tuple[str, Path]],
     folder: Path,
@@ -122,45 +98,56 @@ def enroll(
     skipped: list[Skipped] = []
     added: Counter[str] = Counter()
     known = 0
-    progress(0, len(wanted))
     with ExitStack() as stack:
         gallery = stack.enter_context(Gallery.open(folder)) if (folder / FILE).is_file() else None
         if gallery is not None:
             gallery.require_encoder(runtime.encoder_id)
         guard = _Guard(gallery) if strict and gallery is not None and len(gallery) else None
-        waiting: dict[tuple[str, str], Cropped] = {}
-        for number, (person, path) in enumerate(wanted, 1):
-            face = one_face(path, detector, largest=largest)
-            if isinstance(face, Skipped):
-                skipped.append(face)
-            elif (person, face.sha256) in waiting or (gallery is not None and gallery.has_photo(person, face.sha256)):
-                known += 1
+
+        def new_faces() -> Iterator[tuple[tuple[str, Cropped], list[U8]]]:
+            """Faces that are to be enrolled; counts those that are not."""
+            nonlocal known
+            seen: set[tuple[str, str]] = set()
+            progress(0, len(wanted))
+            found = detected(lambda path, own: one_face(path, own, largest=largest), (path for _, path in wanted), detector)
+            for number, ((person, _), face) in enumerate(zip(wanted, found, strict=True), 1):
+                if isinstance(face, Skipped):
+                    skipped.append(face)
+                elif (person, face.sha256) in seen or (gallery is not None and gallery.has_photo(person, face.sha256)):
+                    known += 1
+                else:
+                    seen.add((person, face.sha256))
+                    yield (person, face), [face.crop]
+                progress(number, len(wanted))
+
+        new: list[NewFace] = []
+        for (person, face), vectors in embedded(new_faces(), runtime):
+            reason = "" if guard is None else guard.reason(person, vectors[0])
+            if reason:
+                skipped.append(Skipped(face.path, reason))
             else:
-                waiting[person, face.sha256] = face
-            if waiting and (len(waiting) >= COMMIT or number == len(wanted)):
-                vectors = runtime.embed(np.stack([face.crop for face in waiting.values()]))
-                if guard is not None:
-                    reasons = [guard.reason(who, v) for (who, _), v in zip(waiting, vectors, strict=True)]
-                    skipped += [Skipped(f.path, why) for f, why in zip(waiting.values(), reasons, strict=True) if why]
-                    kept = [i for i, why in enumerate(reasons) if not why]
-                    faces = list(waiting.items())
-                    waiting, vectors = dict(faces[i] for i in kept), vectors[kept]
-                new = [NewFace(who, sha, f.path.name, v) for ((who, sha), f), v in zip(waiting.items(), vectors, strict=True)]
-                if gallery is None:  # made only now, so that photos of nobody leave no empty gallery behind
-                    gallery = Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words)
-                    stack.enter_context(gallery)
-                    gallery.require_encoder(runtime.encoder_id)
-                if new:
-                    gallery.add(new)
-                added.update(face.person for face in new)
-                waiting = {}
-            progress(number, len(wanted))
+                new.append(NewFace(person, face.sha256, face.path.name, vectors[0]))
+                added[person] += 1
+            if len(new) >= COMMIT:
+                gallery = _added(new, gallery, folder, runtime, stack)
+                new = []
+        if new:
+            gallery = _added(new, gallery, folder, runtime, stack)
         if added and gallery is not None:
             tidy(gallery, runtime.notes, fpir)
     if not added and not known:
         reason = str(skipped[0].reason) if skipped else "no photo was given"
         raise NothingToDo(_where(wanted), f"none of {len(wanted)} photos could be enrolled; the first: {reason}")
     return Enrolled(dict(added), known, tuple(skipped), guard.unchecked if guard else 0)
+
+
+def _added(new: Sequence[NewFace], gallery: Gallery | None, folder: Path, runtime: Runtime, stack: ExitStack) -> Gallery:
+    """The gallery with these faces; made only now when it was not there, so that photos of nobody leave no empty gallery behind."""
+    if gallery is None:
+        gallery = stack.enter_context(Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words))
+        gallery.require_encoder(runtime.encoder_id)
+    gallery.add(new)
+    return gallery
 
 
 class _Guard:
@@ -210,88 +197,106 @@ def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
     return photos, skipped
 
 
-def query(
-    paths: Iterable[Path],
-    gallery: Gallery,
-    runtime: Runtime,
-    detector: Detector | None,
-    *,
-    top: int,
-    largest: bool,
-    threshold: float | None,
-    clock: Clock,
-) -> Queried:
+class Asker:
+    """Asks a gallery photo by photo, and sees what others change in it meanwhile. Belongs to one thread, as the gallery does."""
+
+    def __init__(
+        self, gallery: Gallery, runtime: Runtime, *, top: int = 5, largest: bool = False, threshold: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:  # fmt: skip
+        """threshold overrides the gallery's own. Raises EmptyGallery, EncoderMismatch."""
+        gallery.require_encoder(runtime.encoder_id)
+        self.gallery, self.runtime, self.clock = gallery, runtime, clock or Clock()
+        self._top, self._largest, self._threshold = top, largest, threshold
+        self.built = ""
+        self._open()
+
+    @property
+    def outgrown(self) -> int:
+        """For how many faces the gallery's threshold was set, when it decides and has become stale; else 0."""
+        stored = self._belief.stored
+        stale = stored is not None and self._threshold is None and is_stale(stored, self._belief.faces)
+        return stored.faces if stored is not None and stale else 0
+
+    def chosen(self, faces: list[Cropped]) -> list[Cropped]:
+        """Those that are asked for."""
+        return faces[:1] if self._largest else faces
+
+    def answer(self, faces: Sequence[Cropped], vectors: F32) -> list[Answer]:
+        """faces with their unit vectors (n, d) -> who is nearest to each. Raises CorruptGallery, EmptyGallery."""
+        started = time.perf_counter()
+        if self.gallery.generation != self._generation:
+            self._open()
+        answers = [self._answer(face, vector) for face, vector in zip(faces, vectors, strict=True)]
+        self.clock.add("search", started)
+        return answers
+
+    def ask(self, path: Path | Skipped, detector: Detector | None) -> list[Answer] | Skipped:
+        """One photo at once, from file to answers."""
+        started = time.perf_counter()
+        faces = read_faces(path, detector)
+        self.clock.add("detect", started)
+        if isinstance(faces, Skipped):
+            return faces
+        faces = self.chosen(faces)
+        started = time.perf_counter()
+        vectors = self.runtime.embed(np.stack([face.crop for face in faces]))
+        self.clock.add("embed", started)
+        return self.answer(faces, vectors)
+
+    def _open(self) -> None:
+        started = time.perf_counter()
+        self._generation = self.gallery.generation
+        self._index = open_index(self.gallery)
+        self._belief = Belief.of(self.gallery, self._threshold)
+        self.built = self.built or self._index.built
+        self.clock.add("search", started)
+
+    def _answer(self, face: Cropped, vector: F32) -> Answer:
+        belief = self._belief
+        matches = nearest_people(self.gallery, self._index, vector, max(self._top, 2))
+        gap = matches[0].score - matches[1].score if len(matches) > 1 else None
+        known = None if belief.limit is None else matches[0].score >= belief.limit
+        risk = None if belief.stored is None else belief.stored.share_above(matches[0].score, belief.faces)
+        return Answer(face.path, face.number, face.of, face.box, matches[: self._top], gap, belief.limit, known, belief.fpir, risk)
+
+
+def query(paths: Iterable[Path], asker: Asker, detector: Detector | None) -> Queried:
     """Say for each face in each photo (or folder of photos) who in the gallery is nearest, or that nobody is.
 
-    threshold overrides the gallery's own. Raises EmptyGallery, EncoderMismatch, NotFound; NothingToDo when no photo
-    could be used at all.
+    Raises NotFound; NothingToDo when no photo could be used at all.
     """
-    gallery.require_encoder(runtime.encoder_id)
-    started = time.perf_counter()
-    index = open_index(gallery)
-    belief = Belief.of(gallery, threshold)
-    clock.add("search", started)
     answers: list[Answer] = []
     skipped: list[Skipped] = []
-    for path in _all_files(paths):
-        started = time.perf_counter()
-        photo = path if isinstance(path, Skipped) else read_photo(path)
-        clock.add("read", started)
-        if isinstance(photo, Skipped):
-            skipped.append(photo)
-            continue
-        started = time.perf_counter()
-        faces = faces_of(photo, detector)
-        clock.add("detect", started)
-        if not faces:
-            skipped.append(Skipped(photo.path, "no face found"))
-            continue
-        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, belief, clock)
+    files = list(_all_files(paths))
+    if len(files) == 1:
+        found = asker.ask(files[0], detector)
+        if isinstance(found, Skipped):
+            skipped.append(found)
+        else:
+            answers += found
+    else:
+
+        def faces() -> Iterator[tuple[list[Cropped], list[U8]]]:
+            for found in detected(read_faces, files, detector):
+                if isinstance(found, Skipped):
+                    skipped.append(found)
+                else:
+                    chosen = asker.chosen(found)
+                    yield chosen, [face.crop for face in chosen]
+
+        for own, vectors in embedded(faces(), asker.runtime):
+            answers += asker.answer(own, vectors)
     if not answers:
         reason = skipped[0].reason if skipped else "there is no photo"
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
-    outgrown = belief.stored is not None and threshold is None and is_stale(belief.stored, belief.faces)
-    return Queried(tuple(answers), tuple(skipped), index.built, belief.stored.faces if belief.stored and outgrown else 0)
-
-
-def _ask(
-    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, belief: Belief, clock: Clock
-) -> Iterator[Answer]:
-    started = time.perf_counter()
-    vectors = runtime.embed(np.stack([face.crop for face in faces]))
-    clock.add("embed", started)
-    for face, vector in zip(faces, vectors, strict=True):
-        started = time.perf_counter()
-        matches = nearest_people(gallery, index, vector, max(top, 2))
-        clock.add("search", started)
-        gap = matches[0].score - matches[1].score if len(matches) > 1 else None
-        known = None if belief.limit is None else matches[0].score >= belief.limit
-        risk = None if belief.stored is None else belief.stored.share_above(matches[0].score, belief.faces)
-        yield Answer(face.path, face.number, face.of, face.box, matches[:top], gap, belief.limit, known, belief.fpir, risk)
-
-
-def one_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped | Skipped:
-    """The face of a photo that shows one, or with `largest` the largest of several."""
-    photo = read_photo(path)
-    if isinstance(photo, Skipped):
-        return photo
-    faces = faces_of(photo, detector)
-    if not faces:
-        return Skipped(path, "no face found")
-    if len(faces) > 1 and not largest:
-        return Skipped(path, f"{len(faces)} faces found; --largest takes the largest one")
-    return faces[0]
+    return Queried(tuple(answers), tuple(skipped), asker.built, asker.outgrown)
 
 
 def _all_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
     for path in paths:
         yield from walk(path)
-
-
-def _box(box: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[float, float, float, float]:
-    x, y, w, h = (round(float(value), 1) for value in box)
-    return x, y, w, h
 
 
 def _where(wanted: Sequence[tuple[str, Path]]) -> str:

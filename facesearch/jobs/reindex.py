@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from facesearch.errors import PhotosMissing, writing
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import walk
@@ -23,7 +21,7 @@ from facesearch.gallery.faiss_index import refresh
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, NEXT, Gallery
 from facesearch.jobs.build import tidy
-from facesearch.jobs.people import one_face
+from facesearch.jobs.stream import Cropped, detected, embedded, one_face
 from facesearch.model.runtime import Runtime
 from facesearch.records import U8, Progress, Skipped
 
@@ -99,28 +97,26 @@ def _collect(
 ) -> tuple[list[Skipped], int]:
     """Embed crops into the fresh gallery, COMMIT at a time. Returns what was skipped, and how many faces were added."""
     skipped: list[Skipped] = []
-    waiting: list[tuple[str, U8]] = []
-    embedded = 0
+    done = 0
+
+    def usable() -> Iterator[tuple[str, list[U8]]]:
+        for item in crops:
+            if isinstance(item, Skipped):
+                skipped.append(item)
+            else:
+                yield item[0], [item[1]]
+
     progress(known, total)
-
-    def embed() -> int:
-        vectors = runtime.embed(np.stack([crop for _, crop in waiting]))
-        found = zip(waiting, vectors, strict=True)
-        return fresh.add([NewFace(person, sha, source, v) for (sha, _), v in found for person, source in todo[sha]])
-
-    for item in crops:
-        if isinstance(item, Skipped):
-            skipped.append(item)
-            continue
-        waiting.append(item)
-        if len(waiting) >= COMMIT:
-            embedded += embed()
-            waiting.clear()
-            progress(known + embedded, total)
-    if waiting:
-        embedded += embed()
-    progress(known + embedded, total)
-    return skipped, embedded
+    new: list[NewFace] = []
+    for sha256, vectors in embedded(usable(), runtime):
+        new += [NewFace(person, sha256, source, vectors[0]) for person, source in todo[sha256]]
+        if len(new) >= COMMIT:
+            done += fresh.add(new)
+            new = []
+            progress(known + done, total)
+    done += fresh.add(new)
+    progress(known + done, total)
+    return skipped, done
 
 
 def _crops(
@@ -133,14 +129,18 @@ def _crops(
             if sha256 in todo and sha256 not in given:
                 given.add(str(sha256))
                 yield str(sha256), dataset.crops[row]
-    for found in (found for root in roots for found in walk(root)):
-        if isinstance(found, Skipped):
+
+    def look(path: Path, own: Detector | None) -> tuple[str, Cropped | Skipped] | None:
+        sha256 = sha256_of(path)
+        return (sha256, one_face(path, own, largest=True)) if sha256 in todo and sha256 not in given else None
+
+    files = (found for root in roots for found in walk(root) if not isinstance(found, Skipped))
+    for found in detected(look, files, detector):
+        if found is None or found[0] in given:
             continue
-        sha256 = sha256_of(found)
-        if sha256 in todo and sha256 not in given:
-            face = one_face(found, detector, largest=True)
-            if isinstance(face, Skipped):
-                yield face
-            else:
-                given.add(sha256)
-                yield sha256, face.crop
+        sha256, face = found
+        if isinstance(face, Skipped):
+            yield face
+        else:
+            given.add(sha256)
+            yield sha256, face.crop

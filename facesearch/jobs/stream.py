@@ -1,0 +1,140 @@
+"""Photos to vectors as a stream: decoding, detection and alignment in threads, the network a batch ahead, all in order.
+
+Nothing is collected: a few photos a thread and three batches of crops are in memory, however many photos come.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.detect import Detector
+from facesearch.faces.photos import read_photo
+from facesearch.model.runtime import Runtime
+from facesearch.records import F32, U8, Photo, Skipped
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+BATCH = 64
+"""Crops that go through the network together."""
+AHEAD = 4
+"""Photos a thread that may be decoded before they are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cropped:
+    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y, w, h."""
+
+    path: Path
+    sha256: str
+    crop: U8
+    number: int
+    of: int
+    box: tuple[float, float, float, float]
+
+
+def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
+    """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
+    h, w = photo.pixels.shape[:2]
+    if detector is None:
+        return [Cropped(photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)))]
+    found = detector.detect(photo.pixels)
+    return [
+        Cropped(photo.path, photo.sha256, crop_face(photo.pixels, face.landmarks), i, len(found), _box(face.box))
+        for i, face in enumerate(found, 1)
+    ]
+
+
+def read_faces(path: Path | Skipped, detector: Detector | None) -> list[Cropped] | Skipped:
+    """All faces of a file, largest first and at least one."""
+    photo = path if isinstance(path, Skipped) else read_photo(path)
+    if isinstance(photo, Skipped):
+        return photo
+    return faces_of(photo, detector) or Skipped(photo.path, "no face found")
+
+
+def one_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped | Skipped:
+    """The face of a photo that shows one, or with `largest` the largest of several."""
+    faces = read_faces(path, detector)
+    if isinstance(faces, list) and len(faces) > 1 and not largest:
+        return Skipped(path, f"{len(faces)} faces found; --largest takes the largest one")
+    return faces if isinstance(faces, Skipped) else faces[0]
+
+
+def detected(find: Callable[[T, Detector | None], R], items: Iterable[T], detector: Detector | None, *, workers: int = 0) -> Iterator[R]:
+    """find(item, detector) of every item, in the items' order, by `workers` threads (0: one a core), each with its own detector."""
+    count = workers or os.cpu_count() or 1
+    own = threading.local()
+
+    def work(item: T) -> R:
+        if detector is not None and not hasattr(own, "detector"):
+            own.detector = detector.another()
+        return find(item, None if detector is None else own.detector)
+
+    with ThreadPoolExecutor(count, "photos") as pool:
+        yield from _in_order((pool.submit(work, item) for item in items), AHEAD * count)
+
+
+def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Iterator[tuple[T, F32]]:
+    """(item, its crops (112, 112, 3), any number of them) -> (item, their unit vectors (n, d)), in order.
+
+    While a batch is in the network, the next one is collected here, in the thread of whoever reads the stream.
+    """
+    with ThreadPoolExecutor(1, "network") as pool:
+        for group, vectors in _in_order((pool.submit(_embed, group, runtime) for group in _groups(items)), 1):
+            at = 0
+            for item, crops in group:
+                yield item, vectors[at : at + len(crops)]
+                at += len(crops)
+
+
+Group = list[tuple[T, Sequence[U8]]]
+
+
+def _embed(group: Group[T], runtime: Runtime) -> tuple[Group[T], F32]:
+    crops = [crop for _, own in group for crop in own]
+    return group, runtime.embed(np.stack(crops)) if crops else np.zeros((0, runtime.dimension), np.float32)
+
+
+def _groups(items: Iterable[tuple[T, Sequence[U8]]]) -> Iterator[Group[T]]:
+    """Items with BATCH crops and more together, and no more than four batches' worth of items without any."""
+    group: Group[T] = []
+    crops = 0
+    for item in items:
+        group.append(item)
+        crops += len(item[1])
+        if crops >= BATCH or len(group) >= 4 * BATCH:
+            yield group
+            group, crops = [], 0
+    if group:
+        yield group
+
+
+def _in_order(futures: Iterable[Future[R]], most: int) -> Iterator[R]:
+    """Results in the order of asking; `most` and one more are under way at a time. What fails is raised here, the rest is called off."""
+    waiting: deque[Future[R]] = deque()
+    try:
+        for future in futures:
+            waiting.append(future)
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _box(box: F32) -> tuple[float, float, float, float]:
+    x, y, w, h = (round(float(value), 1) for value in box)
+    return x, y, w, h
