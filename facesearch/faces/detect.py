@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Protocol
 
@@ -147,6 +145,9 @@ def load_detector(model: Path | None, tell: Tell, *, fetch: bool = True) -> Dete
 
 def _fetch(target: Path) -> str:
     """Fetch YuNet once and check its hash. Returns what went wrong, or an empty string."""
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(YUNET_URL, timeout=FETCH_TIMEOUT_S) as answer:
             data = answer.read(10 * 2**20)

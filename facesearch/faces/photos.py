@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import io
 import os
 import struct
@@ -17,7 +19,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from facesearch.errors import NotFound, reason_of
 from facesearch.records import U8, Photo, Skipped
 
-Image.init()
+for _plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff", "Ppm", "Avif"):  # Image.init() would load forty, at every start
+    with contextlib.suppress(ImportError):  # this Pillow was built without it
+        importlib.import_module(f"PIL.{_plugin}ImagePlugin")
 FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN)
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"})
 MAX_PIXELS = 120_000_000
