@@ -164,7 +164,7 @@ def test_the_end_of_one_erasure_does_not_hide_that_another_has_begun(folder: Pat
     forget(NAME, folder, (), tell)
     with Gallery.open(folder) as gallery:
         unfinished = gallery.unfinished()
-        assert unfinished is not None and unfinished.is_of("ana") and not unfinished.is_of(NAME)
+        assert unfinished is not None and gallery.is_of(unfinished, "ana") and not gallery.is_of(unfinished, NAME)
 
 
 def test_another_process_reads_meanwhile(folder: Path):
