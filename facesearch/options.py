@@ -16,7 +16,20 @@ FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 DEFAULT_DATA = Path("data/celeba500")
 
-gallery = click.option(
+
+def _use_key(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """The key in this file is in force for as long as the command runs."""
+    from facesearch.gallery.keys import read_key_file, using
+
+    if path is not None:
+        ctx.with_resource(using(read_key_file(path)))
+
+
+key_file = click.option(
+    "--key-file", type=FILE, default=None, expose_value=False, callback=_use_key,
+    help="Key of an encrypted gallery, see encrypt.  [env var: FACESEARCH_KEY_FILE, or FACESEARCH_KEY for the key itself]",
+)  # fmt: skip
+_gallery = click.option(
     "--gallery", type=FOLDER, default=Path("index"), show_default=True, envvar="FACESEARCH_GALLERY", show_envvar=True,
     help="The gallery's folder.",
 )  # fmt: skip
@@ -51,6 +64,11 @@ fpir = click.option(
     "--fpir", type=click.FloatRange(1e-6, 0.5), default=None,
     help="Share of strangers' searches that may get a name; the threshold is set for it.  [default: as before, at first 0.01]",
 )  # fmt: skip
+
+
+def gallery(command: Command) -> Command:
+    """--gallery, and --key-file, which is in force while the command runs and is passed on to nobody."""
+    return _gallery(key_file(command))
 
 
 @dataclass(frozen=True, slots=True)

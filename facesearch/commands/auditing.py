@@ -19,6 +19,7 @@ from facesearch.terminal import bar, tell
     "--gallery", type=FOLDER, default=Path("index"), envvar="FACESEARCH_GALLERY", show_envvar=True, show_default=True,
     help="Without --data: audit this gallery, by its vectors alone. Otherwise known vectors of the same encoder are taken from it.",
 )  # fmt: skip
+@options.key_file
 @click.option(
     "--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many findings of each list the table and the sheet show."
 )

@@ -113,35 +113,45 @@ def export_gallery(out: Path, gallery: Path) -> None:
     tell("it holds biometric data: whoever has it can recognise these people")
 
 
+source_key_file = click.option(
+    "--source-key-file", type=FILE, default=None,
+    help="Key of what is brought in, if it is encrypted with another one; it is sealed anew with the gallery's own.",
+)  # fmt: skip
+
+
 @click.command("import")
 @click.argument("file", type=FILE)
+@source_key_file
 @options.gallery
-def import_gallery(file: Path, gallery: Path) -> None:
+def import_gallery(file: Path, source_key_file: Path | None, gallery: Path) -> None:
     """Add everybody from an exported FILE to the gallery, or make the gallery from it. Every row is checked first.
 
     \b
     Example:  facesearch import people.facesearch --gallery elsewhere
     """
-    _bring_in(file, gallery)
+    _bring_in(file, source_key_file, gallery)
 
 
 @click.command()
 @click.argument("other", type=FOLDER)
+@source_key_file
 @options.gallery
-def merge(other: Path, gallery: Path) -> None:
+def merge(other: Path, source_key_file: Path | None, gallery: Path) -> None:
     """Add everybody from the gallery OTHER. Whoever has the same name is taken for the same person; OTHER stays as it is.
 
     \b
     Example:  facesearch merge ../laptop/index
     """
-    _bring_in(other, gallery)
+    _bring_in(other, source_key_file, gallery)
 
 
-def _bring_in(source: Path, gallery: Path) -> None:
+def _bring_in(source: Path, key_file: Path | None, gallery: Path) -> None:
+    from facesearch.gallery.keys import read_key_file
     from facesearch.jobs.care import import_into
 
+    key = read_key_file(key_file) if key_file else None
     with bar("import", "face") as progress:
-        result = import_into(source, gallery, progress)
+        result = import_into(source, gallery, progress, key)
     click.echo(
         f"{gallery}: {result.added} faces added, {result.known} known already; {result.new_people} new people, {result.people} in all"
     )

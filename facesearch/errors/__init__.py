@@ -20,6 +20,10 @@ from facesearch.errors.gallery import StillThere as StillThere
 from facesearch.errors.gallery import TooFewSearches as TooFewSearches
 from facesearch.errors.gallery import UnknownPerson as UnknownPerson
 from facesearch.errors.gallery import UnknownPhoto as UnknownPhoto
+from facesearch.errors.keys import BadKey as BadKey
+from facesearch.errors.keys import KeyMissing as KeyMissing
+from facesearch.errors.keys import NotEncrypted as NotEncrypted
+from facesearch.errors.keys import WrongKey as WrongKey
 from facesearch.errors.outside import CannotRead as CannotRead
 from facesearch.errors.outside import CannotWrite as CannotWrite
 from facesearch.errors.outside import Interrupted as Interrupted

@@ -72,7 +72,10 @@ class GalleryChanged(FaceSearchError):
     gallery: Path
 
     def __str__(self) -> str:
-        return f"{self.gallery} was embedded anew with another encoder while it was open here. Nothing was changed; run the command again."
+        return (
+            f"{self.gallery} was embedded anew with another encoder, or encrypted anew, while it was open here. "
+            "Nothing was changed; run the command again."
+        )
 
 
 @dataclass(eq=False)
@@ -98,21 +101,21 @@ class NotErasedYet(FaceSearchError):
 
     def __str__(self) -> str:
         return (
-            f"the rows are deleted and nobody is named by them any more, but another process is in the middle of reading {self.gallery} "
+            f"what had to go is in no row any more and names nobody, but another process is in the middle of reading {self.gallery} "
             "and keeps SQLite's log open, which still holds the bytes.\nRun the same command again when that process is done."
         )
 
 
 @dataclass(eq=False)
 class StillThere(FaceSearchError):
-    """After an erasure, files of the gallery's folder still hold what was erased."""
+    """Files of the gallery's folder still hold what was to go: what was forgotten, or what lay there before it was encrypted."""
 
     gallery: Path
     files: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
-            f"nobody is named by them any more, but bytes of what was to be forgotten are still in {', '.join(self.files)} "
+            f"it is in no row any more and names nobody, but bytes of what was to go are still in {', '.join(self.files)} "
             f"(in {self.gallery}).\nIf that is a copy of yours, delete it; then run the same command again, which looks anew."
         )
 

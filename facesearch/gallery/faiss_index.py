@@ -26,6 +26,7 @@ MANIFEST = "vectors.json"
 DELTA_LIMIT = 2000
 """So many faces enrolled since are searched beside the file before it is written anew (a scan of under a millisecond)."""
 SUPPORTING = 3
+IN_MEMORY = "in memory only, since the gallery is encrypted"
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,12 @@ class FaceIndex:
 def open_index(gallery: Gallery) -> FaceIndex:
     """Map the index file of a gallery, or write it first when it is missing, damaged, or too far behind.
 
-    In a read-only folder the index is made in memory. Raises EmptyGallery, CorruptGallery.
+    In a read-only folder, and of an encrypted gallery, the index is made in memory only. Raises EmptyGallery, CorruptGallery.
     """
     if not len(gallery):
         raise EmptyGallery(gallery.folder)
+    if gallery.sealed:
+        return refresh(gallery, "")
     drop_unfinished(gallery)
     erasures = gallery.erasures
     base, last_id, reason = _mapped(gallery)
@@ -86,7 +89,8 @@ def open_index(gallery: Gallery) -> FaceIndex:
 def refresh(gallery: Gallery, reason: str) -> FaceIndex:
     """Make the index anew from the store and delete what it replaces; files of vectors that are gone never stay.
 
-    When another process forgets somebody between our reading and our writing, all is done again.
+    When another process forgets somebody between our reading and our writing, all is done again. Of an encrypted gallery nothing is
+    written: what was there before it was encrypted goes.
     """
     while True:
         erasures = gallery.erasures
@@ -94,6 +98,9 @@ def refresh(gallery: Gallery, reason: str) -> FaceIndex:
         index = _flat(gallery.dimension)
         if len(ids):
             index.add_with_ids(vectors, ids)
+        if gallery.sealed:
+            drop_files(gallery)
+            break
         try:
             _write(gallery, index, int(ids[-1]) if len(ids) else 0, erasures)
         except CannotWrite:
@@ -102,6 +109,7 @@ def refresh(gallery: Gallery, reason: str) -> FaceIndex:
             break
         if gallery.erasures == erasures:
             break
+        drop_files(gallery)  # they hold somebody who has been forgotten, or what has been encrypted
     no_ids, none = np.zeros(0, np.int64), np.zeros((0, gallery.dimension), np.float32)
     return FaceIndex(index, no_ids, none, reason, erasures)
 
@@ -113,8 +121,20 @@ def drop_unfinished(gallery: Gallery) -> None:
             torn.unlink(missing_ok=True)
 
 
+def drop_files(gallery: Gallery) -> None:
+    """Remove the index's files, half-written ones too. Raises CannotWrite."""
+    drop_unfinished(gallery)
+    if os.access(gallery.folder, os.W_OK):
+        with writing(gallery.folder):
+            for path in (gallery.folder / MANIFEST, *gallery.folder.glob("vectors-*.faiss")):
+                path.unlink(missing_ok=True)
+
+
 def is_current(gallery: Gallery) -> tuple[bool, str]:
-    """Whether the file on disk shows all of the store, and if not, why."""
+    """Whether the file on disk shows all of the store, and what state it is in. An encrypted gallery has none."""
+    if gallery.sealed:
+        left = any(gallery.folder.glob("vectors-*.faiss"))
+        return not left, "a file of plain vectors lies there, though the gallery is encrypted" if left else IN_MEMORY
     base, last_id, reason = _mapped(gallery)
     if base is None:
         return False, reason

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -15,6 +16,18 @@ from facesearch.records import F32
 
 LONGEST_NAME = 200
 VECTOR = np.dtype("<f2")
+
+Stored = str | bytes
+"""A name, source or content hash as it lies on disk: text in a plain gallery, bytes in an encrypted one."""
+
+
+class Row(NamedTuple):
+    """What a gallery knows of a face. vector: bytes in float16."""
+
+    name: str
+    sha256: str
+    source: str
+    vector: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +95,37 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes, and names of people and photos.
-    note: what the deletion left in the gallery."""
+    """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes and other bytes that were on disk,
+    and names of people and photos. note: what the deletion left in the gallery."""
 
     note: Unfinished
     vectors: tuple[bytes, ...]
     texts: tuple[str, ...]
 
+    @classmethod
+    def of(cls, note: Unfinished, pieces: Iterable[bytes | str]) -> Self:
+        """Sorts pieces into bytes and texts."""
+        pieces = set(pieces)
+        return cls(
+            note,
+            tuple(sorted(piece for piece in pieces if isinstance(piece, bytes))),
+            tuple(sorted(piece for piece in pieces if isinstance(piece, str))),
+        )
+
+
+Deed = Literal["forget", "encrypt"]
+
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """An erasure whose rows are gone, but whose bytes have not been looked for yet. digest: of salt and name; generation: the
-    gallery's before it."""
+    gallery's before it. deed: what was done; after encrypt all rows are there, under another key than before."""
 
     salt: str
     digest: str
     faces: int
     generation: int
-
-    def is_of(self, name: str) -> bool:
-        return self.digest == digest_of(self.salt, name)
+    deed: Deed = "forget"
 
 
 def usual_form(name: str) -> str:
@@ -133,13 +157,12 @@ def vector_bytes(vector: F32, dimension: int) -> bytes:
     return vector.astype(VECTOR).tobytes()
 
 
-def digest_of(salt: str, name: str) -> str:
-    """Recognises a name without telling it."""
-    return hashlib.sha256((salt + usual_form(name)).encode()).hexdigest()
+def wrong_with(row: Row, dimension: int, *, fits: bool) -> str:
+    """What is wrong with a row, in words; empty: nothing. The values may come from anywhere and be of any type.
 
-
-def wrong_with(name: str, sha256: str, source: str, blob: bytes, checksum: int, dimension: int) -> str:
-    """What is wrong with a row, in words; empty: nothing. The values may come from anywhere and be of any type."""
+    fits: whether the row as it is stored fits its checksum.
+    """
+    name, sha256, source, blob = row
     if not (isinstance(name, str) and isinstance(sha256, str) and isinstance(source, str) and isinstance(blob, bytes)):
         return "its values are not of the right kinds"
     if not re.fullmatch("[0-9a-f]{64}", sha256):
@@ -152,12 +175,16 @@ def wrong_with(name: str, sha256: str, source: str, blob: bytes, checksum: int, 
         return f"a name in it cannot be: {error.reason}"
     if len(blob) != dimension * VECTOR.itemsize:
         return f"its vector has {len(blob)} bytes, {dimension * VECTOR.itemsize} are right"
-    if checksum_of(name, sha256, source, blob) != checksum:
+    if not fits:
         return "it does not fit its checksum"
     length = float(np.linalg.norm(np.frombuffer(blob, VECTOR).astype(np.float64)))
     return "" if abs(length - 1) < 0.01 else f"its vector has the length {length:.3f}, not 1"
 
 
-def checksum_of(name: str, sha256: str, source: str, blob: bytes) -> int:
-    """Of all that a row says."""
-    return zlib.crc32(blob, zlib.crc32("\0".join((name, sha256, source)).encode()))
+def checksum_of(name: Stored, sha256: Stored, source: Stored, blob: bytes) -> int:
+    """Of all that a row says, as it is stored."""
+    if isinstance(name, str) and isinstance(sha256, str) and isinstance(source, str):
+        texts = "\0".join((name, sha256, source)).encode()
+    else:
+        texts = b"\0".join(text if isinstance(text, bytes) else text.encode() for text in (name, sha256, source))
+    return zlib.crc32(blob, zlib.crc32(texts))

@@ -8,41 +8,26 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from facesearch.errors import (
-    CannotRead,
-    CorruptGallery,
-    EncoderMismatch,
-    GalleryChanged,
-    NameTaken,
-    NoGallery,
-    NotFound,
-    OutputExists,
-    UnknownPerson,
-    UnknownPhoto,
-    writing,
-)
+from facesearch.errors import CorruptGallery, EncoderMismatch, NameTaken, NoGallery, NotFound, OutputExists, writing
 from facesearch.files import OWNER_ONLY, make_folder
+from facesearch.gallery.cipher import BrokenSeal, new_cipher
+from facesearch.gallery.erasing import AT_ONCE, COUNT_ERASURE, SET, ErasableGallery
+from facesearch.gallery.keys import Key, key_in_force
+from facesearch.gallery.opened import FORMAT, ROWS, SEALED_FORMAT
 from facesearch.gallery.rows import (
     VECTOR,
-    Erased,
     NewFace,
     PersonCount,
+    Row,
     Threshold,
-    Unfinished,
     checksum_of,
     clean_name,
-    digest_of,
     usual_form,
     vector_bytes,
     wrong_with,
@@ -53,11 +38,8 @@ from facesearch.records import F32, I64, EnrolledFace
 
 NEXT = "next"
 """Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
-FORMAT = 1
 APPLICATION_ID = 0x66616365
 
-ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
-COUNT_ERASURE = "INSERT INTO main.meta VALUES ('erasures', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE people (person_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
@@ -73,26 +55,20 @@ CREATE TABLE faces (
 """
 
 
-class Gallery:
+class Gallery(ErasableGallery):
     """An open gallery. Use it in a with statement; it belongs to one thread."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
-        self.folder = folder
-        self._db = connection
-        with self._translated():
-            self._meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta"))
-        try:
-            self.encoder_id = self._meta["encoder_id"]
-            self.dimension = int(self._meta["dimension"])
-            version, _ = int(self._meta["format"]), int(self._meta["generation"])
-        except (KeyError, ValueError) as error:
-            raise CorruptGallery(folder, "its description is incomplete") from error
-        if version != FORMAT:
-            raise CannotRead(folder / FILE, f"written by another version of facesearch (format {version}, this one reads {FORMAT})")
-
     @classmethod
-    def create(cls, folder: Path, encoder_id: str, dimension: int, encoder: str) -> Self:
-        """Make an empty gallery for vectors (dimension,) of one encoder; open it when another process was faster."""
+    def create(
+        cls, folder: Path, encoder_id: str, dimension: int, encoder: str, key: Key | None = None, *, like: Gallery | None = None
+    ) -> Self:
+        """Make an empty gallery for vectors (dimension,) of one encoder; open it when another process was faster.
+
+        key: encrypt it with this one; without it the key in force decides, and where there is none, it is plain. like: lie on
+        disk as that gallery does, to the byte. Raises CannotWrite, BadKey, and what open raises.
+        """
+        key = like.key if like is not None else key or key_in_force()
+        cipher = like.cipher if like is not None else new_cipher(key)
         make_folder(folder)
         path = folder / FILE
         with writing(path):
@@ -106,15 +82,21 @@ class Gallery:
                 for statement in _SCHEMA.split(";\n"):
                     if statement.strip():
                         db.execute(statement)
-                meta = {"format": FORMAT, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "generation": 0}
+                version = SEALED_FORMAT if cipher.description else FORMAT
+                meta = {"format": version, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "generation": 0}
+                if cipher.description:
+                    meta["cipher"] = cipher.description
                 db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, str(value)) for key, value in meta.items()])
             db.execute("COMMIT")
             db.close()
-        return cls.open(folder)
+        return cls.open(folder, key, either=like is not None)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open an existing gallery. Raises NoGallery, CorruptGallery, CannotRead."""
+    def open(cls, folder: Path, key: Key | None = None, *, either: bool = False) -> Self:
+        """Open an existing gallery with this key, or the one in force. either: a plain gallery is right even with a key.
+
+        Raises NoGallery, CorruptGallery, CannotRead; BadKey, KeyMissing, WrongKey, NotEncrypted, PackageMissing.
+        """
         path = folder / FILE
         if not path.is_file():
             raise NoGallery(folder)
@@ -123,13 +105,13 @@ class Gallery:
             db = connect(path) if writable else read_only(path)
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise CorruptGallery(folder, f"{FILE} is not a gallery of facesearch")
-        return cls(folder, db)
+        return cls(folder, db, key or key_in_force(), either=either)
 
     @classmethod
-    def open_snapshot(cls, path: Path) -> Self:
+    def open_snapshot(cls, path: Path, key: Key | None = None) -> Self:
         """Open what snapshot wrote, read-only. It may come from anybody: a schema that is not ours to the letter is refused.
 
-        Raises NotFound, CorruptGallery, CannotRead.
+        key: as of open; what is plain is right even with a key. Raises NotFound, CorruptGallery, CannotRead, KeyMissing, WrongKey.
         """
         if not path.is_file():
             raise NotFound(path, "exported gallery", "Make one with: facesearch export FILE")
@@ -140,16 +122,7 @@ class Gallery:
             there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != own:
                 raise CorruptGallery(path, "it is no gallery that facesearch exported")
-        return cls(path, db)
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        return cls(path, db, key or key_in_force(), either=True)
 
     def require_encoder(self, encoder_id: str) -> None:
         """Raises EncoderMismatch when vectors of this encoder do not belong here."""
@@ -163,36 +136,36 @@ class Gallery:
         """The encoder in words, as given when the gallery was made."""
         return self._meta.get("encoder", "")
 
-    @property
-    def generation(self) -> int:
-        """Grows with every change."""
-        return int(self._one("SELECT value FROM meta WHERE key = 'generation'"))
-
-    @property
-    def erasures(self) -> int:
-        """How often somebody was forgotten: an index file made before the last time may still hold them."""
-        rows = self._all("SELECT value FROM meta WHERE key = 'erasures'")
-        return int(rows[0][0]) if rows else 0
+    def own_words(self) -> str:
+        """What a gallery's file says in plain whoever is enrolled: a name that is part of it cannot be looked for."""
+        return " ".join((_SCHEMA, *(word for entry in self._meta.items() for word in entry)))
 
     def __len__(self) -> int:
         return int(self._one("SELECT count(*) FROM faces"))
 
     def people(self) -> list[PersonCount]:
         """Everyone enrolled, by name."""
-        rows = self._all("SELECT name, count(face_id) FROM people JOIN faces USING (person_id) GROUP BY person_id ORDER BY name")
-        return [PersonCount(name, faces) for name, faces in rows]
+        rows = self._all("SELECT name, count(face_id) FROM people JOIN faces USING (person_id) GROUP BY person_id")
+        return sorted((PersonCount(self._name(name), faces) for name, faces in rows), key=lambda person: person.name)
+
+    def person_count(self) -> int:
+        """How many people have photos; no name is read."""
+        return int(self._one("SELECT count(DISTINCT person_id) FROM faces JOIN people USING (person_id)"))
 
     def known_photos(self) -> set[tuple[str, str, str]]:
         """(person, content hash, source) of every face."""
-        return set(self._all("SELECT name, sha256, source FROM faces JOIN people USING (person_id)"))
+        rows = self._all("SELECT name, sha256, source FROM faces JOIN people USING (person_id)")
+        return {(person, *self._photo(person, sha256, source)) for name, sha256, source in rows for person in (self._name(name),)}
 
     def photos_of(self, person: str) -> list[tuple[str, str]]:
         """(source, content hash) of a person's photos, by source. Raises UnknownPerson."""
-        return self._all("SELECT source, sha256 FROM faces WHERE person_id = ? ORDER BY source", self._person_id(person))
+        rows = self._all("SELECT sha256, source FROM faces WHERE person_id = ?", self._person_id(person))
+        photos = (self._photo(usual_form(person), sha256, source) for sha256, source in rows)
+        return sorted((source, sha256) for sha256, source in photos)
 
     def has_photo(self, person: str, sha256: str) -> bool:
-        found = self._all("SELECT 1 FROM faces JOIN people USING (person_id) WHERE name = ? AND sha256 = ? LIMIT 1", person, sha256)
-        return bool(found)
+        sql = "SELECT 1 FROM faces JOIN people USING (person_id) WHERE name = ? AND sha256 = ? LIMIT 1"
+        return bool(self._all(sql, self.cipher.seal_name(person), self.cipher.seal_sha256(person, sha256)))
 
     def faces(self, face_ids: Iterable[int]) -> dict[int, EnrolledFace]:
         """The rows of these ids, each checked; ids that were deleted meanwhile are missing. Raises CorruptGallery."""
@@ -202,28 +175,19 @@ class Gallery:
             part = ids[start : start + 500]
             marks = ",".join("?" * len(part))
             for row in self._all(f"{ROWS} WHERE face_id IN ({marks})", *part):
-                found[row[0]], _ = self._checked(row)
+                found[row[0]] = _face(row[0], self._opened(row))
         return found
 
     def photo_counts(self, people: Iterable[str]) -> dict[str, int]:
         sql = "SELECT count(*) FROM faces JOIN people USING (person_id) WHERE name = ?"
-        return {name: int(self._one(sql, name)) for name in people}
+        return {name: int(self._one(sql, self.cipher.seal_name(name))) for name in people}
 
     def enrolled(self, after: int = 0) -> tuple[list[EnrolledFace], F32]:
         """All faces with an id above `after`, each checked, and their unit vectors (n, d) float32. Raises CorruptGallery."""
         with self._reading():
-            if self._one("SELECT value FROM meta WHERE key = 'encoder_id'") != self.encoder_id:
-                raise GalleryChanged(self.folder)
-            rows = self._rows(after)
-        faces: list[EnrolledFace] = []
-        vectors = np.empty((len(rows), self.dimension), np.float32)
-        for i, row in enumerate(rows):
-            face, blob = self._checked(row)
-            if len(blob) != self.dimension * VECTOR.itemsize:
-                raise self._unfit(face.face_id)
-            faces.append(face)
-            vectors[i] = np.frombuffer(blob, VECTOR)
-        return faces, vectors
+            stored = self._rows(after)
+        rows = [self._opened(row) for row in stored]
+        return [_face(face[0], row) for face, row in zip(stored, rows, strict=True)], self._unpacked(rows)
 
     def vectors(self, after: int = 0) -> tuple[I64, F32, list[str]]:
         """The same as ids (n,), unit vectors (n, d) float32, people."""
@@ -232,9 +196,8 @@ class Gallery:
 
     def vectors_of(self, person: str) -> F32:
         """The unit vectors (n, d) of one person; none of somebody who is not enrolled."""
-        blobs = self._all("SELECT vector FROM faces JOIN people USING (person_id) WHERE name = ? ORDER BY face_id", person)
-        rows = [np.frombuffer(blob, VECTOR).astype(np.float32) for (blob,) in blobs]
-        return np.stack(rows) if rows else np.empty((0, self.dimension), np.float32)
+        stored = self._all(f"{ROWS} WHERE name = ? ORDER BY face_id", self.cipher.seal_name(person))
+        return self._unpacked([self._opened(row) for row in stored])
 
     def last_face_id(self) -> int:
         return int(self._one("SELECT coalesce(max(face_id), 0) FROM faces"))
@@ -253,84 +216,38 @@ class Gallery:
 
     def add(self, faces: Sequence[NewFace]) -> int:
         """Enroll all faces in one transaction; returns how many were new. Raises BadName, CannotWrite, GalleryBusy."""
-        rows = [(clean_name(f.person), f.sha256, f.source, vector_bytes(f.vector, self.dimension)) for f in faces]
+        rows = [Row(clean_name(f.person), f.sha256, f.source, vector_bytes(f.vector, self.dimension)) for f in faces]
+        stored = [self._at_rest(self.cipher, row) for row in rows]
         with self._transaction() as db:
-            names = {row[0] for row in rows}
+            names = {row[0] for row in stored}
             db.executemany("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(name,) for name in names])
             before = db.total_changes
             db.executemany(
                 "INSERT INTO faces (person_id, sha256, source, vector, checksum) "
                 "SELECT person_id, ?, ?, ?, ? FROM people WHERE name = ? ON CONFLICT DO NOTHING",
-                [(sha, source, blob, checksum_of(name, sha, source, blob), name) for name, sha, source, blob in rows],
+                [(*rest, name) for name, *rest in stored],
             )
             return db.total_changes - before
-
-    def forget(self, name: str, is_chosen: Callable[[str, str], bool] | None = None) -> Erased:
-        """Delete a person with all faces, or those whose (content hash, source) is chosen, and overwrite their bytes.
-
-        A person without faces goes too. The log and the derived index still hold the vectors afterwards, and the gallery
-        remembers that: jobs.erase does the rest. Raises UnknownPerson, UnknownPhoto.
-        """
-        name = usual_form(name)
-        with self._transaction() as db:
-            person = self._person_id(name)
-            rows = db.execute("SELECT face_id, sha256, source, vector FROM faces WHERE person_id = ?", (person,)).fetchall()
-            gone = [row for row in rows if is_chosen is None or is_chosen(row[1], row[2])]
-            if not gone:
-                raise UnknownPhoto(name)
-            db.executemany("DELETE FROM faces WHERE face_id = ?", [(row[0],) for row in gone])
-            texts = {text for row in gone for text in row[1:3]}
-            if len(gone) == len(rows):
-                db.execute("DELETE FROM people WHERE person_id = ?", (person,))
-                texts.add(name)
-            salt = secrets.token_hex(16)
-            note = Unfinished(salt, digest_of(salt, name), len(gone), self.generation)
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(asdict(note)),))
-            db.execute(COUNT_ERASURE)
-        return Erased(note, tuple(row[3] for row in gone), tuple(sorted(texts)))
-
-    def unfinished(self) -> Unfinished | None:
-        """The erasure that was not carried to its end, if there is one. Raises CorruptGallery."""
-        rows = self._all("SELECT value FROM meta WHERE key = 'erasing'")
-        try:
-            return Unfinished(**json.loads(rows[0][0])) if rows else None
-        except (TypeError, ValueError) as error:
-            raise CorruptGallery(self.folder, "its note of an unfinished erasure cannot be read") from error
-
-    def erasure_done(self, note: Unfinished) -> None:
-        """Take the note of this erasure away; that of a later one, which another process has just begun, stays."""
-        with self._translated():
-            self._db.execute("DELETE FROM meta WHERE key = 'erasing' AND instr(value, ?)", (note.salt,))
-
-    def rewrite(self) -> None:
-        """Write the whole file anew with what is alive and nothing else."""
-        with self._translated():
-            self._db.execute("VACUUM")
-
-    def is_alive(self, piece: bytes | str) -> bool:
-        """Whether a row that is enrolled holds this piece of a vector, or of a name of a person or photo, or a content hash."""
-        if isinstance(piece, bytes):
-            return bool(self._all("SELECT 1 FROM faces WHERE instr(vector, ?) LIMIT 1", piece))
-        faces = "SELECT 1 FROM faces WHERE instr(source, ?) OR instr(sha256, ?) LIMIT 1"
-        return bool(self._all("SELECT 1 FROM people WHERE instr(name, ?) LIMIT 1", piece) or self._all(faces, piece, piece))
 
     def rename(self, old: str, new: str, *, join: bool) -> int:
         """Give a person another name; with join add their photos to somebody of that name. Returns how many photos moved.
 
-        Raises UnknownPerson, BadName, NameTaken.
+        Raises UnknownPerson, BadName, NameTaken, CorruptGallery.
         """
         new = clean_name(new)
         with self._transaction() as db:
             person = self._person_id(old)
-            taken = db.execute("SELECT person_id FROM people WHERE name = ?", (new,)).fetchone()
+            name = self.cipher.seal_name(new)
+            taken = db.execute("SELECT person_id FROM people WHERE name = ?", (name,)).fetchone()
             if taken is not None and taken[0] != person and not join:
                 raise NameTaken(new)
-            rows = db.execute("SELECT face_id, sha256, source, vector FROM faces WHERE person_id = ?", (person,)).fetchall()
+            rows = [(stored[0], self._opened(stored)) for stored in db.execute(f"{ROWS} WHERE person_id = ?", (person,)).fetchall()]
             target = person if taken is None else taken[0]
             if taken is None:
-                db.execute("UPDATE people SET name = ? WHERE person_id = ?", (new, person))
-            moved = [(target, checksum_of(new, sha, source, blob), face_id) for face_id, sha, source, blob in rows]
-            db.executemany("UPDATE OR IGNORE faces SET person_id = ?, checksum = ? WHERE face_id = ?", moved)
+                db.execute("UPDATE people SET name = ? WHERE person_id = ?", (name, person))
+            moved = [(target, *self._at_rest(self.cipher, row._replace(name=new))[1:], face_id) for face_id, row in rows]
+            values = "person_id = ?, sha256 = ?, source = ?, vector = ?, checksum = ?"
+            db.executemany(f"UPDATE OR IGNORE faces SET {values} WHERE face_id = ?", moved)
             if target != person:  # what is still there was enrolled under the new name already
                 db.execute("DELETE FROM faces WHERE person_id = ?", (person,))
                 db.execute("DELETE FROM people WHERE person_id = ?", (person,))
@@ -341,8 +258,10 @@ class Gallery:
         """Exchange every vector for that of the same photo in a gallery of another encoder, and take on that encoder, in one step.
 
         Photos that the other one does not hold are dropped. The threshold goes: it was of the old encoder's scores. Returns how
-        many photos are enrolled then. Raises CannotWrite, GalleryBusy.
+        many photos are enrolled then. The other one must lie on disk as this one does (`like`). Raises CannotWrite, GalleryBusy.
         """
+        if other.cipher.description != self.cipher.description:
+            raise ValueError("rows under another cipher would not be found: all would be dropped")
         same = (
             "SELECT n.vector, n.checksum FROM next.faces n JOIN next.people p USING (person_id) JOIN main.people own ON own.name = p.name "
             "WHERE own.person_id = faces.person_id AND n.sha256 = faces.sha256 AND n.source = faces.source"
@@ -387,85 +306,60 @@ class Gallery:
 
     def wrong_rows(self) -> Iterator[str]:
         """Every row that is not as it should be, with what is wrong; a hostile file's too."""
-        for rows in self.batches():
-            for face_id, name, sha256, source, blob, checksum in rows:
-                if reason := wrong_with(name, sha256, source, blob, checksum, self.dimension):
+        for rows in self._stored(AT_ONCE):
+            for face_id, *stored, checksum in rows:
+                if reason := self._wrong(stored, checksum):
                     yield f"face {face_id}: {reason}"
 
-    def batches(self, size: int = 1000) -> Iterator[list[Any]]:
-        """All rows (face id, person, content hash, source, vector's bytes, checksum), unchecked, a few at a time."""
+    def batches(self, size: int = AT_ONCE) -> Iterator[list[Any]]:
+        """All rows (face id, person, content hash, source, vector's bytes, checksum), a few at a time.
+
+        Those of a plain gallery are unchecked; what is sealed and does not open raises CorruptGallery.
+        """
+        for rows in self._stored(size):
+            yield [(row[0], *self._opened(row), row[-1]) for row in rows] if self.sealed else rows
+
+    def set_threshold(self, threshold: Threshold) -> None:
+        value = json.dumps({slot: getattr(threshold, slot) for slot in Threshold.__slots__})
+        with self._translated():
+            self._db.execute(SET, ("threshold", value))
+
+    # ---- inside
+
+    def _stored(self, size: int) -> Iterator[list[Any]]:
+        """All rows as they are stored, a few at a time."""
         last = 0
         while rows := self._rows(last, size):
             yield rows
             last = rows[-1][0]
 
-    def sweep(self) -> bool:
-        """Write the log back and cut it to nothing, so that no deleted bytes stay in it. False: a reader holds it open."""
-        with self._translated():
-            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
+    def _wrong(self, stored: list[Any], checksum: object) -> str:
+        """What is wrong with a stored row, in words; empty: nothing. It may come from anybody."""
+        *texts, blob = stored
+        storable = all(isinstance(text, str | bytes) for text in texts) and isinstance(blob, bytes)
+        fits = storable and checksum_of(*stored) == checksum
+        try:
+            row = self.cipher.open(self.encoder_id, *stored)
+        except BrokenSeal as error:
+            return str(error) if fits else "it does not fit its checksum"
+        return wrong_with(row, self.dimension, fits=fits)
 
-    def set_threshold(self, threshold: Threshold) -> None:
-        value = json.dumps({slot: getattr(threshold, slot) for slot in Threshold.__slots__})
-        with self._translated():
-            self._db.execute("INSERT INTO meta VALUES ('threshold', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (value,))
+    def _photo(self, person: str, sha256: object, source: object) -> tuple[str, str]:
+        """A content hash and a source that were stored with this person."""
+        try:
+            return self.cipher.open_photo(person, sha256, source)
+        except BrokenSeal as error:
+            raise self._unfit(f"a photo of a person: {error}") from error
 
-    # ---- inside
+    def _unpacked(self, rows: Sequence[Row]) -> F32:
+        """The vectors (n, d) of rows. Raises CorruptGallery for one of another length."""
+        vectors = np.empty((len(rows), self.dimension), np.float32)
+        for i, row in enumerate(rows):
+            if len(row.vector) != self.dimension * VECTOR.itemsize:
+                raise self._unfit("a vector in it has another length than the others")
+            vectors[i] = np.frombuffer(row.vector, VECTOR)
+        return vectors
 
-    def _rows(self, after: int, most: int = -1) -> list[Any]:
-        return self._all(f"{ROWS} WHERE face_id > ? ORDER BY face_id LIMIT ?", after, most)
 
-    def _checked(self, row: tuple[int, str, str, str, bytes, int]) -> tuple[EnrolledFace, bytes]:
-        """A row and its vector's bytes. A wrong name is worse than no answer: raises CorruptGallery."""
-        face_id, name, sha256, source, blob, checksum = row
-        if checksum_of(name, sha256, source, blob) != checksum:
-            raise self._unfit(face_id)
-        return EnrolledFace(face_id, name, source, sha256), blob
-
-    def _unfit(self, face_id: int) -> CorruptGallery:
-        return CorruptGallery(self.folder, f"the row of face {face_id} does not fit its checksum")
-
-    def _person_id(self, name: str) -> int:
-        name = usual_form(name)
-        found = self._all("SELECT person_id FROM people WHERE name = ?", name)
-        if not found:
-            raise UnknownPerson(name, self._close_names(name))
-        return int(found[0][0])
-
-    def _close_names(self, name: str) -> tuple[str, ...]:
-        import difflib
-
-        return tuple(difflib.get_close_matches(name, [person.name for person in self.people()], n=1))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("UPDATE main.meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """All that is read within is of one moment."""
-        with self._translated():
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("COMMIT")
-
-    def _translated(self) -> Any:
-        return sqlite_errors(self.folder)
-
-    def _all(self, sql: str, *values: object) -> list[Any]:
-        with self._translated():
-            return self._db.execute(sql, values).fetchall()
-
-    def _one(self, sql: str, *values: object) -> Any:
-        return self._all(sql, *values)[0][0]
+def _face(face_id: int, row: Row) -> EnrolledFace:
+    return EnrolledFace(face_id, row.name, row.source, row.sha256)

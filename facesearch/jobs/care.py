@@ -10,6 +10,7 @@ import numpy as np
 from facesearch.errors import CorruptGallery
 from facesearch.files import sha256_of
 from facesearch.gallery.faiss_index import drop_unfinished, is_current, refresh
+from facesearch.gallery.keys import Key, key_in_force
 from facesearch.gallery.rows import VECTOR, NewFace
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
@@ -66,7 +67,7 @@ def verify(folder: Path, *, repair: bool) -> Verified:
             if index and repair:
                 refresh(gallery, reason)
                 mended.append("the index was made anew")
-        return Verified(len(gallery.people()), len(gallery), problems, index, tuple(mended))
+        return Verified(gallery.person_count(), len(gallery), problems, index, tuple(mended))
 
 
 def rename(old: str, new: str, folder: Path, *, join: bool) -> int:
@@ -85,17 +86,20 @@ def export(folder: Path, out: Path) -> Exported:
         return Exported(len(gallery.people()), len(gallery), out.stat().st_size, sha256_of(out))
 
 
-def import_into(source: Path, folder: Path, progress: Progress) -> Imported:
+def import_into(source: Path, folder: Path, progress: Progress, source_key: Key | None = None) -> Imported:
     """Add everybody from an exported file, or from another gallery's folder, to a gallery; makes it when there is none.
 
     Every row is checked before any is added. Whoever has the same name is taken for the same person. Running it again adds
-    nothing. Raises NotFound, CorruptGallery, EncoderMismatch, CannotWrite.
+    nothing. source_key: the source's key, where it is not the one in force; every row is then sealed with that of the gallery, and a
+    gallery that is made here without a key takes over the source's: nothing encrypted becomes plain. Raises NotFound,
+    CorruptGallery, EncoderMismatch, CannotWrite, KeyMissing, WrongKey, NotEncrypted.
     """
-    with Gallery.open(source) if source.is_dir() else Gallery.open_snapshot(source) as other:
+    with Gallery.open(source, source_key, either=True) if source.is_dir() else Gallery.open_snapshot(source, source_key) as other:
         if wrong := next(other.wrong_rows(), ""):
             raise CorruptGallery(source, wrong)
         fresh = not (folder / FILE).is_file()
-        with Gallery.create(folder, other.encoder_id, other.dimension, other.encoder) as gallery:
+        key = key_in_force() or (other.key if other.sealed else None)
+        with Gallery.create(folder, other.encoder_id, other.dimension, other.encoder, key) as gallery:
             gallery.require_encoder(other.encoder_id)
             before, people_before = len(gallery), len(gallery.people())
             done, total = 0, len(other)

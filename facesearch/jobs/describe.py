@@ -32,6 +32,7 @@ def describe(folder: Path) -> dict[str, object]:
             "generation": gallery.generation,
             "index": state or "current",
             "bytes": used,
+            **({"encryption": "names, photos' names, content hashes and vectors, by AES-SIV"} if gallery.sealed else {}),
             **measured(gallery.encoder_id),
         }
 

@@ -3,6 +3,7 @@
 Rows go in one transaction, which also notes that an erasure is under way; then the index is made anew, SQLite's log is cut,
 every file of the folder is read raw and searched, the receipt is written and the note is taken away. Killed in between, the
 same command goes on: since what to search for is gone with the rows, the file is then written anew from what is alive.
+What lay in a gallery before it was encrypted (jobs.encrypt) goes in the same way.
 """
 
 from __future__ import annotations
@@ -10,28 +11,32 @@ from __future__ import annotations
 import datetime
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from facesearch import __version__
 from facesearch.errors import NotErasedYet, StillThere, UnknownPerson
 from facesearch.files import make_folder, replace_json, sha256_of
-from facesearch.gallery.faiss_index import refresh
+from facesearch.gallery.faiss_index import MANIFEST, refresh
 from facesearch.gallery.remains import Looked, look_for
-from facesearch.gallery.rows import Erased, Unfinished
+from facesearch.gallery.rows import Deed, Erased, Unfinished
 from facesearch.gallery.store import NEXT, Gallery
 from facesearch.records import Tell
 
 RECEIPTS = "receipts"
 TRIES = 4
+Pieces = Callable[[], Iterable[Erased]]
+"""Called for all that must be in no file any more, a part at a time."""
 SEARCHED = "every file of the folder was read raw and searched for pieces of the vectors, for the names and for the content hashes"
+SEALED_TOO = ", as they are and as they lay there encrypted"
 REWRITTEN = "resumed after an interruption: the gallery's file and its index were written anew from what is alive, and the log was cut"
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """That something was erased. when: UTC; generation: the gallery's number of changes; files: what was searched, in bytes."""
+    """That bytes are gone. when: UTC; generation: the gallery's number of changes; files: what was searched, in bytes; deed: what
+    they had to go for, forget or encrypt; photos: how many were forgotten, or encrypted."""
 
     photos: int
     whole_person: bool | None
@@ -43,6 +48,7 @@ class Receipt:
     names_too_short_to_search: int
     facesearch: str = __version__
     schema: int = 1
+    deed: Deed = "forget"
 
 
 def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[Receipt, Path]:
@@ -57,7 +63,7 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[
         if unfinished is not None:
             tell("an earlier erasure had not been carried to its end; that is done first")
             try:
-                ended = _finish(gallery, unfinished)
+                ended = carry_out(gallery, unfinished)
             except NotErasedYet as error:
                 ended = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
         try:
@@ -65,30 +71,35 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[
             sources = {photo for photo in photos if not Path(photo).is_file()}
             erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if photos else None)
         except UnknownPerson:
-            if unfinished is None or ended is None or not unfinished.is_of(name):
+            if unfinished is None or ended is None or not gallery.is_of(unfinished, name):
                 raise
             if isinstance(ended, NotErasedYet):
                 raise ended from None
             return ended
-        return _finish(gallery, erased.note, erased, whole_person=not photos)
+        return carry_out(gallery, erased.note, lambda: (erased,), whole_person=not photos)
 
 
 def finish(gallery: Gallery) -> Receipt | None:
     """Carry an interrupted erasure to its end. None when there is none. Raises NotErasedYet."""
     unfinished = gallery.unfinished()
-    return None if unfinished is None else _finish(gallery, unfinished)[0]
+    return None if unfinished is None else carry_out(gallery, unfinished)[0]
 
 
-def _finish(gallery: Gallery, note: Unfinished, erased: Erased | None = None, *, whole_person: bool | None = None) -> tuple[Receipt, Path]:
-    """All that comes after the rows are gone. erased, whole_person: None when an interruption has taken the knowledge of them."""
-    if erased is None:
+def carry_out(
+    gallery: Gallery, note: Unfinished, pieces: Pieces | None = None, *, whole_person: bool | None = None
+) -> tuple[Receipt, Path]:
+    """All that comes after the rows are gone, or are written under another key. Returns the receipt and where it was written.
+
+    pieces, whole_person: None when an interruption has taken the knowledge of them. Raises NotErasedYet, StillThere.
+    """
+    if pieces is None or note.deed == "encrypt":
         gallery.rewrite()
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
     for again in range(TRIES):  # another process may be writing an index that it read before
         refresh(gallery, "somebody was forgotten")
         if not gallery.sweep():
             raise NotErasedYet(gallery.folder)
-        looked = look_for(gallery.folder, erased.vectors, erased.texts, gallery.is_alive) if erased else Looked((), (), 0)
+        looked = _look(gallery, pieces() if pieces else ())
         if not looked.remains:
             break
         time.sleep(0.2 * again)
@@ -100,12 +111,28 @@ def _finish(gallery: Gallery, note: Unfinished, erased: Erased | None = None, *,
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         generation_before=note.generation,
         generation_after=gallery.generation,
-        verified=SEARCHED if erased else REWRITTEN,
+        verified=SEARCHED + (SEALED_TOO if gallery.sealed else "") if pieces else REWRITTEN,
         files=looked.files,
         names_too_short_to_search=looked.texts_unsearched,
+        deed=note.deed,
     )
-    path = make_folder(gallery.folder / RECEIPTS) / f"forget-{receipt.generation_after}.json"
+    path = make_folder(gallery.folder / RECEIPTS) / f"{note.deed}-{receipt.generation_after}.json"
     replace_json(path, asdict(receipt))
     gallery.erasure_done(note)
     gallery.sweep()
     return receipt, path
+
+
+def _look(gallery: Gallery, parts: Iterable[Erased]) -> Looked:
+    """Search the gallery's folder for every part. What a gallery's files say anyway tells nothing, and is not searched for."""
+    own = " ".join((gallery.own_words(), SEARCHED, SEALED_TOO, REWRITTEN, MANIFEST, *(field.name for field in fields(Receipt))))
+    files: tuple[tuple[str, int], ...] = ()
+    remains: set[str] = set()
+    unsearched = 0
+    for part in parts:
+        texts = [text for text in part.texts if text not in own]
+        looked = look_for(gallery.folder, part.vectors, texts, gallery.is_alive)
+        files = looked.files
+        remains |= set(looked.remains)
+        unsearched += looked.texts_unsearched + len(part.texts) - len(texts)
+    return Looked(files, tuple(sorted(remains)), unsearched)

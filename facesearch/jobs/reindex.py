@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesearch.errors import PhotosMissing, writing
+from facesearch.errors import KeyMissing, PhotosMissing, WrongKey, writing
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import walk
 from facesearch.faces.table import Dataset
@@ -61,8 +61,8 @@ def reindex(
         if gallery.encoder_id == runtime.encoder_id:
             return Reindexed(0, 0, 0, len(gallery), True, ())
         staging = folder / NEXT
-        _drop_another_encoders(staging, runtime)
-        with Gallery.create(staging, runtime.encoder_id, runtime.dimension, runtime.words) as fresh:
+        _drop_another_encoders(staging, gallery, runtime)
+        with Gallery.create(staging, runtime.encoder_id, runtime.dimension, runtime.words, like=gallery) as fresh:
             wanted, there = gallery.known_photos(), fresh.known_photos()
             todo: Wanted = {}
             for person, sha256, source in sorted(wanted - there):
@@ -81,12 +81,15 @@ def reindex(
         return Reindexed(embedded, known, len(missing), faces, False, tuple(skipped))
 
 
-def _drop_another_encoders(staging: Path, runtime: Runtime) -> None:
-    """Remove what a run with yet another encoder began and never ended."""
+def _drop_another_encoders(staging: Path, gallery: Gallery, runtime: Runtime) -> None:
+    """Remove what a run with yet another encoder, or under another key, began and never ended."""
     if not (staging / FILE).is_file():
         return
-    with Gallery.open(staging) as begun:
-        others = begun.encoder_id != runtime.encoder_id
+    try:
+        with Gallery.open(staging, gallery.key, either=True) as begun:
+            others = begun.encoder_id != runtime.encoder_id or begun.cipher.description != gallery.cipher.description
+    except (KeyMissing, WrongKey):
+        others = True
     if others:
         with writing(staging):
             shutil.rmtree(staging)

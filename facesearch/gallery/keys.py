@@ -1,0 +1,84 @@
+"""The key of encrypted galleries: 32 random bytes as 64 hexadecimal digits, in a file of its owner's or in the environment.
+
+A process works with one key, the one in force: what `using` says, else the file that FACESEARCH_KEY_FILE names, else FACESEARCH_KEY
+itself. It is no password: nothing slows down guessing, because nobody guesses 256 random bits.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facesearch.errors import BadKey, reason_of, writing
+from facesearch.files import OWNER_ONLY
+
+KEY_BYTES = 32
+FILE_VARIABLE = "FACESEARCH_KEY_FILE"
+KEY_VARIABLE = "FACESEARCH_KEY"
+LONGEST_FILE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """secret: KEY_BYTES bytes, never printed. origin: where it came from, in words."""
+
+    secret: bytes = field(repr=False)
+    origin: str = field(compare=False)
+
+
+_chosen: list[Key] = []
+
+
+@contextmanager
+def using(key: Key) -> Iterator[None]:
+    """This key is in force within, in all threads of the process."""
+    _chosen.append(key)
+    try:
+        yield
+    finally:
+        _chosen.remove(key)
+
+
+def key_in_force() -> Key | None:
+    """The key that galleries are opened and made with; None: they are plain. Raises BadKey."""
+    if _chosen:
+        return _chosen[-1]
+    if path := os.environ.get(FILE_VARIABLE):
+        return read_key_file(Path(path))
+    if text := os.environ.get(KEY_VARIABLE):
+        return Key(_secret(text, KEY_VARIABLE), KEY_VARIABLE)
+    return None
+
+
+def read_key_file(path: Path) -> Key:
+    """Read a key's file. Raises BadKey: not there, no key in it, or open to others than its owner."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            data = file.read(LONGEST_FILE + 1)
+    except OSError as error:
+        raise BadKey(str(path), reason_of(error)) from error
+    if os.name == "posix" and mode & 0o077:
+        raise BadKey(str(path), f"others than its owner may read or write that file (mode {mode:03o}); close it with: chmod 600 {path}")
+    return Key(_secret(data.decode("ascii", "replace"), str(path)), str(path))
+
+
+def new_key_file(path: Path) -> None:
+    """Make a random key and write it where there is no file yet, for its owner alone. Raises CannotWrite."""
+    with writing(path), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as file:
+        file.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _secret(text: str, origin: str) -> bytes:
+    """64 hexadecimal digits, blanks around them allowed. Raises BadKey, which does not quote what was there."""
+    digits = text.strip()
+    if len(digits) != 2 * KEY_BYTES or not set(digits) <= set("0123456789abcdefABCDEF"):
+        raise BadKey(origin, f"it is not {2 * KEY_BYTES} hexadecimal digits")
+    return bytes.fromhex(digits)

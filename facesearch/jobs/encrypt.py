@@ -1,0 +1,100 @@
+"""Encrypt a gallery that lies there in plain, change its key, or decrypt it, and prove that nothing of what lay there before is left.
+
+All rows are written anew in one transaction, which also notes that old bytes are still about; then jobs.erase does what it does after
+somebody was forgotten: the file is written anew, the index's files go, SQLite's log is cut, every file is searched. Killed in
+between, the same command goes on, and so do forget, export and verify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from facesearch.errors import BadKey, KeyMissing, WrongKey
+from facesearch.gallery.cipher import PLAIN, Cipher, new_cipher
+from facesearch.gallery.keys import FILE_VARIABLE, KEY_VARIABLE, Key, key_in_force
+from facesearch.gallery.rows import Erased, Row, Unfinished
+from facesearch.gallery.store import Gallery
+from facesearch.jobs.erase import Receipt, carry_out, finish
+
+AT_ONCE = 8192
+SEARCHED_FACES = 65_536
+"""Of a larger gallery so many faces, evenly chosen, are searched for in the files: each AT_ONCE of them are one reading of all files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """faces in the gallery. receipt and where it lies: None when nothing was left to do (already), or to prove."""
+
+    faces: int
+    already: bool
+    receipt: Receipt | None = None
+    path: Path | None = None
+
+
+def encrypt(folder: Path, new: Key | None) -> Encrypted:
+    """Encrypt a gallery with the key in force; with `new`, exchange the key in force for that one.
+
+    Raises BadKey when there is no key, NoGallery, WrongKey, CorruptGallery, NotErasedYet, StillThere.
+    """
+    key = new or key_in_force()
+    if key is None:
+        raise BadKey("--key-file", f"none was given, and neither {FILE_VARIABLE} nor {KEY_VARIABLE} is set")
+    with _opened(folder, new) as gallery:
+        already = gallery.sealed and gallery.key == key
+        unfinished = gallery.unfinished()
+        before = gallery.cipher
+        if already:
+            if unfinished is None or unfinished.deed != "encrypt":
+                finish(gallery)
+                return Encrypted(len(gallery), True)
+            note: Unfinished | None = unfinished
+            before = PLAIN  # the key before, if there was one, is not known any more
+        else:
+            finish(gallery)
+            note = gallery.change_cipher(new_cipher(key), key)
+        assert note is not None, "an encrypted gallery always leaves something to be done"
+        receipt, path = carry_out(gallery, note, lambda: _pieces(gallery, note, before))
+        return Encrypted(len(gallery), already, receipt, path)
+
+
+def decrypt(folder: Path) -> Encrypted:
+    """Write a gallery in plain again. Raises NoGallery, KeyMissing, WrongKey, CorruptGallery, NotErasedYet."""
+    with Gallery.open(folder, either=True) as gallery:
+        finish(gallery)
+        already = not gallery.sealed
+        if not already:
+            gallery.change_cipher(PLAIN, None)
+            gallery.sweep()
+        return Encrypted(len(gallery), already)
+
+
+def _opened(folder: Path, new: Key | None) -> Gallery:
+    """The gallery by the key in force, or by the new one: a change of keys that was killed has happened already."""
+    try:
+        return Gallery.open(folder, either=True)
+    except (KeyMissing, WrongKey) as error:
+        if new is None:
+            raise
+        try:
+            return Gallery.open(folder, new)
+        except WrongKey:
+            raise error from None
+
+
+def _pieces(gallery: Gallery, note: Unfinished, before: Cipher) -> Iterator[Erased]:
+    """All that must be in no file any more: the rows in plain, and as they were encrypted before."""
+    step = max(1, -(-len(gallery) // SEARCHED_FACES))
+    pieces: set[bytes | str] = set()
+    rows = 0
+    for batch in gallery.batches():
+        for _, *values, _ in batch[::step]:
+            row = Row(*values)
+            pieces |= {*row, *before.seal(gallery.encoder_id, row)}
+            rows += 1
+        if rows >= AT_ONCE:
+            yield Erased.of(note, pieces)
+            pieces, rows = set(), 0
+    if pieces:
+        yield Erased.of(note, pieces)
