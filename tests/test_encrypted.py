@@ -281,7 +281,7 @@ def tampered(folder: Path, sql: str) -> None:
 
 TAMPERED = {
     "a vector of another row": "UPDATE faces SET vector = (SELECT vector FROM faces WHERE face_id = 9) WHERE face_id = 5",
-    "a photo given to somebody else": "UPDATE faces SET person_id = 2 WHERE face_id = 5",
+    "a photo given to somebody else": "UPDATE faces SET person_id = person_id % 4 + 1 WHERE face_id = 5",
     "a hash of another row": "UPDATE faces SET sha256 = (SELECT sha256 FROM faces WHERE face_id = 9) WHERE face_id = 5",
     "a source of another row": "UPDATE faces SET source = (SELECT source FROM faces WHERE face_id = 9) WHERE face_id = 5",
     "a vector in plain": "UPDATE faces SET vector = zeroblob(32) WHERE face_id = 5",
@@ -369,6 +369,13 @@ def test_forgetting_leaves_no_byte_of_the_ciphertexts_either(folder: Path):
 def test_a_copy_that_is_kept_in_the_folder_is_found_and_named(folder: Path, plain: Path, copy: str):
     shutil.copy((folder if copy == "sealed" else plain) / FILE, folder / "my-backup.sqlite")
     with pytest.raises(StillThere, match=r"my-backup\.sqlite"):
+        forget(NAMES[0], folder, (), tell)
+
+
+def test_a_name_as_it_was_sealed_is_looked_for_too(folder: Path):
+    with Gallery.open(folder) as gallery:
+        (folder / "notes").write_bytes(b"..." + bytes(gallery.cipher.seal_name(NAMES[0])))  # type: ignore[arg-type]
+    with pytest.raises(StillThere, match="notes"):
         forget(NAMES[0], folder, (), tell)
 
 
@@ -653,6 +660,8 @@ def test_every_command_on_an_encrypted_gallery(run, tmp_path: Path, album: Path,
     w, k = ("--weights", weights), ("--key-file", "k")
     others = tmp_path / "others"
     draw_people(others, people=3, photos=4, seed=77)
+    for path in list(others.iterdir()):
+        path.rename(path.with_name(f"stranger {path.name}"))
     photos = sorted((album / sorted(path.name for path in album.iterdir() if path.is_dir())[0]).iterdir())
     commands: list[tuple[object, ...]] = [
         ("enroll", "Zoé Zanzibar", photos[0], "--aligned", *w),
