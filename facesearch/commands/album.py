@@ -141,8 +141,7 @@ def _group(album: Album, gallery: Path, method: str, cut: float | None, *, named
     from facesearch.jobs.arrange import arrange
     from facesearch.jobs.scan import recognise
 
-    known = 0
-    if named or (gallery / GALLERY_FILE).is_file():
+    if (gallery / GALLERY_FILE).is_file():
         with Gallery.open(gallery) as opened:
             try:
                 known = recognise(album, opened)
@@ -178,9 +177,8 @@ def _apply(album: Album, gallery: Path, review: Path, fpir: float | None) -> Non
         f"{result.unnamed} faces without a name, {result.aside} put aside"
     )
     for name, photo in result.elsewhere:
-        tell(
-            f'an earlier review enrolled {photo} as {name}; if that was wrong: facesearch forget "{name}" --photo "{photo}" --gallery {gallery}'
-        )
+        mend = f'facesearch forget "{name}" --photo "{photo}" --gallery {gallery}'
+        tell(f"an earlier review enrolled {photo} as {name}; if that was wrong: {mend}")
 
 
 def _write(album: Album, folder: Path | None, with_photos: bool) -> None:

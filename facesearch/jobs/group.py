@@ -24,7 +24,7 @@ CHANCES = {"average": 4.0, "dbscan": 1e-3}
 Fixed by scripts/clustering.py on people that are in no table of its results."""
 LARGEST_SHARE = 0.02
 """Of an album's pairs so many may lie above the cut at most, however few faces there are."""
-SMALLEST, REACH = 5, 1
+SMALLEST, REACH = 8, 2
 """HDBSCAN's fewest faces of a group, and which neighbour's distance is the density. Fixed there too."""
 PAIRS = 200_000
 """So many pairs of an album's faces tell where pairs of different people lie."""

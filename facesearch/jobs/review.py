@@ -170,8 +170,9 @@ def apply(album: Album, gallery: Path, path: Path, fpir: float | None) -> Applie
         own = "" if name == NOBODY else name
         if face.enrolled and face.enrolled != own:
             elsewhere.append((face.enrolled, Path(photos[face.sha256]).name))
+        decided = bool(name) or number != face.group or face.reviewed  # a face that was left as it was has not been spoken of
         changes[face.face_id] = {
-            "group": number, "name": own, "reviewed": True, "nobody": name == NOBODY, "enrolled": own or face.enrolled,
+            "group": number, "name": own, "reviewed": decided, "nobody": name == NOBODY, "enrolled": own or face.enrolled,
         }  # fmt: skip
     album.change(changes)
     count = Counter("aside" if name == NOBODY else "named" if name else "unnamed" for name in names)
