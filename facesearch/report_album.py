@@ -24,8 +24,10 @@ WRITTEN = "review_sha256"
 """Under this word the album remembers the review as it was written, to see whether somebody has changed it since."""
 
 _MORE_STYLE = """
-.bar-top { position: sticky; top: 0; z-index: 1; background: var(--paper); border-bottom: 1px solid var(--rule); padding: 10px 0;
-  display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; }
+.bar-top { position: sticky; top: 0; z-index: 1; background: var(--paper); border-bottom: 1px solid var(--rule);
+  max-width: 1120px; margin: 0 auto; padding: 10px 20px; display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; }
+.bar-top label { display: flex; align-items: center; gap: 6px; min-width: 0; }
+.bar-top select { min-width: 0; max-width: 16em; }
 button, select, input[type=text] { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--soft);
   border-radius: 6px; padding: 6px 10px; min-height: 36px; }
 button { cursor: pointer; } button:disabled { opacity: .55; cursor: default; }
@@ -41,6 +43,12 @@ ul.crops img { display: block; width: 96px; height: 96px; border-radius: 6px; ma
 ul.crops label { display: block; cursor: pointer; }
 section.group:not([data-kind=none]) .own-name { display: none; }
 li input.own { width: 100%; }
+main section:first-child { border-top: 0; margin-top: 0; }
+@media (max-width: 620px) {
+  .bar-top { padding: 8px 14px; gap: 6px 8px; font-size: .86rem; }
+  .bar-top label span { position: absolute; left: -9999px; }
+  .bar-top select { width: 8.5em; }
+}
 """
 
 
@@ -103,10 +111,10 @@ def review_page(album: Album, rows: Sequence[ReviewRow], crops: dict[str, bytes]
         '<a class="skip" href="#faces">Skip to the groups</a>\n'
         f"<header><h1>Who is in these photos?</h1><p>{len(rows)} faces, {groups} groups. Give each group a name. Faces that do not belong: "
         "tick them and move them. Two groups of one person: give both one name. A group without a name stays unnamed.</p>"
-        f"<p>Then save, and run: <code>{escape(command)}</code></p>{warning}"
+        f"<p>Then save, and run: <code>{escape(command)}</code></p>{warning}</header>\n"
         '<div class="bar-top" role="region" aria-label="Move and save"><button type="button" id="save">Save review.csv</button>'
-        '<span id="picked">choose faces to move them</span><label>Move to <select id="target"></select></label>'
-        '<button type="button" id="move" disabled>Move</button><span id="status" role="status" class="soft"></span></div></header>\n'
+        '<label><span>Move to</span> <select id="target"></select></label><button type="button" id="move" disabled>Move</button>'
+        '<span id="picked">choose faces to move them</span><span id="status" role="status" class="soft"></span></div>\n'
         f'<main id="faces">{"".join(sections)}</main>\n<datalist id="people">{options}</datalist>\n'
         f'<template id="blank">{blank}</template>\n'
         f"<footer><p>Written by facesearch {escape(__version__)} scan. Nothing on this page is sent anywhere.</p></footer>\n"
