@@ -4,6 +4,12 @@ A `FaceSearchError` is caught once, in `cli.py`, and becomes one message and exi
 `assert` is a bug of ours and keeps its traceback.
 """
 
+from facesearch.errors.album import BadReview as BadReview
+from facesearch.errors.album import CorruptAlbum as CorruptAlbum
+from facesearch.errors.album import InsideAlbum as InsideAlbum
+from facesearch.errors.album import NoAlbum as NoAlbum
+from facesearch.errors.album import OtherAlbum as OtherAlbum
+from facesearch.errors.album import TooManyFaces as TooManyFaces
 from facesearch.errors.base import FaceSearchError as FaceSearchError
 from facesearch.errors.gallery import BadName as BadName
 from facesearch.errors.gallery import CorruptGallery as CorruptGallery

@@ -64,16 +64,23 @@ def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
     EXIF rotation is applied, CMYK, palette and 16-bit pictures are converted, transparency is laid on white, and of an
     animation the first picture is taken. Its size is judged by the header, before any pixel is decoded.
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
-        data = path.read_bytes()
-    except OSError as error:
-        return Skipped(path, f"cannot be read: {reason_of(error)}")
+    data = read_bytes(path)
+    if isinstance(data, Skipped):
+        return data
     decoded = decode(data, max_pixels=max_pixels)
     if isinstance(decoded, str):
         return Skipped(path, decoded)
     return Photo(path, hashlib.sha256(data).hexdigest(), decoded)
+
+
+def read_bytes(path: Path) -> bytes | Skipped:
+    """A photo file's bytes, undecoded, or why they cannot be had."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        return Skipped(path, f"cannot be read: {reason_of(error)}")
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8 | str:

@@ -1,0 +1,265 @@
+"""Find and embed every face under a folder, once: photos are known by content, and a later scan looks only at what is new."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from facesearch.errors import NotFound, NothingToDo
+from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.compare import crop_facts
+from facesearch.faces.detect import Detector
+from facesearch.faces.photos import decode, read_bytes, read_photo, walk
+from facesearch.faces.table import landmarks_text
+from facesearch.gallery.album import Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
+from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.store import Gallery
+from facesearch.jobs.people import Belief
+from facesearch.model.runtime import Runtime
+from facesearch.records import F32, U8, Face, Photo, Progress, Skipped
+
+EMBED_AT = 64
+"""So many faces are embedded, and with their photos committed, at once: what a kill can cost."""
+COMMIT_AT = 256
+"""The same in photos, for albums with few faces."""
+AHEAD = 4
+"""Photos a worker that may be read before they are taken up: it bounds the crops held in memory."""
+SEARCHES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """files looked at now, and how many were known already (unchanged, moved or copied) or have gone; faces found now and in all;
+    faceless: photos in which there is no face; skipped: what could not be read, now or before."""
+
+    folder: Path
+    files: int
+    looked: int
+    known: int
+    gone: int
+    new_faces: int
+    faces: int
+    faceless: int
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """One file after a worker has looked at it: found holds its faces with their crops, or is None for known content."""
+
+    file: AlbumFile
+    reason: str = ""
+    found: tuple[tuple[Face | None, U8], ...] | None = None
+
+
+def album_folder(root: Path) -> Path:
+    """Where the scan of an album lies unless another place is named: beside it."""
+    whole = root.absolute()
+    return whole.with_name(whole.name + ".scan")
+
+
+def scan(
+    root: Path, folder: Path, runtime: Runtime, detector: Detector | None, progress: Progress, *, workers: int = os.cpu_count() or 1
+) -> Scanned:
+    """Bring the scan in folder up to date with the photos under root. Without a detector each photo is one aligned crop.
+
+    A file is opened only when its size or time has changed; its content is looked into only when no file had it before.
+    Interrupted, the same call goes on. Raises NotFound, NothingToDo, OtherAlbum, CorruptAlbum, CannotWrite.
+    """
+    if not root.is_dir():
+        raise NotFound(root, "folder of photos")
+    root = root.absolute()
+    there, skipped = _files_under(root)
+    if not there:
+        raise NothingToDo(str(root), skipped[0].reason if skipped else "no photo there")
+    found_by = detector.name if detector is not None else "aligned"
+    notes = {"impostors": runtime.notes.get("impostors")}
+    with Album.create(
+        folder, root, encoder_id=runtime.encoder_id, dimension=runtime.dimension, encoder=runtime.words, detector=found_by, notes=notes
+    ) as album:
+        album.require(runtime.encoder_id, found_by, root)
+        before = album.files()
+        todo = [file for path, file in there.items() if path not in before or _changed(before[path], file)]
+        gone = before.keys() - there.keys()
+        album.drop_files(gone)
+        looked_into, faces = 0, 0
+        done = len(there) - len(todo)
+        progress(done, len(there))
+        seen = set(album.photos())
+        for batch in _batches(_look_at_all(root, todo, seen, detector, workers)):
+            into, count = _take_in(album, batch, runtime)
+            looked_into += into
+            faces += count
+            done += len(batch)
+            progress(done, len(there))
+        after, reasons = album.files(), album.photos()
+        lost = [(file.path, file.reason or reasons.get(file.sha256, "")) for file in after.values()]
+        skipped += [Skipped(root / path, reason) for path, reason in lost if reason]
+        with_face = {face.sha256 for face in album.faces()}
+        faceless = sum(not reason and after[path].sha256 not in with_face for path, reason in lost)
+        return Scanned(
+            folder, len(there), looked_into, len(there) - looked_into, len(gone), faces, len(album.faces()), faceless, tuple(skipped)
+        )
+
+
+def recognise(album: Album, gallery: Gallery | None, *, threshold: float | None = None) -> int:
+    """Say of every face whom of the gallery it resembles most, and whether that is a match; returns how many are.
+
+    Done anew each time, since galleries change; without a gallery, or with an empty one, nobody is known. threshold overrides the
+    gallery's own; where there is none, resemblances are told and nobody is known. Raises EncoderMismatch.
+    """
+    faces, vectors = album.faces_and_vectors()
+    nearest: list[tuple[str, float | None, bool]] = [("", None, False)] * len(faces)
+    if gallery is not None and len(gallery) and faces:
+        gallery.require_encoder(album.encoder_id)
+        index = open_index(gallery)
+        limit = Belief.of(gallery, threshold).limit
+        for start in range(0, len(faces), SEARCHES_AT_ONCE):
+            ids, scores = index.search(vectors[start : start + SEARCHES_AT_ONCE], 1)
+            rows = gallery.faces({int(i) for i in ids[:, 0] if i >= 0})
+            for i, (face_id, score) in enumerate(zip(ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True), start):
+                if face_id in rows:
+                    nearest[i] = (rows[face_id].person, round(score, 4), limit is not None and score >= limit)
+    changes: dict[int, dict[str, object]] = {}
+    for face, (person, near, known) in zip(faces, nearest, strict=True):
+        if (face.nearest, face.nearest_score, face.known) != (person, near, known):
+            changes[face.face_id] = {"nearest": person, "nearest_score": near, "known": known}
+    album.change(changes)
+    return sum(known for _, _, known in nearest)
+
+
+def _files_under(root: Path) -> tuple[dict[str, AlbumFile], list[Skipped]]:
+    """Every picture file under root by its path below it, as it is now; sha256 is still unknown."""
+    there: dict[str, AlbumFile] = {}
+    skipped: list[Skipped] = []
+    for path in walk(root):
+        if isinstance(path, Skipped):
+            skipped.append(path)
+            continue
+        name = path.relative_to(root).as_posix()
+        try:
+            name.encode()
+            facts = path.stat()
+        except UnicodeEncodeError:
+            skipped.append(Skipped(path, "its name is not UTF-8"))
+            continue
+        except OSError:  # a link to nowhere: the worker will say what is wrong
+            there[name] = AlbumFile(name, -1, 0, "", "")
+            continue
+        there[name] = AlbumFile(name, facts.st_size, facts.st_mtime_ns, "", "")
+    return there, skipped
+
+
+def _changed(before: AlbumFile, now: AlbumFile) -> bool:
+    return (before.bytes, before.mtime_ns) != (now.bytes, now.mtime_ns)
+
+
+def _look_at_all(root: Path, files: Sequence[AlbumFile], seen: set[str], detector: Detector | None, workers: int) -> Iterator[_Looked]:
+    """Read, decode and detect in threads, in order, never more than a bounded number ahead. seen: contents known already; it grows."""
+    own = threading.local()
+    lock = threading.Lock()
+
+    def look(file: AlbumFile) -> _Looked:
+        data = read_bytes(root / file.path)
+        if isinstance(data, Skipped):
+            return _Looked(file, data.reason)
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = AlbumFile(file.path, file.bytes, file.mtime_ns, sha256, "")
+        with lock:  # of two files with one content only the first is looked into
+            if sha256 in seen:
+                return _Looked(file)
+            seen.add(sha256)
+        pixels = decode(data)
+        if isinstance(pixels, str):
+            return _Looked(file, pixels, ())
+        if detector is None:
+            return _Looked(file, found=((None, scaled(pixels)),))
+        if not hasattr(own, "detector"):
+            own.detector = detector.another()
+        return _Looked(file, found=tuple((face, crop_face(pixels, face.landmarks)) for face in own.detector.detect(pixels)))
+
+    waiting: deque[Future[_Looked]] = deque()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            for file in files:
+                waiting.append(pool.submit(look, file))
+                if len(waiting) >= AHEAD * max(1, workers):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _batches(looked: Iterator[_Looked]) -> Iterator[list[_Looked]]:
+    batch: list[_Looked] = []
+    faces = 0
+    for item in looked:
+        batch.append(item)
+        faces += len(item.found or ())
+        if faces >= EMBED_AT or len(batch) >= COMMIT_AT:
+            yield batch
+            batch, faces = [], 0
+    if batch:
+        yield batch
+
+
+def _take_in(album: Album, batch: Sequence[_Looked], runtime: Runtime) -> tuple[int, int]:
+    """Embed a batch's faces and commit it. Returns how many contents were new, and how many faces."""
+    crops = [crop for item in batch for _, crop in item.found or ()]
+    vectors = runtime.embed(np.stack(crops)) if crops else np.empty((0, runtime.dimension), np.float32)
+    sharpness = crop_facts(np.stack(crops), _silent)[0][:, 2] if crops else np.empty(0)
+    photos, at = [], 0
+    for item in batch:
+        if item.found is not None:
+            faces = [_found(i + 1, face, crop, float(sharpness[at + i]), vectors[at + i]) for i, (face, crop) in enumerate(item.found)]
+            photos.append(FoundPhoto(item.file.sha256, tuple(faces), item.reason))
+            at += len(faces)
+    files = [replace(item.file, reason=item.reason if item.found is None else "") for item in batch]
+    album.add(files, photos)
+    return len(photos), len(crops)
+
+
+def _found(number: int, face: Face | None, crop: U8, sharpness: float, vector: F32) -> FoundFace:
+    """Without a face the photo is an aligned crop, and all of it."""
+    if face is None:
+        side = float(crop.shape[0])
+        return FoundFace(number, (0.0, 0.0, side, side), "", 1.0, side, sharpness, vector)
+    x, y, w, h = (float(value) for value in face.box)
+    return FoundFace(number, (x, y, w, h), landmarks_text(face.landmarks), face.score, min(w, h), sharpness, vector)
+
+
+def _silent(done: int, total: int) -> None:
+    """Crops are measured in no time."""
+
+
+def face_pictures(album: Album, side_px: int, progress: Progress) -> dict[str, bytes]:
+    """A JPEG of each face, by its key, cut anew from the photos where they lie; of changed or unreadable photos there are none."""
+    faces: dict[str, list[AlbumFace]] = {}
+    for face in album.faces():
+        faces.setdefault(face.sha256, []).append(face)
+    pictures: dict[str, bytes] = {}
+    files = {file.sha256: file for file in album.files().values() if file.sha256 in faces}
+    progress(0, len(files))
+    for number, (sha256, file) in enumerate(files.items(), 1):
+        photo = read_photo(album.root / file.path)
+        if isinstance(photo, Photo) and photo.sha256 == sha256:
+            for face in faces[sha256]:
+                points = np.array(face.landmarks.split(), np.float32).reshape(-1, 2)
+                crop = crop_face(photo.pixels, points) if len(points) else scaled(photo.pixels)
+                out = io.BytesIO()
+                Image.fromarray(scaled(crop, side_px)).save(out, "JPEG", quality=80)
+                pictures[face.key] = out.getvalue()
+        progress(number, len(files))
+    return pictures
