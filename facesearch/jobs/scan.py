@@ -6,9 +6,7 @@ import hashlib
 import io
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from facesearch.gallery.album import Album, AlbumFace, AlbumFile, FoundFace, Fou
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.people import Belief
+from facesearch.jobs.stream import detected
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Face, Photo, Progress, Skipped
 
@@ -32,8 +31,6 @@ EMBED_AT = 64
 """So many faces are embedded, and with their photos committed, at once: what a kill can cost."""
 COMMIT_AT = 256
 """The same in photos, for albums with few faces."""
-AHEAD = 4
-"""Photos a worker that may be read before they are taken up: it bounds the crops held in memory."""
 SEARCHES_AT_ONCE = 256
 
 
@@ -166,10 +163,9 @@ def _changed(before: AlbumFile, now: AlbumFile) -> bool:
 
 def _look_at_all(root: Path, files: Sequence[AlbumFile], seen: set[str], detector: Detector | None, workers: int) -> Iterator[_Looked]:
     """Read, decode and detect in threads, in order, never more than a bounded number ahead. seen: contents known already; it grows."""
-    own = threading.local()
     lock = threading.Lock()
 
-    def look(file: AlbumFile) -> _Looked:
+    def look(file: AlbumFile, own: Detector | None) -> _Looked:
         data = read_bytes(root / file.path)
         if isinstance(data, Skipped):
             return _Looked(file, data.reason)
@@ -182,24 +178,11 @@ def _look_at_all(root: Path, files: Sequence[AlbumFile], seen: set[str], detecto
         pixels = decode(data)
         if isinstance(pixels, str):
             return _Looked(file, pixels, ())
-        if detector is None:
+        if own is None:
             return _Looked(file, found=((None, scaled(pixels)),))
-        if not hasattr(own, "detector"):
-            own.detector = detector.another()
-        return _Looked(file, found=tuple((face, crop_face(pixels, face.landmarks)) for face in own.detector.detect(pixels)))
+        return _Looked(file, found=tuple((face, crop_face(pixels, face.landmarks)) for face in own.detect(pixels)))
 
-    waiting: deque[Future[_Looked]] = deque()
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        try:
-            for file in files:
-                waiting.append(pool.submit(look, file))
-                if len(waiting) >= AHEAD * max(1, workers):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return detected(look, files, detector, workers=workers)
 
 
 def _batches(looked: Iterator[_Looked]) -> Iterator[list[_Looked]]:
