@@ -2,6 +2,7 @@
 
 A process that is alone is the first of one: then nothing here does anything, and code reads the same in both cases. Small
 things on the CPU go over gloo even where the heavy ones go over NCCL, so that asking a question never waits for a GPU.
+torch is imported by those who are not alone.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor
-from torch import distributed as dist
+import numpy as np
 
 from facesearch.errors import DeviceMissing, PeerLost
+from facesearch.records import F32
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 LONGEST_WAIT = timedelta(hours=6)
@@ -41,42 +44,51 @@ class Ranks:
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes of values, of the same shape in each. Outside autograd."""
-        return self._reduced(values, dist.ReduceOp.SUM)
+        return self._reduced(values, "SUM")
 
     def max(self, values: Tensor) -> Tensor:
         """The largest over all processes, place by place. Outside autograd."""
-        return self._reduced(values, dist.ReduceOp.MAX)
+        return self._reduced(values, "MAX")
 
     def rows(self, values: Tensor) -> Tensor:
         """values (n, ...), of one shape in all -> (world * n, ...), in the order of the processes. Outside autograd."""
         if self.world == 1:
             return values
+        from torch import distributed
+
         whole = values.new_empty((self.world * len(values), *values.shape[1:]))
-        dist.all_gather_into_tensor(whole, values.detach().contiguous())
+        distributed.all_gather_into_tensor(whole, values.detach().contiguous())
         return whole
 
-    def collect(self, values: Tensor, sizes: Sequence[int]) -> Tensor | None:
-        """values (sizes[rank], ...) of every process -> (sum of sizes, ...) on the first one's CPU; None on the others."""
+    def collect(self, values: F32, sizes: Sequence[int]) -> F32 | None:
+        """values (sizes[rank], ...) float32 of every process -> (sum of sizes, ...) for the first one; None for the others."""
         if self.world == 1:
             return values
-        padded = values.new_zeros((max(sizes), *values.shape[1:]), device="cpu")
-        padded[: len(values)] = values.detach().cpu()
+        import torch
+        from torch import distributed
+
+        padded = torch.zeros((max(sizes), *values.shape[1:]))
+        padded[: len(values)] = torch.from_numpy(values)
         parts = [torch.empty_like(padded) for _ in sizes] if self.is_first else None
-        dist.gather(padded, parts, dst=0)
-        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]) if parts else None
+        distributed.gather(padded, parts, dst=0)
+        return np.concatenate([part[:size].numpy() for part, size in zip(parts, sizes, strict=True)]) if parts else None
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         """Each flag: whether it is set in any process. All of them get the same answer."""
         if self.world == 1:
             return flags
+        import torch
+
         return tuple(bool(flag) for flag in self.max(torch.tensor(flags, dtype=torch.uint8)))
 
     def first_says(self, value: T) -> T:
         """The first process's value, in all of them."""
         if self.world == 1:
             return value
+        from torch import distributed
+
         said: list[Any] = [value]
-        dist.broadcast_object_list(said, src=0)
+        distributed.broadcast_object_list(said, src=0)
         answer: T = said[0]
         return answer
 
@@ -103,11 +115,13 @@ class Ranks:
                 raise PeerLost(self.rank, self.world, kept, resume) from error
             raise
 
-    def _reduced(self, values: Tensor, how: dist.ReduceOp.RedOpType) -> Tensor:
+    def _reduced(self, values: Tensor, how: str) -> Tensor:
         if self.world == 1:
             return values
-        result = values.detach().clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(result, how)
+        from torch import contiguous_format, distributed
+
+        result = values.detach().clone(memory_format=contiguous_format)
+        distributed.all_reduce(result, getattr(distributed.ReduceOp, how))
         return result
 
 
@@ -125,23 +139,34 @@ def own_device(name: str, ranks: Ranks) -> str:
     if ranks.world == 1 or name == "cpu":
         return name
     if name not in ("auto", "cuda"):
-        raise DeviceMissing(name, f"{ranks.world} processes share this run; each takes the GPU of its own number, so name none")
+        raise DeviceMissing(name, f"{ranks.world} processes share this run, each of which takes the GPU of its own number")
+    import torch
+
     return f"cuda:{ranks.local}" if name == "cuda" or torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
-def joined(device: torch.device, ranks: Ranks) -> Iterator[None]:
-    """Connected with the other processes of the run, for as long as it lasts: gloo, and NCCL beside it for tensors on GPUs."""
+def joined(device: str, ranks: Ranks) -> Iterator[None]:
+    """Connected with the other processes of the run, for as long as it lasts: gloo, and NCCL beside it for tensors on GPUs.
+
+    device: this process's own, as own_device gives it.
+    """
     if ranks.world == 1:
         yield
         return
-    if device.type == "cuda":
+    import torch
+    from torch import distributed
+
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
         torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT)
     yield
-    dist.destroy_process_group()  # after an error the process ends anyway, and waiting for the dead would hang
+    distributed.destroy_process_group()  # after an error the process ends anyway, and waiting for the dead would hang
 
 
 def _is_broken(error: RuntimeError) -> bool:
+    from torch import distributed
+
     text = str(error).lower()
-    return isinstance(error, dist.DistError) or any(word in text for word in BROKEN)
+    return isinstance(error, distributed.DistError) or any(word in text for word in BROKEN)

@@ -86,7 +86,8 @@ class ShardedArcFace(nn.Module):
 
     def whole(self, values: Tensor) -> Tensor | None:
         """values (c', ...), one row a centre of this process -> (c, ...) on the first one's CPU; None on the others."""
-        return self.ranks.collect(values, self.sizes)
+        rows = self.ranks.collect(values.detach().cpu().numpy(), self.sizes)
+        return None if rows is None else torch.from_numpy(rows)
 
     def part(self, values: Tensor) -> Tensor:
         """values (c, ...), one row a class -> the rows of this process's centres."""
@@ -138,14 +139,14 @@ class _SharedCrossEntropy(torch.autograd.Function):
         if smoothing:
             losses = losses - smoothing / count * everything
         n = len(losses) // ranks.world
-        return losses[ranks.rank * n : (ranks.rank + 1) * n].clone()
+        own: Tensor = losses[ranks.rank * n : (ranks.rank + 1) * n]
+        return own.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         share, column, mine = ctx.saved_tensors
         ranks: Ranks = ctx.ranks
         weight = ranks.rows(gradients[0])  # what the others' losses count is known to them alone
-        result = share - ctx.smoothing / ctx.count if ctx.smoothing else share.clone()
+        result = share.clone() if not ctx.smoothing else share - ctx.smoothing / ctx.count
         result.scatter_add_(1, column[:, None], torch.where(mine, ctx.smoothing - 1.0, 0.0).to(result.dtype)[:, None])
-        for_logits: Tensor = result * weight[:, None]
-        return for_logits, None, None, None, None, None
+        return result * weight[:, None], None, None, None, None, None
