@@ -90,7 +90,7 @@ def test_mixup_counts_both_names(toy_dataset: Dataset, tmp_path: Path):
 
     training.model.head.with_margin = listen  # type: ignore[method-assign]
     numbers = np.arange(12)
-    loss, _ = training._learn(training.batches.make(numbers, 0, 0))
+    loss, _ = training.learn(training.batches.make(numbers, 0, 0))
     (first, own), (second, other) = seen
     assert first.tolist() == training.train.label[numbers].tolist() and second.tolist() == np.roll(first, -1).tolist()
     generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(b"0 0 0").digest()[:7], "big"))

@@ -97,7 +97,8 @@ class Batches:
         if c.mixup:
             part, count = torch.ones(len(photo), device=dev), round(c.mixup * len(photo))
             part[:count] = torch.rand((count,), generator=generator).to(dev)
-            crops = blended(crops, part.view(-1, 1, 1, 1))
+            # Of the others nothing changes, and blending is the dearest thing here: it is left out for them.
+            crops = torch.cat([blended(crops[: count + 1], part[: count + 1].view(-1, 1, 1, 1))[:count], crops[count:]])
             names = Names(names.labels, names.labels.roll(-1), part)
         if self.distillation is not None:
             crops, labels, views, lesson = self.distillation.show(crops, index, names.labels, views, epoch, generator)

@@ -133,7 +133,7 @@ class Training:
                 if stop():
                     self._check(pending)
                     return False
-                loss, counts = self._learn(next(batches))
+                loss, counts = self.learn(next(batches))
                 self._check(pending)  # one step late, so that a GPU is never waited for
                 pending = loss
                 self.sums += counts
@@ -145,7 +145,7 @@ class Training:
             self._check(pending)
         return True
 
-    def _learn(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def learn(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One optimiser step. Returns the loss of all processes' photos, and what is to be added to sums (4,)."""
         c, world = self.config, self.ranks.world
         if c.colour_mode == "off":
@@ -239,7 +239,7 @@ class Training:
                 self.epoch = number
                 for _ in range(2):  # the first one warms up
                     started = time.monotonic()
-                    float(self._learn(self.batches.make(numbers, number, self.step))[0])
+                    float(self.learn(self.batches.make(numbers, number, self.step))[0])
                     seconds[size] = time.monotonic() - started
         self.model, self.network, self.optimizer, self.average, self.epoch = kept
         steps = sum(seconds[self.config.size_at(number)] * self.steps for number in range(first, self.config.epochs))
