@@ -81,19 +81,20 @@ def test_mixup_counts_both_names(toy_dataset: Dataset, tmp_path: Path):
     config = SMALL.changed(["mixup=1.0", "dropout=0", "ema_decay=0", 'colour_mode="off"'])
     training = Training(config, [toy_dataset], [], choose_device("cpu"), tmp_path, lambda done, total: None)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    classified = training._classified
+    with_margin = training.model.head.with_margin
 
-    def listen(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        seen.append((labels.clone(), classified(logits, labels)))
-        return seen[-1][1]
+    def listen(logits: torch.Tensor, labels: torch.Tensor, margin_rad: float) -> torch.Tensor:
+        harder = with_margin(logits, labels, margin_rad)
+        seen.append((labels.clone(), torch.nn.functional.cross_entropy(harder.detach(), labels, reduction="none")))
+        return harder
 
-    training._classified = listen  # type: ignore[method-assign]
+    training.model.head.with_margin = listen  # type: ignore[method-assign]
     numbers = np.arange(12)
-    loss, _ = training._learn(numbers)
+    loss, _ = training.learn(training.batches.make(numbers, 0, 0))
     (first, own), (second, other) = seen
     assert first.tolist() == training.train.label[numbers].tolist() and second.tolist() == np.roll(first, -1).tolist()
     generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(b"0 0 0").digest()[:7], "big"))
-    training.augmenter.views(12, generator)
+    training.batches.augmenter.views(12, generator)
     share = torch.rand((12,), generator=generator)
     assert float(loss) == pytest.approx(float((share * own + (1 - share) * other).mean().detach()), rel=1e-5)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
+from facesearch.commands.together import together
 from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
 
@@ -21,24 +23,27 @@ from facesearch.terminal import bar, report_skips, tell
 def build_index(data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, encoder: EncoderChoice, fpir: float | None) -> None:
     """Embed every photo of a prepared dataset into the gallery. A re-run adds only what is new.
 
+    Under torchrun all its processes share the work.
+
     \b
     Example:  facesearch build-index --data data/celeba500 --weights runs/celeba500/best.safetensors
+              torchrun --nproc-per-node 8 -m facesearch build-index --data data/celeba
     """
     from facesearch.faces.table import open_dataset
     from facesearch.jobs.build import build_index as run
     from facesearch.report import threshold_words
 
-    datasets = [open_dataset(folder) for folder in data or (default_data(),)]
-    runtime = runtime_for(encoder)
-    with bar("embed", "photo") as progress:
-        result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress)
-    if result.nobody:
-        tell(f"{result.nobody} photos name nobody and were passed over")
-    speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
-    click.echo(
-        f"{gallery}: {result.added} vectors added{speed}, {result.known} known already; {result.faces} vectors of {result.people} people"
-    )
-    tell(f"threshold: {threshold_words(result.threshold)}")
+    with together(encoder.device) as (ranks, own):
+        datasets = [open_dataset(folder) for folder in data or (default_data(),)]
+        runtime = runtime_for(replace(encoder, device=own))
+        with bar("embed", "photo") as progress:
+            result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress, ranks=ranks)
+        if result.nobody:
+            tell(f"{result.nobody} photos name nobody and were passed over")
+        speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
+        new = f"{result.added} vectors added{speed}, {result.known} known already"
+        click.echo(f"{gallery}: {new}; {result.faces} vectors of {result.people} people")
+        tell(f"threshold: {threshold_words(result.threshold)}")
 
 
 @click.command()

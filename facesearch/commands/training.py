@@ -12,6 +12,7 @@ import click
 
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for
+from facesearch.commands.together import together
 from facesearch.options import FILE, FOLDER, DetectionChoice
 from facesearch.terminal import bar, epochs_bar, report_skips, tell
 
@@ -100,11 +101,12 @@ def train(
     data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...], out: Path | None, teacher: Path | None,
     unlabelled: tuple[Path, ...], resume: bool, device: str,
 ) -> None:  # fmt: skip
-    """Train an encoder on prepared datasets.
+    """Train an encoder on prepared datasets. Under torchrun all its processes train one encoder together.
 
     \b
     Example:  facesearch train --data data/celeba500 --recipe default --out runs/celeba500
               facesearch train --recipe seed-arcface --set epochs=10 --set lr=1e-4
+              torchrun --nproc-per-node 8 -m facesearch train --data data/celeba
     """
     from facesearch.errors import BadCheckpoint
     from facesearch.faces.table import open_dataset
@@ -117,37 +119,39 @@ def train(
 
     if resume and out is None:
         raise click.UsageError("--resume needs --out, the folder of the run")
-    if out is None:
-        out = Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     if teacher is not None:
         settings = (*settings, f"teacher={json.dumps(str(teacher))}")
     asked = load_recipe(find_recipe(recipe or "default")).changed(settings)
-    config = config_of_run(out) if resume else asked
-    if resume and (recipe or settings) and asked != config:
-        raise BadCheckpoint(out, "the run was begun with other settings; leave --recipe and --set out, or begin a new run")
-    chosen = choose_device(device)
-    if unlabelled and not config.teacher:
-        raise click.UsageError("--unlabelled needs --teacher: nothing else can be learned from photos without names")
-    datasets = [open_dataset(folder) for folder in data or (default_data(),)]
-    nameless = [open_dataset(folder) for folder in unlabelled]
-    tell(f"training on {chosen.words}; data {', '.join(str(d.folder) for d in datasets)}; run {out}")
-    with epochs_bar() as (on_step, clear):
+    with together(device) as (ranks, own):
+        chosen = choose_device(own)
+        out = out or ranks.first_says(Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+        config = config_of_run(out) if resume else asked
+        if resume and (recipe or settings) and asked != config:
+            raise BadCheckpoint(out, "the run was begun with other settings; leave --recipe and --set out, or begin a new run")
+        if unlabelled and not config.teacher:
+            raise click.UsageError("--unlabelled needs --teacher: nothing else can be learned from photos without names")
+        datasets = [open_dataset(folder) for folder in data or (default_data(),)]
+        nameless = [open_dataset(folder) for folder in unlabelled]
+        where = chosen.words if ranks.world == 1 else f"{ranks.world} processes, this one on {chosen.words}"
+        tell(f"training on {where}; data {', '.join(str(d.folder) for d in datasets)}; run {out}")
+        with epochs_bar() as (on_step, clear), bar("teacher", "photo") as on_teacher:
 
-        def on_epoch(result: Any, folder: Path) -> None:
-            clear()
-            tell(epoch_line(result, config.epochs))
-            write_curves(load_history(folder), folder / CURVES)
+            def on_epoch(result: Any, folder: Path) -> None:
+                clear()
+                tell(epoch_line(result, config.epochs))
+                write_curves(load_history(folder), folder / CURVES)
 
-        with bar("teacher", "photo") as on_teacher:
             result = run(
-                config, datasets, nameless, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, on_teacher=on_teacher, tell=tell
-            )
-    if result.already_done:
-        tell("this run had finished already")
-    point_to(result.best)
-    best = result.best_epoch
-    tell(f"bare commands now use it ({POINTER})")
-    click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")
+                config, datasets, nameless, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, on_teacher=on_teacher,
+                tell=tell, ranks=ranks,
+            )  # fmt: skip
+        if result.already_done:
+            tell("this run had finished already")
+        best = result.best_epoch
+        if ranks.is_first:
+            point_to(result.best)
+        tell(f"bare commands now use it ({POINTER})")
+        click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")
 
 
 @click.command()

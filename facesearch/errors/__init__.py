@@ -40,6 +40,8 @@ from facesearch.errors.outside import PackageMissing as PackageMissing
 from facesearch.errors.outside import PhotosSkipped as PhotosSkipped
 from facesearch.errors.outside import reason_of as reason_of
 from facesearch.errors.outside import writing as writing
+from facesearch.errors.together import OfOneProcess as OfOneProcess
+from facesearch.errors.together import PeerLost as PeerLost
 from facesearch.errors.training import BadCheckpoint as BadCheckpoint
 from facesearch.errors.training import BadConfig as BadConfig
 from facesearch.errors.training import BadDataset as BadDataset

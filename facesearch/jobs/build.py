@@ -1,10 +1,16 @@
-"""Embed every photo of prepared datasets into a gallery. A re-run skips what is known; an interrupted one goes on."""
+"""Embed every photo of prepared datasets into a gallery. A re-run skips what is known; an interrupted one goes on.
+
+Where several processes share the work, a photo's content hash says whose it is, and the first process alone has the gallery
+open: the others send it their vectors, a commit at a time. So there is one writer, and no second place where vectors lie.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +22,12 @@ from facesearch.gallery.faiss_index import is_current, refresh
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.stream import embedded
+from facesearch.model.ranks import ALONE, Ranks
 from facesearch.model.runtime import Runtime
 from facesearch.records import Progress
 
 COMMIT = 256
-"""Photos embedded between two commits: what a kill can cost."""
+"""Photos that a process embeds between two commits: what a kill can cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +43,63 @@ class Built:
 
 
 def build_index(
-    datasets: Sequence[Dataset], folder: Path, runtime: Runtime, *, splits: tuple[str, ...], fpir: float | None, progress: Progress
+    datasets: Sequence[Dataset],
+    folder: Path,
+    runtime: Runtime,
+    *,
+    splits: tuple[str, ...],
+    fpir: float | None,
+    progress: Progress,
+    ranks: Ranks = ALONE,
 ) -> Built:
-    """Enroll the photos of `splits` (all when empty) that name a person.
+    """Enroll the photos of `splits` (all when empty) that name a person. All processes of a run call it and get the same result.
 
-    Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery. Each commit stands on its own.
+    Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery; PeerLost when another process is gone. Each commit stands on
+    its own.
     """
     rows = [(d, i) for d in datasets for i, row in enumerate(d.rows) if not splits or row.split in splits]
     named = [(d, i) for d, i in rows if d.rows[i].person]
     if not named:
         where = ", ".join(str(dataset.folder) for dataset in datasets)
         raise NothingToDo(where, f"no photo of a named person in the splits {', '.join(splits) or 'there'}")
-    with Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) as gallery:
-        gallery.require_encoder(runtime.encoder_id)
-        enrolled = gallery.known_photos()
-        todo = [(d, i) for d, i in named if (d.rows[i].person, d.rows[i].sha256, d.rows[i].file) not in enrolled]
-        known, nobody = len(named) - len(todo), len(rows) - len(named)
+    opened = Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) if ranks.is_first else nullcontext()
+    again = f"torchrun --nproc-per-node {ranks.world} -m facesearch build-index ...   (the same command)"
+    with opened as gallery, ranks.watched(f"All vectors that were committed are in {folder}", again):
+        todo: list[int] = []
+        if gallery is not None:
+            gallery.require_encoder(runtime.encoder_id)
+            enrolled = gallery.known_photos()
+            todo = [n for n, (d, i) in enumerate(named) if (d.rows[i].person, d.rows[i].sha256, d.rows[i].file) not in enrolled]
+        todo = ranks.first_says(todo)
         started, done = time.monotonic(), 0
         progress(0, len(todo))
-        new: list[NewFace] = []
-        for row, vectors in embedded(((d.rows[i], d.crops[i][None]) for d, i in todo), runtime):
-            new.append(NewFace(row.person, row.sha256, row.file, vectors[0]))
-            if len(new) >= COMMIT or done + len(new) == len(todo):
-                gallery.add(new)
-                done += len(new)
-                new = []
-                progress(done, len(todo))
-        seconds = time.monotonic() - started
-        tidy(gallery, runtime.notes, fpir, rewrite=bool(todo))
-        people, faces = len(gallery.people()), len(gallery)
-        return Built(folder, len(todo), known, nobody, faces, people, done / seconds if done else 0.0, gallery.threshold())
+        shares = [[n for n in todo if _owner(named[n], ranks) == rank] for rank in range(ranks.world)]
+        own = (named[n] for n in shares[ranks.rank])
+        stream = (vectors for _, vectors in embedded(((None, d.crops[i][None]) for d, i in own), runtime))
+        for start in range(0, max(map(len, shares)), COMMIT):
+            parts = [share[start : start + COMMIT] for share in shares]
+            mine = [np.empty((0, runtime.dimension), np.float32), *islice(stream, len(parts[ranks.rank]))]
+            vectors = ranks.collect(np.concatenate(mine), [len(part) for part in parts])
+            photos = [named[n][0].rows[named[n][1]] for part in parts for n in part]
+            if gallery is not None and vectors is not None:
+                gallery.add([NewFace(r.person, r.sha256, r.file, v) for r, v in zip(photos, vectors, strict=True)])
+            done += len(photos)
+            progress(done, len(todo))
+        speed = done / (time.monotonic() - started) if done else 0.0
+        result = None
+        if gallery is not None:
+            tidy(gallery, runtime.notes, fpir, rewrite=bool(todo))
+            known, nobody, people = len(named) - len(todo), len(rows) - len(named), len(gallery.people())
+            result = Built(folder, len(todo), known, nobody, len(gallery), people, speed, gallery.threshold())
+        result = ranks.first_says(result)
+        assert result is not None
+        return result
+
+
+def _owner(photo: tuple[Dataset, int], ranks: Ranks) -> int:
+    """The process that embeds a photo: the same for all copies of it, whatever their names."""
+    dataset, number = photo
+    return int(dataset.rows[number].sha256[:8], 16) % ranks.world
 
 
 def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, rewrite: bool = False) -> None:

@@ -75,13 +75,13 @@ def load_history(out: Path) -> list[EpochResult]:
     return history
 
 
-def save_classifier(path: Path, head: Head, config: TrainConfig, classes: Sequence[str], encoder_id: str) -> None:
-    """Write the head (c, d) of an encoder with the name of each class. Raises CannotWrite."""
+def save_classifier(path: Path, head: dict[str, Tensor], config: TrainConfig, classes: Sequence[str], encoder_id: str) -> None:
+    """Write the tensors of an encoder's head with the name of each class. Raises CannotWrite."""
     meta = {
         "kind": "classifier", "loss": config.loss, "embedding_size": config.embedding_size, "scale": config.scale,
         "classes": list(classes), "encoder_id": encoder_id,
     }  # fmt: skip
-    write_tensors(path, dict(head.state_dict()), meta)
+    write_tensors(path, head, meta)
 
 
 def load_classifier(path: Path) -> tuple[Head, NDArray[np.str_], str]:

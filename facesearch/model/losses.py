@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +25,55 @@ def arcface_logits(cosines: Tensor, labels: Tensor, *, margin_rad: float, scale:
     Past pi - margin the curve would turn back up, so there the cosine is lowered by a constant instead.
     """
     column, cosines = labels[:, None], cosines.float()
-    own = cosines.gather(1, column).clamp(-1 + EDGE, 1 - EDGE)
+    return scale * cosines.scatter(1, column, harder(cosines.gather(1, column), margin_rad))
+
+
+def harder(own: Tensor, margin_rad: float) -> Tensor:
+    """Cosines to the own class's centre, of any shape, float32, with the angle larger by the margin."""
+    own = own.clamp(-1 + EDGE, 1 - EDGE)
     angle = own.acos()
     past_turn = own - margin_rad * math.sin(margin_rad)
-    harder = torch.where(angle <= math.pi - margin_rad, (angle + margin_rad).cos(), past_turn)
-    return scale * cosines.scatter(1, column, harder)
+    return torch.where(angle <= math.pi - margin_rad, (angle + margin_rad).cos(), past_turn)
 
 
-class LinearHead(nn.Module):
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Whom a batch shows. labels (n,) int64, -1: nobody with a name. Where photos are blended, second (n,) int64 names the
+    other one, and share (n,) float is the first one's part."""
+
+    labels: Tensor
+    second: Tensor | None = None
+    share: Tensor | None = None
+
+    def weighed(self, loss: Callable[[Tensor], Tensor]) -> Tensor:
+        """loss, a function of labels (n,) that gives (n,), over both names by their parts; 0 for nobody."""
+        losses = loss(self.labels)
+        if self.second is not None and self.share is not None:
+            losses = self.share * losses + (1 - self.share) * loss(self.second)
+        return losses.masked_fill(self.labels < 0, 0)
+
+
+class _WholeHead(nn.Module):
+    """A head that has all classes before it."""
+
+    def judged(self, embedding: Tensor, names: Names, margin_rad: float, smoothing: float) -> tuple[Tensor, Tensor]:
+        """embedding (n, d) -> cross entropy (n,) with the margin, 0 for nobody; and whether the right class is first (n,) bool
+        without it, False for nobody."""
+        logits = self(embedding)
+
+        def loss(labels: Tensor) -> Tensor:
+            known = labels.clamp(min=0)
+            harder = self.with_margin(logits, known, margin_rad)
+            return F.cross_entropy(harder.float(), known, label_smoothing=smoothing, reduction="none")
+
+        return names.weighed(loss), logits.detach().argmax(1) == names.labels
+
+    def with_margin(self, logits: Tensor, labels: Tensor, margin_rad: float) -> Tensor:
+        """logits (n, c) as forward gave them, labels (n,) int64 -> (n, c) with the margin on each true class."""
+        raise NotImplementedError
+
+
+class LinearHead(_WholeHead):
     """The classification layer of the cross-entropy runs: an ordinary linear layer."""
 
     def __init__(self, embedding_size: int, classes: int) -> None:
@@ -48,7 +90,7 @@ class LinearHead(nn.Module):
         return logits
 
 
-class ArcFaceHead(nn.Module):
+class ArcFaceHead(_WholeHead):
     """One centre a class; logits are scaled cosines."""
 
     def __init__(self, embedding_size: int, classes: int, scale: float) -> None:
@@ -61,7 +103,6 @@ class ArcFaceHead(nn.Module):
         return self.scale * F.linear(F.normalize(embedding.float()), F.normalize(self.centres))
 
     def with_margin(self, logits: Tensor, labels: Tensor, margin_rad: float) -> Tensor:
-        """logits (n, c) as forward gave them, labels (n,) int64 -> (n, c) with the margin on each true class."""
         return arcface_logits(logits / self.scale, labels, margin_rad=margin_rad, scale=self.scale)
 
 

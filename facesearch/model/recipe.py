@@ -45,6 +45,10 @@ class TrainConfig:
     margin_ramp_epochs: float = 0.0
     """The margin grows linearly from 0 over so many epochs, from margin_start_epoch on."""
     label_smoothing: float = 0.0
+    shard_classes: bool = False
+    """Under torchrun every process holds its part of the class centres alone, for very many people (An et al. 2021, arXiv:2010.05222)."""
+    class_sample: float = 1.0
+    """Share of the centres that a step looks at, the batch's own always among them; for sharded classes."""
 
     # the teacher, where there is one
     teacher: str = ""
@@ -119,6 +123,8 @@ class TrainConfig:
     patience: int = 0
     """End the run when val has not become better for so many epochs; 0: never."""
     checkpoint_minutes: float = 10.0
+    compile: bool = False
+    """Let torch.compile make one program of the backbone, for each size: minutes at first, faster steps then."""
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, expected: str) -> None:
@@ -143,6 +149,10 @@ class TrainConfig:
         check("size_steps", sorted(self.size_steps) == list(self.size_steps), "in order of epoch")
         check("distill_live", self.distill_live > 0 or not (self.distill_maps or self.distill_mixed), "above 0 for maps and mixtures")
         check("mixup", not (self.mixup and self.teacher), "0 with a teacher, which has distill_mixed")
+        check("shard_classes", not (self.shard_classes and self.loss != "arcface"), "false with a loss other than arcface")
+        check("class_sample", 0 < self.class_sample <= 1, "a share above 0, up to 1")
+        check("class_sample", self.class_sample == 1 or self.shard_classes, "1 without shard_classes")
+        check("compile", not (self.compile and self.distill_maps), "false with distill_maps, which look into the network")
         for name in ("label_smoothing", "dropout", "ema_decay"):
             check(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
         for name in ("shift", "zoom", "light"):

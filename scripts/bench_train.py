@@ -1,0 +1,165 @@
+"""How fast training is: the data path alone, the network alone, both together; and whether both are as fast as the slower one.
+
+    .venv/bin/python scripts/bench_train.py              the default recipe at its sizes, and with the sixfold colours
+    .venv/bin/python scripts/bench_train.py --quick      one size, half a minute
+
+Data path: photos drawn, read, augmented, on the device. Network: forward, backward, clipping, optimiser and average on one
+batch that stays. Both: the trainer's own loop. The three are measured in turns, several times over, and the medians told, so
+that a machine that slows down for a while slows all three. On a CPU the data path works on the same cores as the network: both
+together can reach `in turns` (the two times added up) and no more. On a GPU the next batch is made while the network works on
+this one, and torch.compile is tried too. Writes scripts/results/train_speed/bench.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import torch
+
+from facesearch.faces.datasets import read_source, with_random_split
+from facesearch.faces.table import Dataset, open_dataset
+from facesearch.faces.toy import draw_people
+from facesearch.jobs.prepare import PrepareConfig, prepare
+from facesearch.jobs.train import Training
+from facesearch.model.device import Device, choose_device
+from facesearch.model.recipe import TrainConfig, find_recipe, load_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+SIXFOLD = ['colours=["grayscale", "jitter", "blur", "posterize", "equalize"]', 'colour_mode="multiply"', "mixup=0"]
+TARGET = 0.95
+WARM = 1
+"""Steps before the clock starts: kernels are chosen and memory is taken then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """img/s, medians over rounds; in_turns: what both would be if nothing overlapped, from the first two."""
+
+    name: str
+    size_px: int
+    batch: int
+    data: float
+    model: float
+    both: float
+    in_turns: float
+    share: float
+    """both, of the slower of data and model."""
+
+
+@click.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path), default=ROOT / "data" / "celeba500", help="Prepared dataset; drawn people without."
+)
+@click.option("--recipe", default="default", show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--quick", is_flag=True, help="The first size alone, few steps.")
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "scripts" / "results" / "train_speed" / "bench.json")
+def main(data: Path, recipe: str, device: str, quick: bool, out: Path) -> None:
+    """Measure, print a table, write it as JSON."""
+    chosen = choose_device(device)
+    config = load_recipe(find_recipe(recipe))
+    steps, rounds = (2, 3) if quick else (8, 7)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = open_dataset(data) if data.is_dir() else drawn(Path(folder))
+        speeds = [measured(name, each, dataset, chosen, steps, rounds) for name, each in variants(config, chosen, quick)]
+    click.echo(f"{chosen.words}; {dataset.kind}, {len(dataset)} photos; torch {torch.__version__}")
+    click.echo("\n".join(table(speeds)))
+    facts = {
+        "device": chosen.words, "cores": os.cpu_count(), "machine": platform.machine(), "torch": torch.__version__,
+        "python": platform.python_version(), "recipe": recipe, "quick": quick, "steps": steps, "rounds": rounds, "target": TARGET,
+        "speeds": [asdict(speed) for speed in speeds],
+    }  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def variants(config: TrainConfig, device: Device, quick: bool) -> Iterator[tuple[str, TrainConfig]]:
+    """The recipe at each of its training sizes, with the sixfold colours at its first, and on a GPU compiled."""
+    sizes = sorted({config.size_at(epoch) for epoch in range(config.epochs)})
+    for size in sizes[:1] if quick else sizes:
+        at_size = config.changed([f"size_px={size}", "size_steps=[]"])
+        yield f"recipe at {size} px", at_size
+        if device.torch.type == "cuda":
+            yield f"recipe at {size} px, compiled", at_size.changed(["compile=true"])
+    if not quick:
+        yield "sixfold colours", config.changed([f"size_px={sizes[0]}", "size_steps=[]", *SIXFOLD])
+
+
+def measured(name: str, config: TrainConfig, dataset: Dataset, device: Device, steps: int, rounds: int) -> Speed:
+    """The three speeds of one recipe. steps: of each kind in each round, after WARM that do not count."""
+    with tempfile.TemporaryDirectory() as out:
+        training = Training(config, [dataset], [], device, Path(out), lambda done, total: None)
+    training.model.train()
+    batches, photos = training.batches, min(config.batch_size, training.batches.drawn)
+    fixed = next(batches.of_epoch(0))
+    last = training.steps - WARM - steps
+    if last < 0:
+        raise click.UsageError(f"an epoch of {training.steps} steps is too short to be measured")
+
+    def together(count: int) -> None:
+        left = iter(range(count))
+        training.step = 0
+        training.run_epoch(lambda step: None, lambda: next(left, None) is None)
+
+    works: dict[str, Callable[[int], object]] = {
+        "data": lambda count: [batch for batch, _ in zip(sequential(training), range(count), strict=False)][-1],
+        "model": lambda count: [training.learn(fixed) for _ in range(count)],
+        "both": together,
+    }
+    times: dict[str, list[float]] = {kind: [] for kind in works}
+    for _ in range(rounds):
+        for kind, work in works.items():
+            work(WARM)
+            settle(device)
+            started = time.perf_counter()
+            work(steps)
+            settle(device)
+            times[kind].append(time.perf_counter() - started)
+    data, model, both = (steps * photos / statistics.median(times[kind]) for kind in works)
+    return Speed(name, config.size_at(0), photos, data, model, both, 1 / (1 / data + 1 / model), both / min(data, model))
+
+
+def sequential(training: Training) -> Iterator[object]:
+    """The batches of an epoch one after the other, by the main thread alone; each is let go at once."""
+    import numpy as np
+
+    c, batches = training.config, training.batches
+    order = np.random.default_rng([c.seed, 0]).permutation(batches.drawn)
+    for step in range(training.steps):
+        yield batches.make(order[step * c.batch_size : (step + 1) * c.batch_size], 0, step)
+
+
+def settle(device: Device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.torch.type == "cuda":
+        torch.cuda.synchronize(device.torch)
+
+
+def drawn(folder: Path) -> Dataset:
+    """People drawn for the purpose, where there are no real ones."""
+    draw_people(folder / "people", people=24, photos=40, seed=0)
+    source = with_random_split(read_source(folder / "people"), val=0.05, test=0.0, seed=0)
+    prepare(source, None, PrepareConfig(out=folder / "data", aligned=True), lambda done, total: None)
+    return open_dataset(folder / "data")
+
+
+def table(speeds: list[Speed]) -> list[str]:
+    """The speeds in words, a line each."""
+    lines = [f"{'img/s':30} {'data':>8} {'network':>8} {'both':>8} {'in turns':>8}  both of the slower"]
+    for s in speeds:
+        verdict = "" if s.share >= TARGET else f"  (under {TARGET})"
+        lines.append(f"{s.name:30} {s.data:8.0f} {s.model:8.0f} {s.both:8.0f} {s.in_turns:8.0f}  {s.share:.3f}{verdict}")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
