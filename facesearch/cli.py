@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from facesearch import __version__
-from facesearch.commands import auditing, care, judging, people, training
+from facesearch.commands import auditing, care, judging, people, serving, training
 from facesearch.errors import FaceSearchError, Interrupted
 
 
@@ -45,5 +45,6 @@ for command in (
     people.build_index, people.enroll, people.query, people.forget, people.list_people, people.info,
     care.rename, care.verify, care.reindex, care.export_gallery, care.import_gallery, care.merge,
     judging.evaluate, judging.calibrate, auditing.audit,
+    serving.serve,
 ):  # fmt: skip
     main.add_command(command)

@@ -102,7 +102,7 @@ def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
 
 
 def enroll(
-    photos: Sequence[tuple[str, Path]],
+    photos: Sequence[tuple[str, Path | Cropped]],
     folder: Path,
     runtime: Runtime,
     detector: Detector | None,
@@ -112,13 +112,13 @@ def enroll(
     progress: Progress,
     strict: bool = False,
 ) -> Enrolled:
-    """Add photos, given as (person, file), to a gallery; makes the gallery when there is none.
+    """Add photos, given as (person, file or one face cut out already), to a gallery; makes the gallery when there is none.
 
     A photo without a face, or with several unless `largest`, is skipped. A photo that its person has already is left as
     it is. strict: a photo closer to somebody who was enrolled before is skipped too. Raises NothingToDo when every photo
     was skipped, BadName, EncoderMismatch, CannotWrite, GalleryBusy.
     """
-    wanted = [(clean_name(person), path) for person, path in photos]
+    wanted = [(clean_name(person), photo) for person, photo in photos]
     skipped: list[Skipped] = []
     added: Counter[str] = Counter()
     known = 0
@@ -129,8 +129,8 @@ def enroll(
             gallery.require_encoder(runtime.encoder_id)
         guard = _Guard(gallery) if strict and gallery is not None and len(gallery) else None
         waiting: dict[tuple[str, str], Cropped] = {}
-        for number, (person, path) in enumerate(wanted, 1):
-            face = one_face(path, detector, largest=largest)
+        for number, (person, photo) in enumerate(wanted, 1):
+            face = photo if isinstance(photo, Cropped) else one_face(photo, detector, largest=largest)
             if isinstance(face, Skipped):
                 skipped.append(face)
             elif (person, face.sha256) in waiting or (gallery is not None and gallery.has_photo(person, face.sha256)):
@@ -246,7 +246,7 @@ def query(
         if not faces:
             skipped.append(Skipped(photo.path, "no face found"))
             continue
-        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, belief, clock)
+        answers += ask(faces[:1] if largest else faces, gallery, index, runtime, top, belief, clock)
     if not answers:
         reason = skipped[0].reason if skipped else "there is no photo"
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
@@ -255,9 +255,10 @@ def query(
     return Queried(tuple(answers), tuple(skipped), index.built, belief.stored.faces if belief.stored and outgrown else 0)
 
 
-def _ask(
+def ask(
     faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, belief: Belief, clock: Clock
 ) -> Iterator[Answer]:
+    """Embed faces, at least one, and say for each who is nearest. index must not be older than the gallery's last erasure."""
     started = time.perf_counter()
     vectors = runtime.embed(np.stack([face.crop for face in faces]))
     clock.add("embed", started)
@@ -294,5 +295,8 @@ def _box(box: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[float,
     return x, y, w, h
 
 
-def _where(wanted: Sequence[tuple[str, Path]]) -> str:
-    return str(wanted[0][1]) if len(wanted) == 1 else f"{len(wanted)} photos"
+def _where(wanted: Sequence[tuple[str, Path | Cropped]]) -> str:
+    if len(wanted) != 1:
+        return f"{len(wanted)} photos"
+    photo = wanted[0][1]
+    return str(photo.path if isinstance(photo, Cropped) else photo)
