@@ -76,7 +76,8 @@ class Visit:
 
     def undo(self) -> None:
         """The last deed, and wait until it is undone."""
-        self.do("Undo", inside="#done")
+        self.page.evaluate("document.getElementById('said').textContent = ''")
+        self.page.locator("#done").get_by_role("button", name="Undo", exact=True).first.click()
         self.page.locator("#said", has_text="Undone").wait_for(state="attached")
 
     def person(self, name: str) -> None:
@@ -424,6 +425,7 @@ def test_the_keyboard_alone_suffices(visit: Visit):
     page.keyboard.press("Enter")
     tab_to("Enroll this face")
     page.keyboard.press("Enter")
+    page.locator("#dialog[open]").wait_for()
     assert page.evaluate(focused) == "name"
     page.keyboard.type("Keyed In")
     page.keyboard.press("Enter")

@@ -116,4 +116,6 @@ def _method(scope: Scope) -> str:
 
 def _route(scope: Scope) -> str:
     """The route's pattern, never the path that was asked for."""
+    if scope["path"].startswith("/static/"):
+        return "/static"
     return str(getattr(scope.get("route"), "path", "none"))

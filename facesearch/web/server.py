@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -37,4 +40,17 @@ def serve(service: Service, listening: socket.socket) -> None:
         service.asgi, log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024, ws="none",
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Takes a signal for a wish to stop and no more: uvicorn would raise it again after a graceful end, and die of it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -85,7 +85,8 @@ export async function person(name) {
     place.replaceChildren(actions, el("p", {}, `${count(photos.length, "photo")} enrolled.`), el("ul", { class: "grid" }, ...photos.map((photo) => photoItem(name, photo))));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    place.replaceChildren(problemBox(error));
+    if (error.kind === "unknown-person") location.replace("#people"); // renamed or forgotten meanwhile
+    else place.replaceChildren(problemBox(error));
   }
 }
 
