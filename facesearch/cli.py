@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from facesearch import __version__
-from facesearch.commands import album, asking, auditing, care, judging, people, sealing, training
+from facesearch.commands import album, asking, auditing, care, judging, people, sealing, serving, training
 from facesearch.errors import FaceSearchError, Interrupted
 
 
@@ -46,5 +46,6 @@ for command in (
     care.rename, care.verify, care.reindex, care.export_gallery, care.import_gallery, care.merge,
     judging.evaluate, judging.calibrate, auditing.audit, album.scan, album.sort,
     sealing.key, sealing.encrypt, sealing.decrypt,
+    serving.serve,
 ):  # fmt: skip
     main.add_command(command)

@@ -66,10 +66,11 @@ class EnrolledFace:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """An enrolled photo that speaks for a match."""
+    """An enrolled photo that speaks for a match. sha256 is of its file's bytes: names alone may occur twice."""
 
     source: str
     score: float
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from facesearch.cli import main
+from facesearch.files import sha256_of
 from tests.conftest import MOBILEFACENET, SHARED, YUNET, save_colour
 
 
@@ -107,7 +108,7 @@ def test_the_json_of_a_query_holds_all_that_the_lines_say(run, gallery: Path, al
     assert (
         first["person"] == "Person 1"
         and first["photos"] == 4
-        and first["support"][0] == {"source": "00.png", "score": pytest.approx(1, abs=1e-3)}
+        and first["support"][0] == {"source": "00.png", "score": pytest.approx(1, abs=1e-3), "sha256": sha256_of(own(album, 1, 0))}
     )
     assert answer["gap"] == pytest.approx(first["score"] - answer["matches"][1]["score"])
 

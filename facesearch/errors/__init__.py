@@ -54,3 +54,5 @@ from facesearch.errors.training import NoWeights as NoWeights
 from facesearch.errors.training import PickleRefused as PickleRefused
 from facesearch.errors.training import UnknownSetting as UnknownSetting
 from facesearch.errors.training import UnknownSource as UnknownSource
+from facesearch.errors.web import BadToken as BadToken
+from facesearch.errors.web import CannotListen as CannotListen

@@ -67,6 +67,11 @@ def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
     data = read_bytes(path)
     if isinstance(data, Skipped):
         return data
+    return photo_of(data, path, max_pixels=max_pixels)
+
+
+def photo_of(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
+    """The same of a file's bytes that are in memory already; path is what the photo is called."""
     decoded = decode(data, max_pixels=max_pixels)
     if isinstance(decoded, str):
         return Skipped(path, decoded)

@@ -165,7 +165,7 @@ def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int) ->
     chosen = list(by_person.items())[:top]
     counts = gallery.photo_counts(name for name, _ in chosen)
     return tuple(
-        Match(name, found[0][1], counts[name], tuple(Support(face.source, score) for face, score in found[:SUPPORTING]))
+        Match(name, found[0][1], counts[name], tuple(Support(face.source, score, face.sha256) for face, score in found[:SUPPORTING]))
         for name, found in chosen
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -51,8 +51,9 @@ class Receipt:
     deed: Deed = "forget"
 
 
-def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[Receipt, Path]:
-    """Erase a person, or those of their photos that are given as files or by the names they were enrolled under.
+def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell, *, contents: Collection[str] = ()) -> tuple[Receipt, Path]:
+    """Erase a person, or those of their photos that are given as files, by the names they were enrolled under, or by the
+    SHA-256 of their contents.
 
     Returns the receipt and where it was written. Raises UnknownPerson, UnknownPhoto; NotErasedYet when a reader keeps the log
     from being cut; StillThere when a file holds erased bytes. After the last two the same command goes on.
@@ -67,16 +68,17 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell) -> tuple[
             except NotErasedYet as error:
                 ended = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
         try:
-            hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()}
+            hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()} | set(contents)
             sources = {photo for photo in photos if not Path(photo).is_file()}
-            erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if photos else None)
+            some = bool(photos or contents)
+            erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if some else None)
         except UnknownPerson:
             if unfinished is None or ended is None or not gallery.is_of(unfinished, name):
                 raise
             if isinstance(ended, NotErasedYet):
                 raise ended from None
             return ended
-        return carry_out(gallery, erased.note, lambda: (erased,), whole_person=not photos)
+        return carry_out(gallery, erased.note, lambda: (erased,), whole_person=not some)
 
 
 def finish(gallery: Gallery) -> Receipt | None:

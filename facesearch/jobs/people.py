@@ -16,7 +16,7 @@ from facesearch.errors import NotFound, NothingToDo
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import walk
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index
 from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
@@ -78,7 +78,7 @@ class Belief:
 
 
 def enroll(
-    photos: Sequence[tuple[str, Path]],
+    photos: Sequence[tuple[str, Path | Cropped]],
     folder: Path,
     runtime: Runtime,
     detector: Detector | None,
@@ -88,13 +88,13 @@ def enroll(
     progress: Progress,
     strict: bool = False,
 ) -> Enrolled:
-    """Add photos, given as (person, file), to a gallery; makes the gallery when there is none.
+    """Add photos, given as (person, file or one face cut out already), to a gallery; makes the gallery when there is none.
 
     A photo without a face, or with several unless `largest`, is skipped. A photo that its person has already is left as
     it is. strict: a photo closer to somebody who was enrolled before is skipped too. Raises NothingToDo when every photo
     was skipped, BadName, EncoderMismatch, CannotWrite, GalleryBusy.
     """
-    wanted = [(clean_name(person), path) for person, path in photos]
+    wanted = [(clean_name(person), photo) for person, photo in photos]
     skipped: list[Skipped] = []
     added: Counter[str] = Counter()
     known = 0
@@ -104,12 +104,15 @@ def enroll(
             gallery.require_encoder(runtime.encoder_id)
         guard = _Guard(gallery) if strict and gallery is not None and len(gallery) else None
 
+        def look(photo: Path | Cropped, own: Detector | None) -> Cropped | Skipped:
+            return photo if isinstance(photo, Cropped) else one_face(photo, own, largest=largest)
+
         def new_faces() -> Iterator[tuple[tuple[str, Cropped], list[U8]]]:
             """Faces that are to be enrolled; counts those that are not."""
             nonlocal known
             seen: set[tuple[str, str]] = set()
             progress(0, len(wanted))
-            found = detected(lambda path, own: one_face(path, own, largest=largest), (path for _, path in wanted), detector)
+            found = detected(look, (photo for _, photo in wanted), detector)
             for number, ((person, _), face) in enumerate(zip(wanted, found, strict=True), 1):
                 if isinstance(face, Skipped):
                     skipped.append(face)
@@ -227,7 +230,8 @@ class Asker:
         started = time.perf_counter()
         if self.gallery.generation != self._generation:
             self._open()
-        answers = [self._answer(face, vector) for face, vector in zip(faces, vectors, strict=True)]
+        pairs = zip(faces, vectors, strict=True)
+        answers = [decide(face, vector, self.gallery, self._index, self._belief, self._top) for face, vector in pairs]
         self.clock.add("search", started)
         return answers
 
@@ -252,13 +256,14 @@ class Asker:
         self.built = self.built or self._index.built
         self.clock.add("search", started)
 
-    def _answer(self, face: Cropped, vector: F32) -> Answer:
-        belief = self._belief
-        matches = nearest_people(self.gallery, self._index, vector, max(self._top, 2))
-        gap = matches[0].score - matches[1].score if len(matches) > 1 else None
-        known = None if belief.limit is None else matches[0].score >= belief.limit
-        risk = None if belief.stored is None else belief.stored.share_above(matches[0].score, belief.faces)
-        return Answer(face.path, face.number, face.of, face.box, matches[: self._top], gap, belief.limit, known, belief.fpir, risk)
+
+def decide(face: Cropped, vector: F32, gallery: Gallery, index: FaceIndex, belief: Belief, top: int) -> Answer:
+    """Who is nearest to a face with this unit vector (d,), and whether that is a match."""
+    matches = nearest_people(gallery, index, vector, max(top, 2))
+    gap = matches[0].score - matches[1].score if len(matches) > 1 else None
+    known = None if belief.limit is None else matches[0].score >= belief.limit
+    risk = None if belief.stored is None else belief.stored.share_above(matches[0].score, belief.faces)
+    return Answer(face.path, face.number, face.of, face.box, matches[:top], gap, belief.limit, known, belief.fpir, risk)
 
 
 def query(paths: Iterable[Path], asker: Asker, detector: Detector | None) -> Queried:
@@ -299,5 +304,8 @@ def _all_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
         yield from walk(path)
 
 
-def _where(wanted: Sequence[tuple[str, Path]]) -> str:
-    return str(wanted[0][1]) if len(wanted) == 1 else f"{len(wanted)} photos"
+def _where(wanted: Sequence[tuple[str, Path | Cropped]]) -> str:
+    if len(wanted) != 1:
+        return f"{len(wanted)} photos"
+    photo = wanted[0][1]
+    return str(photo.path if isinstance(photo, Cropped) else photo)

@@ -1,0 +1,281 @@
+"""The routes of /v1: each takes a request apart, has the desk do one deed in a thread, and puts the result into words of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from facesearch import __version__
+from facesearch.gallery.rows import LONGEST_NAME
+from facesearch.jobs.confirmed import confirm
+from facesearch.records import Answer
+from facesearch.web import figures, models
+from facesearch.web.checkup import Checkup
+from facesearch.web.desk import Desk, Seen
+from facesearch.web.models import SHA
+from facesearch.web.originals import Originals, thumbnail
+from facesearch.web.problems import Problem
+from facesearch.web.settings import Settings
+from facesearch.web.uploads import read_uploads
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+NameQuery = Annotated[str, Query(min_length=1, max_length=LONGEST_NAME, examples=["Ada Lovelace"])]
+ShaQuery = Annotated[str, Query(pattern="^[0-9a-f]{64}$", examples=[SHA])]
+
+
+class SearchOptions(models.Model):
+    """Of a search: how many people a face; decide by this score instead of the gallery's threshold; the largest face only."""
+
+    top: int = Field(default=5, ge=1, le=50)
+    threshold: float | None = Field(default=None, ge=-1, le=1)
+    largest: bool = False
+
+
+class EnrollOptions(models.Model):
+    """Of an enrollment: under which name; which face, from 1, the largest first; force: although closer to somebody else."""
+
+    name: models.Name
+    face: int | None = Field(default=None, ge=1)
+    force: bool = False
+
+
+def _body(options: type[BaseModel], photos: str, most: int | None) -> dict[str, Any]:
+    """OpenAPI's words for a request with photos, as a form or in JSON. photos: their key in JSON; most: how many, None for one."""
+    schema = options.model_json_schema()
+    photo = {
+        "type": "object", "required": ["data"], "additionalProperties": False,
+        "properties": {"name": {"type": "string", "maxLength": 255}, "data": {"type": "string", "format": "byte", "minLength": 1}},
+    }  # fmt: skip
+    file = {"type": "string", "format": "binary", "minLength": 1}
+    required = schema.get("required", [])
+    in_json = photo if most is None else {"type": "array", "items": photo, "minItems": 1, "maxItems": most}
+    in_form = file if most is None else {"type": "array", "items": file, "minItems": 1, "maxItems": most}
+    shared = {"type": "object", "additionalProperties": False}
+    sample = {"name": "beach.jpg", "data": "/9j/4AAQSkZJRg=="}
+    values = {"name": "Ada Lovelace", "face": 1} if most is None else {"top": 5}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {**shared, "properties": {"photo": in_form, **schema["properties"]}, "required": ["photo", *required]}
+                },
+                "application/json": {
+                    "schema": {**shared, "properties": {photos: in_json, **schema["properties"]}, "required": [photos, *required]},
+                    "example": {photos: sample if most is None else [sample], **values},
+                },
+            },
+        }
+    }
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await anyio.to_thread.run_sync(work)
+
+
+def _options(kind: type[M], fields: dict[str, Any]) -> M:
+    """Options of a request whose body was taken apart by hand. Raises Problem that names the first wrong one."""
+    given = {name: value for name, value in fields.items() if value not in ("", None)}
+    try:
+        return TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        wrong = [{"where": ".".join(map(str, entry["loc"])), "what": entry["msg"]} for entry in error.errors()]
+        raise Problem("bad-request", 422, f"{wrong[0]['where']}: {wrong[0]['what']}.", errors=wrong) from error
+
+
+def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, str], originals: Originals | None) -> APIRouter:
+    """All routes. words: the encoder in words, and its id."""
+    routes = APIRouter(prefix="/v1")
+    limits, (encoder, encoder_id) = settings.limits, words
+
+    @routes.get("/health", tags=["service"])
+    async def health() -> models.Health:
+        """Whether the service can answer, and how much is enrolled."""
+
+        def look() -> models.Health:
+            with desk.gallery() as gallery:
+                if gallery is None:
+                    return models.Health(gallery="empty", people=0, faces=0, generation=0)
+                faces = len(gallery)
+                return models.Health(
+                    gallery="ready" if faces else "empty", people=len(gallery.people()), faces=faces, generation=gallery.generation
+                )
+
+        return await _in_thread(look)
+
+    @routes.get("/version", tags=["service"])
+    async def version() -> models.Version:
+        """What answers here, and what it takes at most."""
+        return models.Version(
+            facesearch=__version__, encoder=encoder, encoder_id=encoder_id, detector=desk.detector, originals=originals is not None,
+            limits={name: getattr(limits, name) for name in ("photos", "photo_bytes", "body_bytes", "pixels", "faces")},
+        )  # fmt: skip
+
+    @routes.post("/search", tags=["search"], openapi_extra=_body(SearchOptions, "photos", limits.photos))
+    async def search(request: Request) -> models.Searched:
+        """Who is nearest to each face in these photos, or nobody. A photo that cannot be used is answered with the reason."""
+        uploads, fields = await read_uploads(request, limits, "photos")
+        options = _options(SearchOptions, fields)
+        found = await _in_thread(
+            lambda: desk.search(uploads, top=options.top, threshold=options.threshold, largest=options.largest)
+        )  # fmt: skip
+        request.scope["facesearch.facts"] = {"photos": len(uploads), "faces": sum(len(seen.faces) for seen in found.photos)}
+        return models.Searched(photos=[_searched(seen) for seen in found.photos], enrolled=found.enrolled, stale=found.stale)
+
+    @routes.post("/enroll", tags=["people"], openapi_extra=_body(EnrollOptions, "photo", None))
+    async def enroll(request: Request) -> models.Enrolled:
+        """Enroll one face of a photo under a name, new or known. Closer to somebody else, it is refused unless forced."""
+        uploads, fields = await read_uploads(request, limits, None)
+        options = _options(EnrollOptions, fields)
+        person, sha256, photos, known, unchecked = await _in_thread(
+            lambda: desk.enroll(uploads[0], options.name, options.face, force=options.force)
+        )
+        return models.Enrolled(person=person, sha256=sha256, photos=photos, known=known, unchecked=unchecked)
+
+    @routes.get("/people", tags=["people"])
+    async def people(
+        search: Annotated[str, Query(max_length=LONGEST_NAME, description="Part of the name, in any case.")] = "",
+        sort: Annotated[str, Query(pattern="^(separation|name|photos)$")] = "separation",
+        offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> models.People:
+        """Everybody enrolled: the worst separated first, or by name, or by the number of photos."""
+        found = await _in_thread(desk.separations)
+        part = search.casefold()
+        found = [person for person in found if part in person.name.casefold()]
+        if sort == "name":
+            found = sorted(found, key=lambda person: person.name.casefold())
+        elif sort == "photos":
+            found = sorted(found, key=lambda person: -person.photos)
+        page = [models.Person(**asdict(person)) for person in found[offset : offset + limit]]
+        return models.People(people=page, total=len(found), offset=offset)
+
+    @routes.get("/people/photos", tags=["people"])
+    async def photos(name: NameQuery) -> models.PersonPhotos:
+        """One person's enrolled photos, by their names."""
+
+        def look() -> models.PersonPhotos:
+            with desk.gallery() as gallery:
+                if gallery is None:
+                    raise Problem("unknown-person", 404, f"Nobody called {name!r} is enrolled.")
+                rows = gallery.photos_of(name)
+            return models.PersonPhotos(name=name, photos=[models.EnrolledPhoto(source=source, sha256=sha) for source, sha in rows])
+
+        return await _in_thread(look)
+
+    @routes.get(
+        "/people/thumbnail", tags=["people"], response_class=Response,
+        responses={200: {"description": "A small JPEG", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}},
+    )  # fmt: skip
+    async def small(name: NameQuery, sha256: ShaQuery) -> Response:
+        """An enrolled photo, small, where the service was told where the originals lie."""
+
+        def look() -> bytes | None:
+            if originals is None:
+                return None
+            with desk.gallery() as gallery:
+                rows = gallery.photos_of(name) if gallery is not None else []
+            for source in [source for source, content in rows if content == sha256]:
+                data = originals.read(source, sha256)
+                if data is not None:
+                    return thumbnail(data, limits.pixels)
+            return None
+
+        picture = await _in_thread(look)
+        if picture is None:
+            raise Problem("no-photo", 404, "The original of this photo was not found below the folder given with --photos.")
+        return Response(picture, media_type="image/jpeg")
+
+    @routes.post("/rename", tags=["people"])
+    async def rename(wanted: models.Rename) -> models.Renamed:
+        """Give somebody another name; with join, put all photos under the name of somebody who is enrolled already."""
+        moved = await _in_thread(lambda: desk.rename(wanted.old, wanted.new, join=wanted.join))
+        return models.Renamed(name=wanted.new, photos=moved)
+
+    @routes.post("/move", tags=["people"])
+    async def move(wanted: models.Move) -> models.Moved:
+        """Give some of a person's photos to somebody else, new or known."""
+        moved = await _in_thread(lambda: desk.move(wanted.person, wanted.photos, wanted.to))
+        return models.Moved(**asdict(moved))
+
+    @routes.post("/forget", tags=["people"])
+    async def forget(wanted: models.Forget) -> models.Receipt:
+        """Erase a person, or some of their photos: rows, vectors, index; then prove it. This cannot be undone."""
+        receipt, path = await _in_thread(lambda: desk.forget(wanted.name, wanted.photos or ()))
+        return models.Receipt.model_validate({**asdict(receipt), "file": path.name})
+
+    @routes.get("/calibration", tags=["trust"])
+    async def calibration() -> models.Calibration:
+        """The threshold in use, and what other thresholds would let through and miss."""
+
+        def look() -> models.Calibration:
+            with desk.gallery() as gallery:
+                threshold, faces = (None, 0) if gallery is None else (gallery.threshold(), len(gallery))
+            return figures.calibration(threshold, faces, settings.report, encoder_id)
+
+        return await _in_thread(look)
+
+    @routes.post("/calibration", tags=["trust"])
+    async def calibrate(wanted: models.Calibrate) -> models.Calibration:
+        """Set the threshold anew with the gallery's own people as strangers: an extrapolation. Strangers' photos: the command line."""
+        await _in_thread(lambda: desk.calibrate(wanted.fpir, replace=wanted.replace))
+        return await calibration()
+
+    @routes.get("/evaluation", tags=["trust"])
+    async def evaluation() -> models.Evaluation:
+        """What was measured of the encoder, each figure with its interval and its meaning."""
+        return await _in_thread(lambda: figures.evaluation(settings.report, encoder_id))
+
+    @routes.get("/audit", tags=["trust"])
+    async def audit(limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> models.Audit:
+        """What is probably wrong in the gallery. The first time it runs in the background: ask again until state is done."""
+        return await _in_thread(lambda: checkup.findings(limit))
+
+    @routes.post("/audit/confirm", tags=["trust"], status_code=204)
+    async def confirm_finding(wanted: models.Confirm) -> None:
+        """Remember that a finding was looked at and is right as it is; or, with right false, that it was not."""
+
+        def write() -> None:
+            if not desk.folder.is_dir():
+                raise Problem("nobody-enrolled", 404, "There is no gallery yet, so there is nothing to confirm.")
+            confirm(desk.folder, wanted.finding, right=wanted.right)
+
+        await _in_thread(write)
+
+    return routes
+
+
+def _searched(seen: Seen) -> models.SearchedPhoto:
+    """What a client learns of one photo; its faces have no candidates while nobody is enrolled."""
+    if seen.answers:
+        found = [_found(answer) for answer in seen.answers]
+    else:
+        found = [models.FoundFace(face=face.number, box=face.box, decision="undecided", candidates=[]) for face in seen.faces]
+    width, height = seen.size
+    return models.SearchedPhoto(
+        name=seen.name, sha256=seen.sha256, width=width, height=height, refused=seen.refused or None, faces=found,
+        faces_left_out=seen.left_out,
+    )  # fmt: skip
+
+
+def _found(answer: Answer) -> models.FoundFace:
+    decision = {True: "match", False: "unknown", None: "undecided"}[answer.known]
+    candidates = [
+        {
+            "person": match.person, "score": match.score, "photos": match.photos,
+            "support": [{"source": s.source, "sha256": s.sha256, "score": s.score} for s in match.support],
+        }
+        for match in answer.matches
+    ]  # fmt: skip
+    return models.FoundFace.model_validate(
+        {
+            "face": answer.face_no, "box": answer.box, "decision": decision, "candidates": candidates, "gap": answer.gap,
+            "threshold": answer.threshold, "expected_fpir": answer.expected_fpir, "stranger_share": answer.stranger_share,
+        }
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""The app as a whole: page, service, figures for operators; and the layers around them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from facesearch import __version__
+from facesearch.errors import FaceSearchError
+from facesearch.faces.detect import Detector
+from facesearch.model.runtime import Runtime
+from facesearch.web import api, pages, problems
+from facesearch.web.batching import BatchingRuntime
+from facesearch.web.checkup import Checkup
+from facesearch.web.desk import Desk
+from facesearch.web.models import Problem as ProblemModel
+from facesearch.web.observe import LOG, Meters, Observed
+from facesearch.web.originals import Originals
+from facesearch.web.security import Guard, Sessions
+from facesearch.web.settings import Settings
+
+LOOK_EVERY_S = 2.0
+SUMMARY = "Who is in this photo, and can the answer be trusted? The same jobs as the facesearch command line, over HTTP."
+
+
+class Service:
+    """The app with what it holds. asgi: what a server serves; api: the FastAPI app inside, for its schema."""
+
+    def __init__(self, settings: Settings, runtime: Runtime, detector: Detector | None) -> None:
+        """Raises NotFound when settings.photos is no folder; EncoderMismatch, CorruptGallery for a gallery that cannot be served."""
+        self.settings = settings
+        self.meters = Meters()
+        self._encoder = BatchingRuntime(
+            runtime, most=settings.batch, wait_s=settings.batch_wait_s, on_batch=self.meters.on_batch
+        )  # fmt: skip
+        self.desk = Desk(settings, self._encoder, detector, self.meters)
+        with self.desk.gallery() as gallery:
+            if gallery is not None:
+                gallery.require_encoder(runtime.encoder_id)
+        originals = Originals(settings.photos) if settings.photos else None
+        sessions = Sessions(settings.token)
+        self.api = FastAPI(
+            title="facesearch", version=__version__, summary=SUMMARY, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json",
+            lifespan=self._lifespan, redirect_slashes=False,
+        )  # fmt: skip
+        problems.install(self.api)
+        words = (runtime.words, runtime.encoder_id)
+        self.api.include_router(api.router(settings, self.desk, Checkup(self.desk), words, originals))
+        self.api.include_router(pages.router(settings, sessions, self.meters))
+        self.api.mount("/static", pages.static_files(), name="static")
+        self.api.openapi = self._openapi  # type: ignore[method-assign]
+        self.asgi: ASGIApp = Observed(Guard(self.api, settings, sessions, pages.login_page), self.meters)
+
+    def close(self) -> None:
+        """Let what is under way end, then stop the encoder's thread."""
+        self._encoder.close()
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = self.settings.limits.requests + 16
+        watching = asyncio.create_task(self._watch())
+        LOG.info("started", extra={"fields": {"facesearch": __version__}})
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await anyio.to_thread.run_sync(self.close)
+            LOG.info("stopped")
+
+    async def _watch(self) -> None:
+        """Every two seconds: has another process changed the gallery?"""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await anyio.to_thread.run_sync(self.desk.refresh)
+            except FaceSearchError:  # whoever asks next is told
+                LOG.warning("the gallery could not be looked at")
+
+    def _openapi(self) -> dict[str, Any]:
+        """FastAPI's schema, with our problem details in the place of its own error models."""
+        if self.api.openapi_schema is None:
+            schema = FastAPI.openapi(self.api)
+            shapes = schema.setdefault("components", {}).setdefault("schemas", {})
+            for name in ("HTTPValidationError", "ValidationError"):
+                shapes.pop(name, None)
+            shapes["Problem"] = ProblemModel.model_json_schema()
+            content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            for operation in [operation for path in schema["paths"].values() for operation in path.values()]:
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = {"description": "What is wrong (RFC 9457)", "content": content}
+            if self.settings.token:
+                schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+                schema["security"] = [{"token": []}]
+            self.api.openapi_schema = schema
+        return self.api.openapi_schema

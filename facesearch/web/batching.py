@@ -1,0 +1,104 @@
+"""Crops that come from several requests at once go through the encoder together: one pass for many costs little more than for one."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facesearch.model.runtime import Runtime
+from facesearch.records import F32, U8
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    crops: U8
+    answer: Future[F32] = field(default_factory=Future)
+
+
+class BatchingRuntime:
+    """A Runtime for many threads over a Runtime for one. embed blocks until the vectors are there.
+
+    One thread of its own holds the encoder. It takes the first crops that wait, then whatever comes until `most` crops are
+    together or wait_s is over. While it works others gather, so under load batches fill without any waiting. An error of the
+    encoder is raised in every thread whose crops were in the batch.
+    """
+
+    def __init__(self, runtime: Runtime, *, most: int, wait_s: float, on_batch: Callable[[int, int], None] | None = None) -> None:
+        """on_batch is called with (crops, requests) of each batch."""
+        if most < 1:
+            raise ValueError("a batch holds at least one crop")
+        self.encoder_id, self.dimension, self.words = runtime.encoder_id, runtime.dimension, runtime.words
+        self.notes: dict[str, Any] = runtime.notes
+        self._runtime, self._most, self._wait_s, self._on_batch = runtime, most, wait_s, on_batch
+        self._waiting: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="encoder", daemon=True)
+        self._thread.start()
+
+    def embed(self, crops: U8) -> F32:
+        """crops (n, 112, 112, 3) uint8 RGB -> (n, d) float32 unit rows, in their order. Raises RuntimeError after close."""
+        if not len(crops):
+            return np.empty((0, self.dimension), np.float32)
+        asked = _Asked(crops)
+        with self._closing:
+            if self._closed:
+                raise RuntimeError("the encoder is closed")
+            self._waiting.put(asked)
+        return asked.answer.result()
+
+    def close(self) -> None:
+        """Answer what waits, then stop."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        carried: _Asked | None = None
+        open_ = True
+        while open_ or carried is not None:
+            first = carried if carried is not None else self._waiting.get()
+            if first is None:
+                return
+            batch, carried, open_ = self._gathered(first, open_)
+            self._answer(batch)
+
+    def _gathered(self, first: _Asked, open_: bool) -> tuple[list[_Asked], _Asked | None, bool]:
+        """The batch that begins with first, what did not fit into it, and whether more may come."""
+        batch, total = [first], len(first.crops)
+        until = time.monotonic() + self._wait_s
+        while open_ and total < self._most:
+            try:
+                asked = self._waiting.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
+            if asked is None:
+                return batch, None, False
+            if total + len(asked.crops) > self._most:
+                return batch, asked, True
+            batch.append(asked)
+            total += len(asked.crops)
+        return batch, None, open_
+
+    def _answer(self, batch: list[_Asked]) -> None:
+        try:
+            vectors = self._runtime.embed(np.concatenate([asked.crops for asked in batch]))
+        except Exception as error:  # noqa: BLE001 - whoever asked raises it
+            for asked in batch:
+                asked.answer.set_exception(error)
+            return
+        if self._on_batch is not None:
+            self._on_batch(len(vectors), len(batch))
+        start = 0
+        for asked in batch:
+            asked.answer.set_result(vectors[start : start + len(asked.crops)].copy())
+            start += len(asked.crops)
