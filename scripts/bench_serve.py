@@ -33,7 +33,8 @@ from facesearch.faces.photos import read_photo
 from facesearch.files import replace_json
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.find_weights import find_weights
-from facesearch.jobs.people import Clock, faces_of, query
+from facesearch.jobs.people import Asker, query
+from facesearch.jobs.stream import faces_of
 from facesearch.model.runtime import load_runtime
 from facesearch.records import Photo
 
@@ -90,7 +91,7 @@ def questions(folder: Path, gallery: Path, *, crops: bool) -> list[Question]:
         if crops:
             Image.fromarray(faces[0].crop).save(path)
         with Gallery.open(gallery) as opened:
-            told = query([path], opened, runtime, None if crops else detector, top=1, largest=False, threshold=None, clock=Clock())
+            told = query([path], Asker(opened, runtime, top=1), None if crops else detector)
         right = tuple((answer.matches[0].person, answer.matches[0].score) for answer in told.answers)
         found.append(Question(form(path.read_bytes()), right))
     return found

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 
 from facesearch.gallery.rows import Threshold
 from facesearch.gallery.store import Gallery
-from facesearch.jobs.people import Clock, enroll, query
+from facesearch.jobs.people import Asker, enroll, query
 from facesearch.records import F32, U8, Face
 from facesearch.web.app import Service
 from facesearch.web.settings import Limits, Settings
@@ -123,7 +123,7 @@ def test_a_search_says_what_the_command_lines_job_says(client: TestClient, galle
     data = png(RED, shade=40)
     (tmp_path / "probe.png").write_bytes(data)
     with Gallery.open(gallery) as opened:
-        told = query([tmp_path / "probe.png"], opened, ColourEncoder(), None, top=2, largest=False, threshold=None, clock=Clock())
+        told = query([tmp_path / "probe.png"], Asker(opened, ColourEncoder(), top=2), None)
     expected = told.answers[0]
     photo = ask(client, data, top=2)["photos"][0]
     face = photo["faces"][0]
