@@ -226,7 +226,7 @@ class Receipt(Model):
     model_config = example(
         {"photos": 4, "whole_person": True, "when": "2026-11-25T10:00:00+00:00", "generation_before": 46, "generation_after": 47,
          "verified": "every file of the folder was read raw", "files": [["gallery.sqlite", 30000000]],
-         "names_too_short_to_search": 0, "facesearch": "0.1.0", "schema": 1, "file": "forget-47.json"}
+         "names_too_short_to_search": 0, "facesearch": "0.1.0", "schema": 1, "deed": "forget", "file": "forget-47.json"}
     )  # fmt: skip
     photos: int
     whole_person: bool | None
@@ -238,6 +238,7 @@ class Receipt(Model):
     names_too_short_to_search: int
     facesearch: str
     schema_: int = Field(alias="schema")
+    deed: Literal["forget", "encrypt"] = "forget"
     file: str
 
 
