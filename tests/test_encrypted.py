@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -402,6 +403,8 @@ def killed(step: tuple[object, str], deed: object) -> None:
         setattr(owner, name, lambda *args, **kwargs: os._exit(9))
         try:
             deed()  # type: ignore[operator]
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
