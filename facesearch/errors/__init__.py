@@ -5,6 +5,7 @@ A `FaceSearchError` is caught once, in `cli.py`, and becomes one message and exi
 """
 
 from facesearch.errors.base import FaceSearchError as FaceSearchError
+from facesearch.errors.gallery import BadIndex as BadIndex
 from facesearch.errors.gallery import BadName as BadName
 from facesearch.errors.gallery import CorruptGallery as CorruptGallery
 from facesearch.errors.gallery import Damaged as Damaged

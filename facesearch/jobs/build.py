@@ -12,7 +12,8 @@ import numpy as np
 from facesearch.errors import NothingToDo
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import DEFAULT_FPIR, from_impostors, is_stale, within_gallery
-from facesearch.gallery.faiss_index import is_current, refresh
+from facesearch.gallery.faiss_index import count_faces, refresh, update
+from facesearch.gallery.index_choice import choose_index, chosen_index
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.model.runtime import Runtime
@@ -35,11 +36,12 @@ class Built:
 
 
 def build_index(
-    datasets: Sequence[Dataset], folder: Path, runtime: Runtime, *, splits: tuple[str, ...], fpir: float | None, progress: Progress
-) -> Built:
-    """Enroll the photos of `splits` (all when empty) that name a person.
+    datasets: Sequence[Dataset], folder: Path, runtime: Runtime, *, splits: tuple[str, ...], fpir: float | None, progress: Progress,
+    index: str | None = None,
+) -> Built:  # fmt: skip
+    """Enroll the photos of `splits` (all when empty) that name a person. index: the choice of an index from now on.
 
-    Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery. Each commit stands on its own.
+    Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery, BadIndex. Each commit stands on its own.
     """
     rows = [(d, i) for d in datasets for i, row in enumerate(d.rows) if not splits or row.split in splits]
     named = [(d, i) for d, i in rows if d.rows[i].person]
@@ -48,6 +50,9 @@ def build_index(
         raise NothingToDo(where, f"no photo of a named person in the splits {', '.join(splits) or 'there'}")
     with Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) as gallery:
         gallery.require_encoder(runtime.encoder_id)
+        before = chosen_index(gallery)
+        if index is not None:
+            choose_index(gallery, index)
         enrolled = gallery.known_photos()
         todo = [(d, i) for d, i in named if (d.rows[i].person, d.rows[i].sha256, d.rows[i].file) not in enrolled]
         known, nobody = len(named) - len(todo), len(rows) - len(named)
@@ -61,6 +66,8 @@ def build_index(
             done += len(part)
             progress(done, len(todo))
         seconds = time.monotonic() - started
+        if chosen_index(gallery) != before:
+            refresh(gallery, "another index was chosen")
         tidy(gallery, runtime.notes, fpir, rewrite=bool(todo))
         people, faces = len(gallery.people()), len(gallery)
         return Built(folder, len(todo), known, nobody, faces, people, done / seconds if done else 0.0, gallery.threshold())
@@ -72,18 +79,16 @@ def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, rewr
     Without rewrite the index file is not even looked at, so that enrolling one face does not cost reading all of them.
     fpir None keeps the rate that the gallery's threshold was set for.
     """
-    if not len(gallery):
+    if gallery.is_empty():
         refresh(gallery, "the gallery is empty")
         return
     if rewrite:
-        current, reason = is_current(gallery)
-        if not current:
-            refresh(gallery, reason)
+        update(gallery)
     threshold = gallery.threshold()
     rate = fpir or (threshold.fpir if threshold else DEFAULT_FPIR)
     if threshold is not None and threshold.on_strangers:
         return  # better than anything that can be had here; whoever asks is told when it has become stale
-    if is_stale(threshold, len(gallery)) or (threshold is not None and threshold.fpir != rate):
+    if is_stale(threshold, count_faces(gallery)) or (threshold is not None and threshold.fpir != rate):
         fresh = calibrated(gallery, notes, rate)
         if fresh is not None:
             gallery.set_threshold(fresh)

@@ -82,9 +82,9 @@ class Belief:
     faces: int
 
     @classmethod
-    def of(cls, gallery: Gallery, threshold: float | None) -> Self:
-        """threshold decides in the place of the gallery's own."""
-        stored, faces = gallery.threshold(), len(gallery)
+    def of(cls, gallery: Gallery, threshold: float | None, faces: int | None = None) -> Self:
+        """threshold decides in the place of the gallery's own; faces: how many are enrolled, where that is known."""
+        stored, faces = gallery.threshold(), len(gallery) if faces is None else faces
         limit = threshold if threshold is not None else stored.score if stored else None
         return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces)
 
@@ -229,7 +229,7 @@ def query(
     gallery.require_encoder(runtime.encoder_id)
     started = time.perf_counter()
     index = open_index(gallery)
-    belief = Belief.of(gallery, threshold)
+    belief = Belief.of(gallery, threshold, len(index))
     clock.add("search", started)
     answers: list[Answer] = []
     skipped: list[Skipped] = []
