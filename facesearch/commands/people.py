@@ -21,7 +21,10 @@ _STARTED = time.perf_counter()
 @options.gallery
 @options.encoder
 @options.fpir
-def build_index(data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, encoder: EncoderChoice, fpir: float | None) -> None:
+@options.index_choice
+def build_index(
+    data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, encoder: EncoderChoice, fpir: float | None, index: str | None
+) -> None:
     """Embed every photo of a prepared dataset into the gallery. A re-run adds only what is new.
 
     \b
@@ -34,7 +37,7 @@ def build_index(data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, 
     datasets = [open_dataset(folder) for folder in data or (default_data(),)]
     runtime = runtime_for(encoder)
     with bar("embed", "photo") as progress:
-        result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress)
+        result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress, index=index)
     if result.nobody:
         tell(f"{result.nobody} photos name nobody and were passed over")
     speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
@@ -105,32 +108,36 @@ def enroll(
 )
 @click.option("--largest", is_flag=True, help="Ask for the largest face of each photo only.")
 @click.option("--timing", is_flag=True, help="Say on stderr where the time went.")
+@options.among
+@options.among_file
 @options.as_json
 @options.gallery
 @options.encoder
 @options.detection
 @options.strict
 def query(
-    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, timing: bool, as_json: bool, gallery: Path,
-    encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
+    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, timing: bool, among: tuple[str, ...],
+    among_file: Path | None, as_json: bool, gallery: Path, encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
 
     \b
     Example:  facesearch query face.jpg
               facesearch query holiday/ --json --top 3
+              facesearch query face.jpg --among "Ada Lovelace" --among "Mary Somerville"
     """
     from facesearch import report
     from facesearch.gallery.store import Gallery
-    from facesearch.jobs.people import Clock
+    from facesearch.jobs.people import Clock, named_in
     from facesearch.jobs.people import query as run
 
     clock = Clock()
+    names = [*among, *(named_in(among_file) if among_file else ())]
     with Gallery.open(gallery) as opened:
         detector = detector_for(detection)
         runtime = runtime_for(encoder)
         clock.add("start", _STARTED)
-        result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock)
+        result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock, among=names)
     if result.index_built:
         tell(f"the index was made anew: {result.index_built}")
     if result.stale:

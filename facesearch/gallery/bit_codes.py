@@ -40,7 +40,8 @@ def encode(vectors: F32, bits: int) -> U8:
     for limit in LIMITS[bits]:
         level += turned > limit
     four = level.reshape(len(level), -1, 4)
-    return four[..., 0] | four[..., 1] << 2 | four[..., 2] << 4 | four[..., 3] << 6
+    codes: U8 = (four << np.array([0, 2, 4, 6], np.uint8)).sum(axis=2, dtype=np.uint8)
+    return codes
 
 
 def scanner(codes: U8, dimension: int, bits: int) -> faiss.Index:

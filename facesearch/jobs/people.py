@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from facesearch.errors import NotFound, NothingToDo
+from facesearch.errors import CannotRead, NotFound, NothingToDo, reason_of
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
@@ -22,7 +22,7 @@ from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.model.runtime import Runtime
-from facesearch.records import F32, U8, Answer, Photo, Progress, Skipped
+from facesearch.records import F32, I64, U8, Answer, Photo, Progress, Skipped
 
 COMMIT = 64
 
@@ -220,16 +220,18 @@ def query(
     largest: bool,
     threshold: float | None,
     clock: Clock,
+    among: Sequence[str] = (),
 ) -> Queried:
     """Say for each face in each photo (or folder of photos) who in the gallery is nearest, or that nobody is.
 
-    threshold overrides the gallery's own. Raises EmptyGallery, EncoderMismatch, NotFound; NothingToDo when no photo
-    could be used at all.
+    threshold overrides the gallery's own. among: only these people, all of whose photos are compared. Raises EmptyGallery,
+    EncoderMismatch, NotFound, UnknownPerson; NothingToDo when no photo could be used at all.
     """
     gallery.require_encoder(runtime.encoder_id)
     started = time.perf_counter()
+    chosen = gallery.face_ids(among) if among else None
     index = open_index(gallery)
-    belief = Belief.of(gallery, threshold, len(index))
+    belief = Belief.of(gallery, threshold, len(index) if chosen is None else len(chosen))
     clock.add("search", started)
     answers: list[Answer] = []
     skipped: list[Skipped] = []
@@ -246,24 +248,25 @@ def query(
         if not faces:
             skipped.append(Skipped(photo.path, "no face found"))
             continue
-        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, belief, clock)
+        answers += _ask(faces[:1] if largest else faces, gallery, index, runtime, top, belief, clock, chosen)
     if not answers:
         reason = skipped[0].reason if skipped else "there is no photo"
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
-    outgrown = belief.stored is not None and threshold is None and is_stale(belief.stored, belief.faces)
+    outgrown = belief.stored is not None and threshold is None and is_stale(belief.stored, len(index))
     return Queried(tuple(answers), tuple(skipped), index.built, belief.stored.faces if belief.stored and outgrown else 0)
 
 
 def _ask(
-    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, belief: Belief, clock: Clock
-) -> Iterator[Answer]:
+    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, belief: Belief, clock: Clock,
+    among: I64 | None = None,
+) -> Iterator[Answer]:  # fmt: skip
     started = time.perf_counter()
     vectors = runtime.embed(np.stack([face.crop for face in faces]))
     clock.add("embed", started)
     for face, vector in zip(faces, vectors, strict=True):
         started = time.perf_counter()
-        matches = nearest_people(gallery, index, vector, max(top, 2))
+        matches = nearest_people(gallery, index, vector, max(top, 2), among)
         clock.add("search", started)
         gap = matches[0].score - matches[1].score if len(matches) > 1 else None
         known = None if belief.limit is None else matches[0].score >= belief.limit
@@ -282,6 +285,19 @@ def one_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped
     if len(faces) > 1 and not largest:
         return Skipped(path, f"{len(faces)} faces found; --largest takes the largest one")
     return faces[0]
+
+
+def named_in(file: Path) -> list[str]:
+    """The names in a text file, one a line; empty lines do not count. Raises CannotRead, NothingToDo."""
+    try:
+        names = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise CannotRead(file, reason_of(error)) from error
+    except UnicodeDecodeError as error:
+        raise CannotRead(file, "it is not text in UTF-8") from error
+    if not names:
+        raise NothingToDo(str(file), "no name in it")
+    return names
 
 
 def _all_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
