@@ -7,10 +7,11 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from facesearch.errors import CannotRead, reason_of, writing
 
@@ -32,11 +33,18 @@ def make_folder(path: Path) -> Path:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Give path new contents in one step: it never holds half of them, even after a power cut. Raises CannotWrite."""
+    with growing_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def growing_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written bit by bit that takes the place of path, in one step, when all is written. Raises CannotWrite."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     with writing(path):
         try:
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(path)

@@ -59,6 +59,12 @@ detector_model = click.option(
 )  # fmt: skip
 aligned = click.option("--aligned", is_flag=True, help="The photos are aligned face crops already: look for no face.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+index_choice = click.option(
+    "--index", "index", default=None, metavar="auto|flat|bits1|bits2|FACTORY",
+    help="The gallery's index from now on, see: facesearch index --help.  [default: as before, at first auto]",
+)  # fmt: skip
+among = click.option("--among", multiple=True, metavar="NAME", help="Look among this person's photos only; may be given again.")
+among_file = click.option("--among-file", type=FILE, default=None, help="Look among the people named in this file only, one a line.")
 strict = click.option("--strict", is_flag=True, help="Exit with 1 when anything was left out.")
 fpir = click.option(
     "--fpir", type=click.FloatRange(1e-6, 0.5), default=None,

@@ -14,7 +14,7 @@ import pytest
 
 from facesearch.errors import StillThere, UnknownPerson, UnknownPhoto
 from facesearch.files import sha256_of
-from facesearch.gallery import faiss_index, remains
+from facesearch.gallery import faiss_index, index_files, remains
 from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, Gallery
@@ -105,8 +105,10 @@ def test_a_copy_that_somebody_keeps_in_the_folder_is_found_and_named(folder: Pat
 
 
 STEPS: dict[str, tuple[object, str]] = {
-    "after the rows": (erase, "refresh"),
-    "while the index is written": (faiss_index, "replace_json"),
+    "after the rows": (erase, "erase_from_index"),
+    "before the index's rows are overwritten": (index_files, "overwrite"),
+    "after they are overwritten": (faiss_index, "write_manifest"),
+    "before the index is named anew": (index_files, "replace_json"),
     "before the log is cut": (Gallery, "sweep"),
     "before the search": (erase, "look_for"),
     "before the receipt": (erase, "replace_json"),

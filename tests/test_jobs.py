@@ -214,7 +214,7 @@ def test_enrolling_does_not_read_the_index_file(tmp_path: Path, monkeypatch: pyt
     def refuse(gallery: Gallery) -> None:
         raise AssertionError("the index was read")
 
-    monkeypatch.setattr("facesearch.gallery.faiss_index._mapped", refuse)
+    monkeypatch.setattr("facesearch.gallery.faiss_index.load", refuse)
     assert add(tmp_path / "g", encoder, ("Ben", save_colour(tmp_path / "b.png", "blue"))).added == {"Ben": 1}
 
 

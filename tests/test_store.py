@@ -194,15 +194,15 @@ def test_an_index_written_from_what_was_read_before_a_forgetting_does_not_stay(g
     """Somebody is forgotten between the reading and the writing of an index, and the writer may be killed just then."""
     gallery.add([face("ana", i) for i in range(5)] + [face("ben", 9)])
     blob = face("ben", 9).vector.astype("<f2").tobytes()
-    real = faiss_index._write
+    real = faiss_index.write_manifest
 
     def interrupted(*args: object) -> None:
-        monkeypatch.setattr(faiss_index, "_write", real)
+        monkeypatch.setattr(faiss_index, "write_manifest", real)
         with Gallery.open(gallery.folder) as other:
             other.forget("ben")
         real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(faiss_index, "_write", interrupted)
+    monkeypatch.setattr(faiss_index, "write_manifest", interrupted)
     refresh(gallery, "test")
     assert not any(blob in path.read_bytes() for path in gallery.folder.glob("*.faiss"))
     manifest = gallery.folder / "vectors.json"

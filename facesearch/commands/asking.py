@@ -33,14 +33,17 @@ STDIN = Path("-")
 @click.option("--largest", is_flag=True, help="Ask for the largest face of each photo only.")
 @click.option("--watch", type=FOLDER, default=None, help="Ask for every photo in this folder, then for those that arrive, until Ctrl-C.")
 @click.option("--timing", is_flag=True, help="Say on stderr where the time went.")
+@options.among
+@options.among_file
 @options.as_json
 @options.gallery
 @options.encoder
 @options.detection
 @options.strict
 def query(
-    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, watch: Path | None, timing: bool, as_json: bool,
-    gallery: Path, encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
+    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, watch: Path | None, timing: bool,
+    among: tuple[str, ...], among_file: Path | None, as_json: bool, gallery: Path, encoder: EncoderChoice, detection: DetectionChoice,
+    strict: bool,
 ) -> None:  # fmt: skip
     """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
 
@@ -50,6 +53,7 @@ def query(
     \b
     Example:  facesearch query face.jpg
               facesearch query holiday/ --json --top 3
+              facesearch query face.jpg --among "Ada Lovelace" --among "Mary Somerville"
               find . -name "*.jpg" | facesearch query - --json
     """
     if (watch is None) == (not photos) or (STDIN in photos and len(photos) > 1):
@@ -66,7 +70,8 @@ def query(
         detector = detector_for(detection)
         runtime = loading.result()
         clock.add("start", _STARTED)
-        asker = job.Asker(opened, runtime, top=top, largest=largest, threshold=threshold, clock=clock)
+        names = [*among, *(job.named_in(among_file) if among_file else ())]
+        asker = job.Asker(opened, runtime, top=top, largest=largest, threshold=threshold, among=names, clock=clock)
         if watch is not None or photos == (STDIN,):
             _answer_stream(_paths(watch), asker, detector, as_json=as_json, strict=strict)
             return

@@ -20,7 +20,10 @@ from facesearch.terminal import bar, report_skips, tell
 @options.gallery
 @options.encoder
 @options.fpir
-def build_index(data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, encoder: EncoderChoice, fpir: float | None) -> None:
+@options.index_choice
+def build_index(
+    data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, encoder: EncoderChoice, fpir: float | None, index: str | None
+) -> None:
     """Embed every photo of a prepared dataset into the gallery. A re-run adds only what is new.
 
     Under torchrun all its processes share the work.
@@ -37,7 +40,7 @@ def build_index(data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, 
         datasets = [open_dataset(folder) for folder in data or (default_data(),)]
         runtime = runtime_for(replace(encoder, device=own))
         with bar("embed", "photo") as progress:
-            result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress, ranks=ranks)
+            result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress, ranks=ranks, index=index)
         if result.nobody:
             tell(f"{result.nobody} photos name nobody and were passed over")
         speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""

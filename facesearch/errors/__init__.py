@@ -11,6 +11,7 @@ from facesearch.errors.album import NoAlbum as NoAlbum
 from facesearch.errors.album import OtherAlbum as OtherAlbum
 from facesearch.errors.album import TooManyFaces as TooManyFaces
 from facesearch.errors.base import FaceSearchError as FaceSearchError
+from facesearch.errors.gallery import BadIndex as BadIndex
 from facesearch.errors.gallery import BadName as BadName
 from facesearch.errors.gallery import CorruptGallery as CorruptGallery
 from facesearch.errors.gallery import Damaged as Damaged

@@ -148,6 +148,19 @@ class TooFewSearches(FaceSearchError):
 
 
 @dataclass(eq=False)
+class BadIndex(FaceSearchError):
+    choice: str
+    dimension: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.choice!r} is no index that can be made for vectors of {self.dimension} numbers.\n"
+            "Give auto, flat, bits1, bits2, or one in FAISS's words, such as IVF1024,SQ8 or HNSW32 "
+            "(github.com/facebookresearch/faiss/wiki/The-index-factory)."
+        )
+
+
+@dataclass(eq=False)
 class BadName(FaceSearchError):
     name: str
     reason: str

@@ -1,62 +1,80 @@
-"""The FAISS index: a disposable picture of the store, memory-mapped, made anew when it is missing or has fallen behind.
+"""The index: a disposable picture of the store, memory-mapped, made anew when it is missing or damaged.
 
-`vectors-<generation>-<random>.faiss` holds every face with an id up to `last_face_id`; `vectors.json` names the current
-file and its hash, and is replaced last. Faces enrolled since are read from the store and searched beside it; faces
-forgotten since are unknown to the store and dropped from answers, until the next refresh.
+It is kept in segments, each of a range of face ids. Faces enrolled since are read from the store and searched beside them; when
+they are many they become a segment, which swallows those before it that are not several times its size, so that every face is
+written anew only so often. Faces forgotten since are unknown to the store and dropped from answers, and their rows are overwritten
+in place by whoever comes next, at the latest by the erasure itself.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import secrets
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-import faiss
 import numpy as np
 
-from facesearch.errors import CannotWrite, CorruptGallery, EmptyGallery, writing
-from facesearch.files import replace_file, replace_json, unfinished_files
+from facesearch.errors import CorruptGallery, EmptyGallery
+from facesearch.gallery.bit_codes import encode
+from facesearch.gallery.index_choice import chosen_index
+from facesearch.gallery.index_files import MANIFEST as MANIFEST
+from facesearch.gallery.index_files import (
+    Held,
+    build,
+    drop_files,
+    erase,
+    keeps_files,
+    load,
+    locked,
+    read_manifest,
+    write_manifest,
+)
+from facesearch.gallery.index_files import drop_unfinished as drop_unfinished
+from facesearch.gallery.index_kinds import BITS, FLAT
+from facesearch.gallery.index_rows import AT_ONCE, vectors_of
+from facesearch.gallery.segments import Reread, Segment
 from facesearch.gallery.store import Gallery
+from facesearch.gallery.sums import ERASED, row_sums
 from facesearch.records import F32, I64, EnrolledFace, Match, Support
 
-MANIFEST = "vectors.json"
 DELTA_LIMIT = 2000
-"""So many faces enrolled since are searched beside the file before it is written anew (a scan of under a millisecond)."""
+"""So many faces enrolled since are read from the store and searched beside the segments, before they become one."""
+GROWTH = 4
+"""A new segment swallows those before it that are not so many times its size."""
+ERASED_LIMIT = 0.1
+"""A segment with a larger share of erased rows is written anew."""
 SUPPORTING = 3
 IN_MEMORY = "in memory only, since the gallery is encrypted"
 
 
 @dataclass(frozen=True)
 class FaceIndex:
-    """Nearest faces by cosine. built: why the file was made anew for this opening, empty when it was taken as it is.
-    erasures: how often somebody had been forgotten when its vectors were read."""
+    """Nearest faces by cosine. built: why a file was made anew for this opening, empty when all were taken as they are.
+    erasures: how often somebody had been forgotten when its vectors were read. Use it no longer than the gallery it was opened from."""
 
-    base: faiss.Index | None
+    segments: tuple[Segment, ...]
     delta_ids: I64
     delta: F32
     built: str
     erasures: int
+    reread: Reread = field(repr=False)
 
     def __len__(self) -> int:
-        return (self.base.ntotal if self.base is not None else 0) + len(self.delta_ids)
+        return sum(map(len, self.segments)) + len(self.delta_ids)
 
-    def search(self, queries: F32, k: int) -> tuple[I64, F32]:
+    def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
         """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best first.
 
-        Where fewer than k faces are enrolled, rows end in id -1 and score -inf. Equal scores: the lower id first.
+        among: only faces with these ids (m,), rising; all of them are compared. Where fewer than k faces are enrolled, rows end in
+        id -1 and score -inf. Equal scores: the lower id first. Scores are exact whatever found the faces.
         """
         if not np.isfinite(queries).all():
             raise ValueError("a query vector holds a number that is not finite")
-        ids, scores = np.full((len(queries), 0), -1, np.int64), np.zeros((len(queries), 0), np.float32)
-        if self.base is not None and self.base.ntotal:
-            scores, ids = self.base.search(np.ascontiguousarray(queries), min(k, self.base.ntotal))
-        if len(self.delta_ids):
-            beside = queries @ self.delta.T
-            ids = np.hstack([ids, np.broadcast_to(self.delta_ids, beside.shape)])
-            scores = np.hstack([scores, beside])
+        found = [
+            segment.search(queries, k, self.reread) if among is None else segment.among(queries, among, k, self.reread)
+            for segment in self.segments
+        ]
+        beside = np.ones(len(self.delta_ids), bool) if among is None else np.isin(self.delta_ids, among)
+        scores = np.hstack([*(scores for _, scores in found), queries @ self.delta[beside].T])
+        ids = np.hstack([*(ids for ids, _ in found), np.broadcast_to(self.delta_ids[beside], (len(queries), int(beside.sum())))])
         order = np.lexsort((ids, -scores))[:, :k]
         ids, scores = np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
         lacking = k - ids.shape[1]
@@ -67,90 +85,95 @@ class FaceIndex:
 
 
 def open_index(gallery: Gallery) -> FaceIndex:
-    """Map the index file of a gallery, or write it first when it is missing, damaged, or too far behind.
+    """Map the index's files, or write first what is missing, damaged, or too far behind.
 
-    In a read-only folder, and of an encrypted gallery, the index is made in memory only. Raises EmptyGallery, CorruptGallery.
+    In a read-only folder, and of an encrypted gallery, that is done in memory only. Raises EmptyGallery, CorruptGallery.
     """
-    if not len(gallery):
+    if gallery.is_empty():
         raise EmptyGallery(gallery.folder)
-    if gallery.sealed:
-        return refresh(gallery, "")
     drop_unfinished(gallery)
     erasures = gallery.erasures
-    base, last_id, reason = _mapped(gallery)
-    if base is not None:
-        ids, vectors, _ = gallery.vectors(after=last_id)
-        if len(ids) <= DELTA_LIMIT:
-            return FaceIndex(base, ids, vectors, "", erasures)
-        reason = f"{len(ids)} faces were enrolled since it was written"
-    return refresh(gallery, reason)
+    held = load(gallery)
+    current = not held.wrong and held.segments and held.erasures == erasures
+    if current and gallery.count_after(held.last_id) <= DELTA_LIMIT:
+        ids, vectors, _ = gallery.vectors(after=held.last_id)
+        return FaceIndex(held.segments, ids, vectors, "", erasures, gallery.vectors_at)
+    return _bring_up_to_date(gallery, "")[0]
 
 
 def refresh(gallery: Gallery, reason: str) -> FaceIndex:
-    """Make the index anew from the store and delete what it replaces; files of vectors that are gone never stay.
+    """Make the whole index anew from the store and delete what it replaces; files of vectors that are gone never stay.
 
-    When another process forgets somebody between our reading and our writing, all is done again. Of an encrypted gallery nothing is
-    written: what was there before it was encrypted goes.
+    Of an encrypted gallery nothing is written: what was there before it was encrypted goes.
     """
-    while True:
-        erasures = gallery.erasures
-        ids, vectors, _ = gallery.vectors()
-        index = _flat(gallery.dimension)
-        if len(ids):
-            index.add_with_ids(vectors, ids)
-        if gallery.sealed:
-            drop_files(gallery)
-            break
-        try:
-            _write(gallery, index, int(ids[-1]) if len(ids) else 0, erasures)
-        except CannotWrite:
-            if os.access(gallery.folder, os.W_OK):
-                raise
-            break
-        if gallery.erasures == erasures:
-            break
-        drop_files(gallery)  # they hold somebody who has been forgotten, or what has been encrypted
-    no_ids, none = np.zeros(0, np.int64), np.zeros((0, gallery.dimension), np.float32)
-    return FaceIndex(index, no_ids, none, reason, erasures)
+    return _bring_up_to_date(gallery, reason)[0]
 
 
-def drop_unfinished(gallery: Gallery) -> None:
-    """Remove what killed writers left half-written: it may hold somebody who has been forgotten since."""
-    if os.access(gallery.folder, os.W_OK):
-        for torn in unfinished_files(gallery.folder):
-            torn.unlink(missing_ok=True)
+def update(gallery: Gallery) -> None:
+    """Take into the files whatever was enrolled or forgotten since; what is in them already is not written anew without need."""
+    _bring_up_to_date(gallery, "", delta=0)
 
 
-def drop_files(gallery: Gallery) -> None:
-    """Remove the index's files, half-written ones too. Raises CannotWrite."""
-    drop_unfinished(gallery)
-    if os.access(gallery.folder, os.W_OK):
-        with writing(gallery.folder):
-            for path in (gallery.folder / MANIFEST, *gallery.folder.glob("vectors-*.faiss")):
-                path.unlink(missing_ok=True)
+def erase_from_index(gallery: Gallery) -> tuple[bytes, ...]:
+    """Overwrite the rows and codes of everybody who is not in the store any more. Returns the codes that were erased."""
+    return _bring_up_to_date(gallery, "")[1]
 
 
 def is_current(gallery: Gallery) -> tuple[bool, str]:
-    """Whether the file on disk shows all of the store, and what state it is in. An encrypted gallery has none."""
+    """Whether the files on disk show all of the store, and what state they are in. An encrypted gallery has none."""
     if gallery.sealed:
-        left = any(gallery.folder.glob("vectors-*.faiss"))
+        left = any(gallery.folder.glob("vectors-*"))
         return not left, "a file of plain vectors lies there, though the gallery is encrypted" if left else IN_MEMORY
-    base, last_id, reason = _mapped(gallery)
-    if base is None:
-        return False, reason
-    behind = len(gallery.vectors(after=last_id)[0])
-    gone = base.ntotal + behind - len(gallery)
+    held = load(gallery)
+    if held.wrong:
+        return False, held.wrong
+    behind = gallery.count_after(held.last_id)
+    gone = sum(map(len, held.segments)) + behind - len(gallery)
+    if not behind and not gone and held.erasures != gallery.erasures:
+        return False, "somebody was forgotten since the index file was written"
     return not behind and not gone, f"{behind} faces newer, {gone} forgotten" if behind or gone else "current"
 
 
-def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int) -> tuple[Match, ...]:
+def wrong_with_index(gallery: Gallery) -> str:
+    """Compare every row of the files with the store, and every code with its row; what is wrong with them, empty when nothing is."""
+    for segment in load(gallery).segments:
+        after = int(segment.ids[0]) - 1
+        while len(alive := segment.ids[(segment.ids > after) & (segment.sums != ERASED)][:AT_ONCE]):
+            faces, vectors = gallery.enrolled(after, len(alive))
+            if [face.face_id for face in faces] != alive.tolist():
+                return "its faces are not those of the gallery"
+            places = np.searchsorted(segment.ids, alive)
+            rows, codes = segment.rows[places], segment.finder.codes
+            right = (vectors_of(rows) == vectors).all() and (row_sums(rows, alive) == segment.sums[places]).all()
+            if codes is not None:
+                right = right and (encode(vectors, BITS[segment.finder.kind]) == codes[places]).all()
+            if not right:
+                return "the index file was damaged"
+            after = int(alive[-1])
+    return ""
+
+
+def count_faces(gallery: Gallery) -> int:
+    """How many faces are enrolled: by the index's own word where nobody was forgotten since it was written, else by counting them."""
+    try:
+        manifest = {} if gallery.sealed else read_manifest(gallery)
+        if manifest.get("encoder_id") == gallery.encoder_id and manifest.get("erasures") == gallery.erasures:
+            return int(manifest["faces"]) + gallery.count_after(int(manifest["last_face_id"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return len(gallery)
+
+
+def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int, among: I64 | None = None) -> tuple[Match, ...]:
     """The `top` people nearest to one unit vector (d,), best first. A person's score is the best over their photos.
 
-    Raises CorruptGallery when a face of the index has no row, though nobody was forgotten since.
+    among: only faces with these ids (m,), rising, see Gallery.face_ids. Raises CorruptGallery when a face of the index has no row,
+    though nobody was forgotten since.
     """
-    k = min(len(index), max(50, 10 * top))
+    most = len(index) if among is None else len(among)
+    k = min(most, max(50, 10 * top))
     while True:
-        ids, scores = index.search(vector[None, :], k)
+        ids, scores = index.search(vector[None, :], k, among)
         rows = gallery.faces(int(i) for i in ids[0] if i >= 0)
         lost = next((int(i) for i in ids[0] if i >= 0 and int(i) not in rows), None)
         if lost is not None and gallery.erasures == index.erasures:
@@ -159,9 +182,9 @@ def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int) ->
         for face_id, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True):
             if face_id in rows:
                 by_person.setdefault(rows[face_id].person, []).append((rows[face_id], score))
-        if len(by_person) >= top or k >= len(index):
+        if len(by_person) >= top or k >= most:
             break
-        k = min(len(index), 4 * k)
+        k = min(most, 4 * k)
     chosen = list(by_person.items())[:top]
     counts = gallery.photo_counts(name for name, _ in chosen)
     return tuple(
@@ -170,46 +193,74 @@ def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int) ->
     )
 
 
-def _flat(dimension: int) -> faiss.Index:
-    """An exact scan over float16 rows, the precision of the store: inner products of unit vectors are cosines."""
-    scalar = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    return faiss.IndexIDMap2(scalar)
+# ---- inside
 
 
-def _mapped(gallery: Gallery) -> tuple[faiss.Index | None, int, str]:
-    """The index that vectors.json names, its highest face id, and what is wrong when there is none to take."""
-    manifest = gallery.folder / MANIFEST
-    try:
-        entry = json.loads(manifest.read_bytes())
-        path = gallery.folder / Path(entry["file"]).name
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
-                return None, 0, "the index file was damaged"
-        if entry["encoder_id"] != gallery.encoder_id:
-            return None, 0, "the index file is of another encoder"
-        if entry.get("erasures", 0) != gallery.erasures:  # its writer was killed before it could look again
-            return None, 0, "somebody was forgotten since the index file was written"
-        last_id = int(entry["last_face_id"])
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except FileNotFoundError:
-        return None, 0, "there was no index file yet"
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        return None, 0, f"the index file could not be read ({type(error).__name__})"
-    if index.d != gallery.dimension:
-        return None, 0, "the index file has another dimension"
-    return index, last_id, ""
+def _bring_up_to_date(gallery: Gallery, whole: str, delta: int = DELTA_LIMIT) -> tuple[FaceIndex, tuple[bytes, ...]]:
+    """Make of the index what the store says, all of it anew when `whole` gives a reason; up to `delta` faces may stay beside it.
+
+    Also returns the codes that were erased.
+
+    When another process forgets somebody between our reading and our writing, that is erased too before this returns.
+    """
+    codes: tuple[bytes, ...] = ()
+    why = whole
+    if gallery.sealed:
+        drop_files(gallery)
+    with locked(gallery):
+        held = Held((), -1, whole) if whole else load(gallery)
+        segments = held.segments
+        while True:
+            erasures = gallery.erasures
+            gone: tuple[bytes, ...] = ()
+            if segments and held.erasures != erasures:
+                why = why or "somebody was forgotten since the index file was written"
+                segments, gone = _without_the_forgotten(gallery, segments)
+            segments, grown = _grown(gallery, segments, delta)
+            why = why or held.wrong or grown
+            if keeps_files(gallery):
+                write_manifest(gallery, segments, erasures)
+            codes += gone
+            held = Held(segments, erasures)
+            if gallery.erasures == erasures:
+                break
+    ids, vectors, _ = gallery.vectors(after=held.last_id)
+    return FaceIndex(segments, ids, vectors, "" if gallery.sealed else why, erasures, gallery.vectors_at), codes
 
 
-def _write(gallery: Gallery, index: faiss.Index, last_id: int, erasures: int) -> None:
-    drop_unfinished(gallery)
-    data = faiss.serialize_index(index).tobytes()
-    name = f"vectors-{gallery.generation}-{secrets.token_hex(4)}.faiss"
-    path = gallery.folder / name
-    replace_file(path, data)
-    entry = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "faces": index.ntotal,
-             "last_face_id": last_id, "encoder_id": gallery.encoder_id, "erasures": erasures}  # fmt: skip
-    replace_json(gallery.folder / MANIFEST, entry)
-    with writing(gallery.folder):
-        for old in gallery.folder.glob("vectors-*.faiss"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
+def _without_the_forgotten(gallery: Gallery, segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], tuple[bytes, ...]]:
+    """The segments without rows of faces that are not enrolled any more. What has learned from its rows is made anew."""
+    enrolled = gallery.face_ids()
+    left: list[Segment] = []
+    codes: list[bytes] = []
+    after = 0
+    for segment in segments:
+        missing = ~np.isin(segment.ids, enrolled, assume_unique=True) & (segment.sums != 0)
+        places = np.flatnonzero(missing)
+        kept: Segment | None = segment
+        if len(places):
+            learned = segment.finder.kind not in (FLAT, *BITS)
+            if learned or len(places) + len(segment.erased) > ERASED_LIMIT * len(segment.ids):
+                kept = build(gallery, after, segment.last_id, chosen_index(gallery))
+            else:
+                kept, gone = erase(gallery, segment, places)
+                codes += gone
+        if kept is not None:
+            left.append(kept)
+        after = segment.last_id
+    return tuple(left), tuple(codes)
+
+
+def _grown(gallery: Gallery, segments: tuple[Segment, ...], delta: int) -> tuple[tuple[Segment, ...], str]:
+    """The segments with one more of what was enrolled since, when that is much; and why."""
+    last = segments[-1].last_id if segments else 0
+    fresh = gallery.count_after(last)
+    if not fresh or (segments and fresh <= delta):
+        return segments, ""
+    why = f"{fresh} faces were enrolled since it was written"
+    kept = list(segments)
+    while kept and len(kept[-1]) < GROWTH * fresh:
+        fresh += len(kept.pop())
+    until = int(gallery.last_face_id())
+    new = build(gallery, kept[-1].last_id if kept else 0, until, chosen_index(gallery))
+    return (*kept, *([new] if new else [])), why

@@ -182,10 +182,13 @@ class Gallery(ErasableGallery):
         sql = "SELECT count(*) FROM faces JOIN people USING (person_id) WHERE name = ?"
         return {name: int(self._one(sql, self.cipher.seal_name(name))) for name in people}
 
-    def enrolled(self, after: int = 0) -> tuple[list[EnrolledFace], F32]:
-        """All faces with an id above `after`, each checked, and their unit vectors (n, d) float32. Raises CorruptGallery."""
+    def enrolled(self, after: int = 0, most: int = -1) -> tuple[list[EnrolledFace], F32]:
+        """All faces with an id above `after`, or the first `most` of them, each checked, and their unit vectors (n, d) float32.
+
+        Raises CorruptGallery.
+        """
         with self._reading():
-            stored = self._rows(after)
+            stored = self._rows(after, most)
         rows = [self._opened(row) for row in stored]
         return [_face(face[0], row) for face, row in zip(stored, rows, strict=True)], self._unpacked(rows)
 
@@ -199,8 +202,31 @@ class Gallery(ErasableGallery):
         stored = self._all(f"{ROWS} WHERE name = ? ORDER BY face_id", self.cipher.seal_name(person))
         return self._unpacked([self._opened(row) for row in stored])
 
+    def vectors_at(self, face_ids: Sequence[int]) -> dict[int, F32]:
+        """The unit vectors (d,) of these faces; ids that were deleted meanwhile are missing. Raises CorruptGallery."""
+        stored = [row for face_id in face_ids for row in self._all(f"{ROWS} WHERE face_id = ?", face_id)]
+        vectors = self._unpacked([self._opened(row) for row in stored])
+        return {row[0]: vector for row, vector in zip(stored, vectors, strict=True)}
+
+    def face_ids(self, people: Iterable[str] | None = None) -> I64:
+        """The ids (n,) of all faces, rising, or of those of these people. Raises UnknownPerson."""
+        if people is None:
+            found = self._all("SELECT face_id FROM faces")
+        else:
+            persons = sorted({self._person_id(name) for name in people})
+            found = [row for person in persons for row in self._all("SELECT face_id FROM faces WHERE person_id = ?", person)]
+        return np.sort(np.fromiter((row[0] for row in found), np.int64, len(found)))
+
     def last_face_id(self) -> int:
         return int(self._one("SELECT coalesce(max(face_id), 0) FROM faces"))
+
+    def is_empty(self) -> bool:
+        """Whether nobody is enrolled. Counting a million faces takes longer than searching them."""
+        return not self._all("SELECT 1 FROM faces LIMIT 1")
+
+    def count_after(self, face_id: int) -> int:
+        """How many faces have an id above that one: takes as long as they are many."""
+        return int(self._one("SELECT count(*) FROM faces WHERE face_id > ?", face_id))
 
     def threshold(self) -> Threshold | None:
         rows = self._all("SELECT value FROM meta WHERE key = 'threshold'")
@@ -323,6 +349,16 @@ class Gallery(ErasableGallery):
         value = json.dumps({slot: getattr(threshold, slot) for slot in Threshold.__slots__})
         with self._translated():
             self._db.execute(SET, ("threshold", value))
+
+    def note(self, key: str) -> str:
+        """A short text that was kept under this key; empty when none was."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else ""
+
+    def set_note(self, key: str, text: str) -> None:
+        """Keep a short text that tells of no person."""
+        with self._translated():
+            self._db.execute(SET, (key, text))
 
     # ---- inside
 

@@ -18,7 +18,8 @@ import numpy as np
 from facesearch.errors import NothingToDo
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import DEFAULT_FPIR, from_impostors, is_stale, within_gallery
-from facesearch.gallery.faiss_index import is_current, refresh
+from facesearch.gallery.faiss_index import count_faces, refresh, update
+from facesearch.gallery.index_choice import choose_index, chosen_index
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.stream import embedded
@@ -51,10 +52,12 @@ def build_index(
     fpir: float | None,
     progress: Progress,
     ranks: Ranks = ALONE,
+    index: str | None = None,
 ) -> Built:
     """Enroll the photos of `splits` (all when empty) that name a person. All processes of a run call it and get the same result.
+    index: the choice of an index from now on.
 
-    Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery; PeerLost when another process is gone. Each commit stands on
+    Raises EncoderMismatch, NothingToDo, CannotWrite, CorruptGallery, BadIndex; PeerLost when another process is gone. Each commit stands on
     its own.
     """
     rows = [(d, i) for d in datasets for i, row in enumerate(d.rows) if not splits or row.split in splits]
@@ -66,8 +69,12 @@ def build_index(
     again = f"torchrun --nproc-per-node {ranks.world} -m facesearch build-index ...   (the same command)"
     with opened as gallery, ranks.watched(f"All vectors that were committed are in {folder}", again):
         todo: list[int] = []
+        before = ""
         if gallery is not None:
             gallery.require_encoder(runtime.encoder_id)
+            before = chosen_index(gallery)
+            if index is not None:
+                choose_index(gallery, index)
             enrolled = gallery.known_photos()
             todo = [n for n, (d, i) in enumerate(named) if (d.rows[i].person, d.rows[i].sha256, d.rows[i].file) not in enrolled]
         todo = ranks.first_says(todo)
@@ -88,6 +95,8 @@ def build_index(
         speed = done / (time.monotonic() - started) if done else 0.0
         result = None
         if gallery is not None:
+            if chosen_index(gallery) != before:
+                refresh(gallery, "another index was chosen")
             tidy(gallery, runtime.notes, fpir, rewrite=bool(todo))
             known, nobody, people = len(named) - len(todo), len(rows) - len(named), len(gallery.people())
             result = Built(folder, len(todo), known, nobody, len(gallery), people, speed, gallery.threshold())
@@ -108,18 +117,16 @@ def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, rewr
     Without rewrite the index file is not even looked at, so that enrolling one face does not cost reading all of them.
     fpir None keeps the rate that the gallery's threshold was set for.
     """
-    if not len(gallery):
+    if gallery.is_empty():
         refresh(gallery, "the gallery is empty")
         return
     if rewrite:
-        current, reason = is_current(gallery)
-        if not current:
-            refresh(gallery, reason)
+        update(gallery)
     threshold = gallery.threshold()
     rate = fpir or (threshold.fpir if threshold else DEFAULT_FPIR)
     if threshold is not None and threshold.on_strangers:
         return  # better than anything that can be had here; whoever asks is told when it has become stale
-    if is_stale(threshold, len(gallery)) or (threshold is not None and threshold.fpir != rate):
+    if is_stale(threshold, count_faces(gallery)) or (threshold is not None and threshold.fpir != rate):
         fresh = calibrated(gallery, notes, rate)
         if fresh is not None:
             gallery.set_threshold(fresh)

@@ -9,7 +9,7 @@ import numpy as np
 
 from facesearch.errors import CorruptGallery
 from facesearch.files import sha256_of
-from facesearch.gallery.faiss_index import drop_unfinished, is_current, refresh
+from facesearch.gallery.faiss_index import drop_unfinished, is_current, refresh, wrong_with_index
 from facesearch.gallery.keys import Key, key_in_force
 from facesearch.gallery.rows import VECTOR, NewFace
 from facesearch.gallery.store import FILE, Gallery
@@ -63,7 +63,7 @@ def verify(folder: Path, *, repair: bool) -> Verified:
                 if finish(gallery) is not None:
                     mended.append("an interrupted erasure was carried to its end")
             current, reason = is_current(gallery)
-            index = "" if current or not len(gallery) else reason
+            index = "" if gallery.is_empty() else wrong_with_index(gallery) if current else reason
             if index and repair:
                 refresh(gallery, reason)
                 mended.append("the index was made anew")

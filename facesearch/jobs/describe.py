@@ -7,6 +7,7 @@ from pathlib import Path
 from facesearch.files import read_json
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.faiss_index import is_current
+from facesearch.gallery.index_choice import chosen_index, index_parts, part_words
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.find_weights import SHIPPED
 
@@ -31,6 +32,8 @@ def describe(folder: Path) -> dict[str, object]:
             "stale": threshold is not None and is_stale(threshold, len(gallery)),
             "generation": gallery.generation,
             "index": state or "current",
+            "search": "; ".join(part_words(part) for part in index_parts(gallery)) or None,
+            "chosen index": chosen_index(gallery),
             "bytes": used,
             **({"encryption": "names, photos' names, content hashes and vectors, by AES-SIV"} if gallery.sealed else {}),
             **measured(gallery.encoder_id),

@@ -1,9 +1,9 @@
 """Forget somebody, or some of their photos, prove that the bytes are gone, and leave a receipt without biometric data.
 
-Rows go in one transaction, which also notes that an erasure is under way; then the index is made anew, SQLite's log is cut,
-every file of the folder is read raw and searched, the receipt is written and the note is taken away. Killed in between, the
-same command goes on: since what to search for is gone with the rows, the file is then written anew from what is alive.
-What lay in a gallery before it was encrypted (jobs.encrypt) goes in the same way.
+Rows go in one transaction, which also notes that an erasure is under way; then the index's bytes of them are overwritten where
+they lie, SQLite's log is cut, every file of the folder is read raw and searched, the receipt is written and the note is taken
+away. Killed in between, the same command goes on: since what to search for is gone with the rows, the file and the index are then
+written anew from what is alive. What lay in a gallery before it was encrypted (jobs.encrypt) goes in the same way.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import datetime
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from facesearch import __version__
 from facesearch.errors import NotErasedYet, StillThere, UnknownPerson
 from facesearch.files import make_folder, replace_json, sha256_of
-from facesearch.gallery.faiss_index import MANIFEST, refresh
+from facesearch.gallery.faiss_index import MANIFEST, erase_from_index, refresh
+from facesearch.gallery.index_files import has_code
 from facesearch.gallery.remains import Looked, look_for
 from facesearch.gallery.rows import Deed, Erased, Unfinished
 from facesearch.gallery.store import NEXT, Gallery
@@ -28,7 +29,9 @@ RECEIPTS = "receipts"
 TRIES = 4
 Pieces = Callable[[], Iterable[Erased]]
 """Called for all that must be in no file any more, a part at a time."""
-SEARCHED = "every file of the folder was read raw and searched for pieces of the vectors, for the names and for the content hashes"
+SEARCHED = (
+    "every file of the folder was read raw and searched for pieces of the vectors and their codes, for the names and for the content hashes"
+)
 SEALED_TOO = ", as they are and as they lay there encrypted"
 REWRITTEN = "resumed after an interruption: the gallery's file and its index were written anew from what is alive, and the log was cut"
 
@@ -94,14 +97,19 @@ def carry_out(
 
     pieces, whole_person: None when an interruption has taken the knowledge of them. Raises NotErasedYet, StillThere.
     """
-    if pieces is None or note.deed == "encrypt":
+    anew = pieces is None or note.deed == "encrypt"
+    if anew:
         gallery.rewrite()
+    codes: tuple[bytes, ...] = ()
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
     for again in range(TRIES):  # another process may be writing an index that it read before
-        refresh(gallery, "somebody was forgotten")
+        if anew or again:
+            refresh(gallery, "somebody was forgotten")
+        else:
+            codes = erase_from_index(gallery)
         if not gallery.sweep():
             raise NotErasedYet(gallery.folder)
-        looked = _look(gallery, pieces() if pieces else ())
+        looked = _look(gallery, pieces() if pieces else (), codes)
         if not looked.remains:
             break
         time.sleep(0.2 * again)
@@ -125,15 +133,19 @@ def carry_out(
     return receipt, path
 
 
-def _look(gallery: Gallery, parts: Iterable[Erased]) -> Looked:
-    """Search the gallery's folder for every part. What a gallery's files say anyway tells nothing, and is not searched for."""
+def _look(gallery: Gallery, parts: Iterable[Erased], codes: tuple[bytes, ...]) -> Looked:
+    """Search the gallery's folder for every part, and for the codes that an index had made of the vectors.
+
+    What a gallery's files say anyway tells nothing, and is not searched for.
+    """
     own = " ".join((gallery.own_words(), SEARCHED, SEALED_TOO, REWRITTEN, MANIFEST, *(field.name for field in fields(Receipt))))
     files: tuple[tuple[str, int], ...] = ()
     remains: set[str] = set()
     unsearched = 0
     for part in parts:
         texts = [text for text in part.texts if text not in own]
-        looked = look_for(gallery.folder, part.vectors, texts, gallery.is_alive)
+        part = replace(part, vectors=part.vectors + codes)
+        looked = look_for(gallery.folder, part.vectors, texts, lambda piece: gallery.is_alive(piece) or has_code(gallery, piece))
         files = looked.files
         remains |= set(looked.remains)
         unsearched += looked.texts_unsearched + len(part.texts) - len(texts)

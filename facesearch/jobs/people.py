@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from facesearch.errors import NotFound, NothingToDo
+from facesearch.errors import CannotRead, NotFound, NothingToDo, reason_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import walk
 from facesearch.gallery.calibration import is_stale
@@ -22,7 +22,7 @@ from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.jobs.stream import Cropped, detected, embedded, one_face, read_faces
 from facesearch.model.runtime import Runtime
-from facesearch.records import F32, U8, Answer, Progress, Skipped
+from facesearch.records import F32, I64, U8, Answer, Progress, Skipped
 
 COMMIT = 64
 
@@ -70,9 +70,9 @@ class Belief:
     faces: int
 
     @classmethod
-    def of(cls, gallery: Gallery, threshold: float | None) -> Self:
-        """threshold decides in the place of the gallery's own."""
-        stored, faces = gallery.threshold(), len(gallery)
+    def of(cls, gallery: Gallery, threshold: float | None, faces: int | None = None) -> Self:
+        """threshold decides in the place of the gallery's own; faces: how many are enrolled, where that is known."""
+        stored, faces = gallery.threshold(), len(gallery) if faces is None else faces
         limit = threshold if threshold is not None else stored.score if stored else None
         return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces)
 
@@ -205,12 +205,15 @@ class Asker:
 
     def __init__(
         self, gallery: Gallery, runtime: Runtime, *, top: int = 5, largest: bool = False, threshold: float | None = None,
-        clock: Clock | None = None,
+        among: Sequence[str] = (), clock: Clock | None = None,
     ) -> None:  # fmt: skip
-        """threshold overrides the gallery's own. Raises EmptyGallery, EncoderMismatch."""
+        """threshold overrides the gallery's own. among: only these people, all of whose photos are compared.
+
+        Raises EmptyGallery, EncoderMismatch, UnknownPerson.
+        """
         gallery.require_encoder(runtime.encoder_id)
         self.gallery, self.runtime, self.clock = gallery, runtime, clock or Clock()
-        self._top, self._largest, self._threshold = top, largest, threshold
+        self._top, self._largest, self._threshold, self._among = top, largest, threshold, among
         self.built = ""
         self._open()
 
@@ -218,7 +221,7 @@ class Asker:
     def outgrown(self) -> int:
         """For how many faces the gallery's threshold was set, when it decides and has become stale; else 0."""
         stored = self._belief.stored
-        stale = stored is not None and self._threshold is None and is_stale(stored, self._belief.faces)
+        stale = stored is not None and self._threshold is None and is_stale(stored, len(self._index))
         return stored.faces if stored is not None and stale else 0
 
     def chosen(self, faces: list[Cropped]) -> list[Cropped]:
@@ -231,7 +234,7 @@ class Asker:
         if self.gallery.generation != self._generation:
             self._open()
         pairs = zip(faces, vectors, strict=True)
-        answers = [decide(face, vector, self.gallery, self._index, self._belief, self._top) for face, vector in pairs]
+        answers = [decide(face, vector, self.gallery, self._index, self._belief, self._top, self._chosen) for face, vector in pairs]
         self.clock.add("search", started)
         return answers
 
@@ -251,15 +254,16 @@ class Asker:
     def _open(self) -> None:
         started = time.perf_counter()
         self._generation = self.gallery.generation
+        self._chosen = self.gallery.face_ids(self._among) if self._among else None
         self._index = open_index(self.gallery)
-        self._belief = Belief.of(self.gallery, self._threshold)
+        self._belief = Belief.of(self.gallery, self._threshold, len(self._index) if self._chosen is None else len(self._chosen))
         self.built = self.built or self._index.built
         self.clock.add("search", started)
 
 
-def decide(face: Cropped, vector: F32, gallery: Gallery, index: FaceIndex, belief: Belief, top: int) -> Answer:
-    """Who is nearest to a face with this unit vector (d,), and whether that is a match."""
-    matches = nearest_people(gallery, index, vector, max(top, 2))
+def decide(face: Cropped, vector: F32, gallery: Gallery, index: FaceIndex, belief: Belief, top: int, among: I64 | None = None) -> Answer:
+    """Who is nearest to a face with this unit vector (d,), of all or of the faces with these ids, and whether that is a match."""
+    matches = nearest_people(gallery, index, vector, max(top, 2), among)
     gap = matches[0].score - matches[1].score if len(matches) > 1 else None
     known = None if belief.limit is None else matches[0].score >= belief.limit
     risk = None if belief.stored is None else belief.stored.share_above(matches[0].score, belief.faces)
@@ -297,6 +301,19 @@ def query(paths: Iterable[Path], asker: Asker, detector: Detector | None) -> Que
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
     return Queried(tuple(answers), tuple(skipped), asker.built, asker.outgrown)
+
+
+def named_in(file: Path) -> list[str]:
+    """The names in a text file, one a line; empty lines do not count. Raises CannotRead, NothingToDo."""
+    try:
+        names = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise CannotRead(file, reason_of(error)) from error
+    except UnicodeDecodeError as error:
+        raise CannotRead(file, "it is not text in UTF-8") from error
+    if not names:
+        raise NothingToDo(str(file), "no name in it")
+    return names
 
 
 def _all_files(paths: Iterable[Path]) -> Iterator[Path | Skipped]:

@@ -1,0 +1,106 @@
+"""A part of the index: the faces whose ids lie in one range, their vectors, and what finds candidates among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+
+from facesearch.gallery.index_kinds import BITS, FLAT, Find, Finder, find_by, find_by_bits
+from facesearch.gallery.index_rows import parts, vectors_of
+from facesearch.gallery.sums import ERASED, U64, row_sums
+from facesearch.records import F32, I64, U8
+
+Reread = Callable[[list[int]], dict[int, F32]]
+"""Face ids -> their vectors (d,), read from the store; those that are not enrolled any more are missing."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """name: of its files; empty in memory. ids (n,) rising, also of erased rows; sums (n,): see sums.py; rows (n, 2 d) uint8:
+    float16, zeros where erased; flat: scans the rows, where finder is exact."""
+
+    name: str
+    dimension: int
+    ids: I64
+    sums: U64
+    rows: U8
+    finder: Finder
+    flat: faiss.Index | None
+
+    @property
+    def last_id(self) -> int:
+        return int(self.ids[-1])
+
+    @property
+    def erased(self) -> I64:
+        """Numbers of the rows that were erased."""
+        return np.flatnonzero(self.sums == ERASED)
+
+    def __len__(self) -> int:
+        """Faces that are not erased."""
+        return int(np.count_nonzero(self.sums != ERASED))
+
+    def search(self, queries: F32, k: int, reread: Reread) -> tuple[I64, F32]:
+        """Queries (q, d) -> face ids (q, m) int64 and exact cosines (q, m), m <= k, in no order; -1 and -inf where there are no more."""
+        k = min(k, len(self))
+        most = max(self.finder.rerank, 2 * k)
+        if self.finder.kind == FLAT and self.flat is not None:
+            scores, places = self.flat.search(np.ascontiguousarray(queries), k, params=self._alive())
+            return np.where(places < 0, -1, self.ids[places]), np.where(places < 0, -np.inf, scores).astype(np.float32)
+        if self.finder.kind == FLAT or 4 * most > len(self.ids):
+            return self._nearest(queries, np.flatnonzero(self.sums != ERASED), k, reread)
+        found = [
+            self._nearest(query[None], self._there(places), k, reread)
+            for query, places in zip(queries, self._find(queries, most + len(self.erased)), strict=True)
+        ]
+        return np.concatenate([ids for ids, _ in found]), np.concatenate([scores for _, scores in found])
+
+    def among(self, queries: F32, wanted: I64, k: int, reread: Reread) -> tuple[I64, F32]:
+        """The same, exact, among the faces with these ids (m,), rising."""
+        places = np.searchsorted(self.ids, wanted).clip(max=len(self.ids) - 1)
+        return self._nearest(queries, np.unique(places[self.ids[places] == wanted]), k, reread)
+
+    def _nearest(self, queries: F32, places: I64, k: int, reread: Reread) -> tuple[I64, F32]:
+        """The k best (q, k) of the rows at these places, all compared; always k wide."""
+        ids, best = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), -np.inf, np.float32)
+        for part in parts(len(places)):
+            numbers = places[part]
+            both = np.concatenate([best, queries @ self._vectors(numbers, reread).T], axis=1)
+            both[np.isnan(both)] = -np.inf  # rows that are gone
+            named = np.concatenate([ids, np.broadcast_to(self.ids[numbers], (len(queries), len(numbers)))], axis=1)
+            order = np.lexsort((named, -both))[:, :k]
+            ids, best = np.take_along_axis(named, order, axis=1), np.take_along_axis(both, order, axis=1)
+        return np.where(np.isneginf(best), -1, ids), best
+
+    def _vectors(self, places: I64, reread: Reread) -> F32:
+        """Vectors (m, d) of the rows at these places, each checked. A damaged one comes from the store; NaN where it is gone there too."""
+        rows = self.rows[places]
+        vectors = vectors_of(rows)
+        right = row_sums(rows, self.ids[places]) == self.sums[places]
+        if not right.all():
+            known = reread(self.ids[places[~right]].tolist())
+            for i in np.flatnonzero(~right).tolist():
+                vectors[i] = known.get(int(self.ids[places[i]]), np.float32(np.nan))
+        return vectors
+
+    def _there(self, places: I64) -> I64:
+        """Candidates without the padding of short answers and without erased rows, in the order of the file."""
+        places = np.sort(places[places >= 0])
+        alive: I64 = places[self.sums[places] != ERASED]
+        return alive
+
+    def _find(self, queries: F32, most: int) -> I64:
+        find: Find = (find_by_bits if self.finder.kind in BITS else find_by)(self.finder.index)
+        return find(queries, min(most, len(self.ids)))
+
+    def _alive(self) -> Any:
+        """Lets FAISS pass over erased rows."""
+        if not len(self.erased):
+            return None
+        parameters: Any = faiss.SearchParameters()
+        parameters.sel = faiss.IDSelectorNot(faiss.IDSelectorBatch(self.erased))
+        return parameters
