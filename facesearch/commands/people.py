@@ -105,14 +105,15 @@ def enroll(
 )
 @click.option("--largest", is_flag=True, help="Ask for the largest face of each photo only.")
 @click.option("--timing", is_flag=True, help="Say on stderr where the time went.")
+@options.store
 @options.as_json
 @options.gallery
 @options.encoder
 @options.detection
 @options.strict
 def query(
-    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, timing: bool, as_json: bool, gallery: Path,
-    encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
+    photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, timing: bool, store: str | None, as_json: bool,
+    gallery: Path, encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
 
@@ -120,17 +121,25 @@ def query(
     Example:  facesearch query face.jpg
               facesearch query holiday/ --json --top 3
     """
+    from contextlib import ExitStack
+
     from facesearch import report
+    from facesearch.gallery.milvus_index import open_projection
+    from facesearch.gallery.projections import place_of
     from facesearch.gallery.store import Gallery
     from facesearch.jobs.people import Clock
     from facesearch.jobs.people import query as run
 
     clock = Clock()
-    with Gallery.open(gallery) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(Gallery.open(gallery))
+        index = stack.enter_context(open_projection(opened, place_of(store))) if store else None
+        for line in index.notes if index else ():
+            tell(line)
         detector = detector_for(detection)
         runtime = runtime_for(encoder)
         clock.add("start", _STARTED)
-        result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock)
+        result = run(photos, opened, runtime, detector, top=top, largest=largest, threshold=threshold, clock=clock, index=index)
     if result.index_built:
         tell(f"the index was made anew: {result.index_built}")
     if result.stale:

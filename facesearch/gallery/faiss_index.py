@@ -19,6 +19,7 @@ import numpy as np
 
 from facesearch.errors import CannotWrite, CorruptGallery, EmptyGallery, writing
 from facesearch.files import replace_file, replace_json, unfinished_files
+from facesearch.gallery.nearest import Nearest
 from facesearch.gallery.store import Gallery
 from facesearch.records import F32, I64, EnrolledFace, Match, Support
 
@@ -123,7 +124,7 @@ def is_current(gallery: Gallery) -> tuple[bool, str]:
     return not behind and not gone, f"{behind} faces newer, {gone} forgotten" if behind or gone else "current"
 
 
-def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int) -> tuple[Match, ...]:
+def nearest_people(gallery: Gallery, index: Nearest, vector: F32, top: int) -> tuple[Match, ...]:
     """The `top` people nearest to one unit vector (d,), best first. A person's score is the best over their photos.
 
     Raises CorruptGallery when a face of the index has no row, though nobody was forgotten since.

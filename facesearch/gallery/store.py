@@ -47,30 +47,21 @@ from facesearch.gallery.rows import (
     vector_bytes,
     wrong_with,
 )
+from facesearch.gallery.sqlite import APPLICATION_ID, SCHEMA, connect, read_only, sqlite_errors, without_meta
 from facesearch.gallery.sqlite import FILE as FILE
-from facesearch.gallery.sqlite import connect, read_only, sqlite_errors
 from facesearch.records import F32, I64, EnrolledFace
 
 NEXT = "next"
 """Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
 FORMAT = 1
-APPLICATION_ID = 0x66616365
 
 ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
 COUNT_ERASURE = "INSERT INTO main.meta VALUES ('erasures', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE people (person_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
-CREATE TABLE faces (
-  face_id INTEGER PRIMARY KEY AUTOINCREMENT,
-  person_id INTEGER NOT NULL REFERENCES people,
-  sha256 TEXT NOT NULL,
-  source TEXT NOT NULL,
-  vector BLOB NOT NULL,
-  checksum INTEGER NOT NULL,
-  UNIQUE (person_id, sha256, source)
-);
+OWE_ERASURE = """
+INSERT INTO meta SELECT 'owed:' || value, ? FROM meta
+WHERE key = 'erasures' AND EXISTS (SELECT 1 FROM meta WHERE key GLOB 'projection:*')
 """
+"""Where the gallery is projected into another engine, what that one has to erase too is noted in the same transaction."""
 
 
 class Gallery:
@@ -103,7 +94,7 @@ class Gallery:
             db.execute("BEGIN IMMEDIATE")
             if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                for statement in _SCHEMA.split(";\n"):
+                for statement in SCHEMA.split(";\n"):
                     if statement.strip():
                         db.execute(statement)
                 meta = {"format": FORMAT, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "generation": 0}
@@ -136,7 +127,7 @@ class Gallery:
         with sqlite_errors(path):
             db = read_only(path)
             db.execute("PRAGMA trusted_schema = OFF")
-            own = {statement.strip() for statement in _SCHEMA.strip().rstrip(";").split(";\n")}
+            own = {statement.strip() for statement in SCHEMA.strip().rstrip(";").split(";\n")}
             there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != own:
                 raise CorruptGallery(path, "it is no gallery that facesearch exported")
@@ -150,6 +141,21 @@ class Gallery:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def meta(self, key: str) -> str | None:
+        """What the gallery has noted about itself under this key."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
+
+    def meta_like(self, pattern: str) -> list[tuple[str, str]]:
+        """All such notes (key, value) whose key fits a GLOB pattern, by key."""
+        return self._all("SELECT key, value FROM meta WHERE key GLOB ? ORDER BY key", pattern)
+
+    def set_meta(self, key: str, value: str | None) -> None:
+        """Note something, or with None take the note away. Raises CannotWrite, GalleryBusy."""
+        sql = "DELETE FROM meta WHERE key = ?" if value is None else "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        with self._translated():
+            self._db.execute(sql, (key,) if value is None else (key, value))
 
     def require_encoder(self, encoder_id: str) -> None:
         """Raises EncoderMismatch when vectors of this encoder do not belong here."""
@@ -171,8 +177,7 @@ class Gallery:
     @property
     def erasures(self) -> int:
         """How often somebody was forgotten: an index file made before the last time may still hold them."""
-        rows = self._all("SELECT value FROM meta WHERE key = 'erasures'")
-        return int(rows[0][0]) if rows else 0
+        return int(self.meta("erasures") or 0)
 
     def __len__(self) -> int:
         return int(self._one("SELECT count(*) FROM faces"))
@@ -196,13 +201,17 @@ class Gallery:
 
     def faces(self, face_ids: Iterable[int]) -> dict[int, EnrolledFace]:
         """The rows of these ids, each checked; ids that were deleted meanwhile are missing. Raises CorruptGallery."""
-        found: dict[int, EnrolledFace] = {}
+        return {face_id: face for face_id, (face, _) in self.rows(face_ids).items()}
+
+    def rows(self, face_ids: Iterable[int]) -> dict[int, tuple[EnrolledFace, bytes]]:
+        """The same, each with its vector's bytes."""
+        found: dict[int, tuple[EnrolledFace, bytes]] = {}
         ids = list(face_ids)
         for start in range(0, len(ids), 500):
             part = ids[start : start + 500]
             marks = ",".join("?" * len(part))
             for row in self._all(f"{ROWS} WHERE face_id IN ({marks})", *part):
-                found[row[0]], _ = self._checked(row)
+                found[row[0]] = self._checked(row)
         return found
 
     def photo_counts(self, people: Iterable[str]) -> dict[str, int]:
@@ -240,11 +249,11 @@ class Gallery:
         return int(self._one("SELECT coalesce(max(face_id), 0) FROM faces"))
 
     def threshold(self) -> Threshold | None:
-        rows = self._all("SELECT value FROM meta WHERE key = 'threshold'")
+        value = self.meta("threshold")
         try:
-            if not rows:
+            if value is None:
                 return None
-            stored = json.loads(rows[0][0])
+            stored = json.loads(value)
             return Threshold(**{**stored, "curve": tuple((float(score), float(share)) for score, share in stored.get("curve", ()))})
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its threshold cannot be read") from error
@@ -287,13 +296,14 @@ class Gallery:
             note = Unfinished(salt, digest_of(salt, name), len(gone), self.generation)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('erasing', ?)", (json.dumps(asdict(note)),))
             db.execute(COUNT_ERASURE)
+            db.execute(OWE_ERASURE, (json.dumps({"salt": salt, "digest": note.digest, "face_ids": [row[0] for row in gone]}),))
         return Erased(note, tuple(row[3] for row in gone), tuple(sorted(texts)))
 
     def unfinished(self) -> Unfinished | None:
         """The erasure that was not carried to its end, if there is one. Raises CorruptGallery."""
-        rows = self._all("SELECT value FROM meta WHERE key = 'erasing'")
+        value = self.meta("erasing")
         try:
-            return Unfinished(**json.loads(rows[0][0])) if rows else None
+            return Unfinished(**json.loads(value)) if value else None
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its note of an unfinished erasure cannot be read") from error
 
@@ -373,6 +383,7 @@ class Gallery:
         try:
             with self._translated():
                 self._db.execute("VACUUM INTO ?", (str(path),))
+                without_meta(path, "project*", "owed:*")  # where else this gallery's vectors are is nobody else's business
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -392,9 +403,9 @@ class Gallery:
                 if reason := wrong_with(name, sha256, source, blob, checksum, self.dimension):
                     yield f"face {face_id}: {reason}"
 
-    def batches(self, size: int = 1000) -> Iterator[list[Any]]:
-        """All rows (face id, person, content hash, source, vector's bytes, checksum), unchecked, a few at a time."""
-        last = 0
+    def batches(self, size: int = 1000, after: int = 0) -> Iterator[list[Any]]:
+        """All rows (face id, person, content hash, source, vector's bytes, checksum), unchecked, a few at a time, by id."""
+        last = after
         while rows := self._rows(last, size):
             yield rows
             last = rows[-1][0]
@@ -406,9 +417,7 @@ class Gallery:
         return not busy
 
     def set_threshold(self, threshold: Threshold) -> None:
-        value = json.dumps({slot: getattr(threshold, slot) for slot in Threshold.__slots__})
-        with self._translated():
-            self._db.execute("INSERT INTO meta VALUES ('threshold', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (value,))
+        self.set_meta("threshold", json.dumps({slot: getattr(threshold, slot) for slot in Threshold.__slots__}))
 
     # ---- inside
 

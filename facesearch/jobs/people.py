@@ -17,7 +17,8 @@ from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo, walk
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index
+from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.nearest import Nearest
 from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
@@ -220,15 +221,16 @@ def query(
     largest: bool,
     threshold: float | None,
     clock: Clock,
+    index: Nearest | None = None,
 ) -> Queried:
     """Say for each face in each photo (or folder of photos) who in the gallery is nearest, or that nobody is.
 
-    threshold overrides the gallery's own. Raises EmptyGallery, EncoderMismatch, NotFound; NothingToDo when no photo
-    could be used at all.
+    threshold overrides the gallery's own; index: where to search instead of the gallery's own. Raises EmptyGallery,
+    EncoderMismatch, NotFound; NothingToDo when no photo could be used at all.
     """
     gallery.require_encoder(runtime.encoder_id)
     started = time.perf_counter()
-    index = open_index(gallery)
+    index = open_index(gallery) if index is None else index
     belief = Belief.of(gallery, threshold)
     clock.add("search", started)
     answers: list[Answer] = []
@@ -256,7 +258,7 @@ def query(
 
 
 def _ask(
-    faces: list[Cropped], gallery: Gallery, index: FaceIndex, runtime: Runtime, top: int, belief: Belief, clock: Clock
+    faces: list[Cropped], gallery: Gallery, index: Nearest, runtime: Runtime, top: int, belief: Belief, clock: Clock
 ) -> Iterator[Answer]:
     started = time.perf_counter()
     vectors = runtime.embed(np.stack([face.crop for face in faces]))
