@@ -183,14 +183,18 @@ def held(folder: Path, vector: F32) -> list[str]:
 
 
 @lite_only
-def test_forgetting_reaches_the_projection_and_leaves_no_byte_of_the_vector_in_its_files(gallery: Gallery, place: Place):
-    sync(gallery, place, progress=quiet)
-    assert place.local is not None
-    assert any(name.endswith((".parquet", ".arrow")) for name in held(place.local, unit(99_001)[0]))
-    with connected(place) as engine:  # what a plain deletion leaves behind, so that the test can see
+def test_forgetting_reaches_the_projection_and_leaves_no_byte_of_the_vector_in_its_files(gallery: Gallery, place: Place, tmp_path: Path):
+    other = place_of(f"milvus:{tmp_path / 'other.db'}")
+    sync(gallery, other, progress=quiet)
+    assert other.local is not None and place.local is not None
+    with connected(other) as engine:  # what a plain deletion leaves behind, so that the test can see
         engine.delete(collection_of(gallery), "face == 201")
         engine.settle(collection_of(gallery), compact=True)
-    assert held(place.local, unit(99_001)[0])
+    assert any(name.endswith(".parquet") for name in held(other.local, unit(99_001)[0]))
+    drop(gallery, other, abandon=False)
+    assert held(other.local, unit(99_001)[0]) == []
+    sync(gallery, place, progress=quiet)
+    assert any(name.endswith(".parquet") for name in held(place.local, unit(99_001)[0]))
     lines: list[str] = []
     receipt, path = forget(NAME, gallery.folder, (), lines.append)
     assert held(place.local, unit(99_001)[0]) == [] and held(place.local, unit(99_002)[0]) == []
@@ -217,6 +221,15 @@ def test_one_photo_is_forgotten_there_too(gallery: Gallery, place: Place):
     assert check(gallery, place, quiet).same == 201
     with open_projection(gallery, place) as index:
         assert nearest_people(gallery, index, unit(99_001)[0], 1)[0].photos == 1
+
+
+def test_who_was_enrolled_and_forgotten_between_two_syncs_was_never_there(gallery: Gallery, place: Place):
+    sync(gallery, place, progress=quiet)
+    gallery.add([face("eva", 700), face("mia", 701)])
+    gallery.forget("eva")
+    done = sync(gallery, place, progress=quiet)
+    assert told(done) == (1, 0, 202) and not done.rebuilt and not done.compared
+    assert check(gallery, place, quiet).same == 203
 
 
 @pytest.fixture

@@ -298,6 +298,7 @@ def _compared(gallery: Gallery, engine: Engine, name: str, progress: Progress, *
     """Walk the gallery's rows and the engine's side by side, by face number. Numbers above the gallery's last are left to the caller."""
     done, total, low = 0, len(gallery), 0
     progress(0, total)
+    engine.count(name)  # which waits for all that was written before, so that the reads below see it
     for rows in _projected(gallery, 0, SEND if vectors else NUMBERS):
         wanted = {row.id: row for row in rows}
         part = _Part(last=rows[-1].face)
