@@ -135,12 +135,11 @@ class Server:
         return int(children[0]) if children else self._process.pid
 
     def _answers(self) -> bool:
-        try:
+        def ask() -> None:
             with connected(self.place) as engine:
                 engine.has("anything")
-        except FaceSearchError:
-            return False
-        return True
+
+        return works(ask)
 
 
 def measure_server(server: Server, data: Path, faces: int) -> dict[str, Any]:
@@ -167,7 +166,7 @@ def measure_server(server: Server, data: Path, faces: int) -> dict[str, Any]:
                 server.restart()
                 with connected(place) as engine:
                     idle = resident(server.pid)
-                    engine._client.load_collection(name)
+                    wait_for(lambda engine=engine, name=name, kind=kind: works(lambda: engine.prepare(name, kind)), 120)
                     engine.search(name, kind, unit(np.random.default_rng(2), 1), 10, strong=True)
                     time.sleep(15)
                     grown = resident(server.pid) - idle
@@ -181,6 +180,15 @@ def measure_server(server: Server, data: Path, faces: int) -> dict[str, Any]:
         return found
     finally:
         shutil.rmtree(root)
+
+
+def works(call: Callable[[], object]) -> bool:
+    """Whether a call goes through; a server that has just started refuses some for a while."""
+    try:
+        call()
+    except FaceSearchError:
+        return False
+    return True
 
 
 def is_built(client: Any, name: str, faces: int) -> bool:

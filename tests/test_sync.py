@@ -206,6 +206,18 @@ def test_forgetting_reaches_the_projection_and_leaves_no_byte_of_the_vector_in_i
     assert check(gallery, place, quiet) == Checked(place.text, collection_of(gallery), 0, 0, 0, 200)
 
 
+@lite_only
+def test_rows_that_do_not_belong_there_leave_no_byte_either(gallery: Gallery, place: Place):
+    sync(gallery, place, progress=quiet)
+    assert place.local is not None
+    with connected(place) as engine:
+        engine.send(collection_of(gallery), [Row("A" * 20, 9, unit(55_555)[0].astype(np.float16).astype(np.float32))])
+        engine.settle(collection_of(gallery), compact=False)
+    assert held(place.local, unit(55_555)[0])
+    done = sync(gallery, place, progress=quiet)
+    assert done.compared and done.rebuilt and told(done) == (0, 1, 202) and held(place.local, unit(55_555)[0]) == []
+
+
 def test_after_forgetting_no_search_of_the_projection_finds_the_rows(gallery: Gallery, place: Place):
     sync(gallery, place, progress=quiet)
     forget(NAME, gallery.folder, (), tell)
@@ -766,6 +778,7 @@ def test_the_commands(run: Any, album: Path, tmp_path: Path, weights: Path, monk
         assert here["person"] == elsewhere["person"] and here["score"] == pytest.approx(elsewhere["score"], abs=1e-6)
     monkeypatch.setenv("FACESEARCH_STORE", "milvus:faces.db")
     assert json.loads(run("sync", "--json").stdout)["same"] == 48
+    assert f"milvus:{tmp_path}/faces.db (48 faces, flat; as of the last sync)" in run("info").stdout
     assert run("sync", "--check").stdout.endswith("0 missing, 0 too many, 0 with another vector, 48 right\n")
     with connected(place_of("milvus:faces.db")) as engine, Gallery.open(Path("index")) as gallery:
         engine.delete(collection_of(gallery), "face == 3")
