@@ -207,11 +207,12 @@ def test_forgetting_reaches_the_projection_and_leaves_no_byte_of_the_vector_in_i
 
 
 @lite_only
-def test_rows_that_do_not_belong_there_leave_no_byte_either(gallery: Gallery, place: Place):
+@pytest.mark.parametrize("number", [9, 5000, -1])
+def test_rows_that_do_not_belong_there_leave_no_byte_either(gallery: Gallery, place: Place, number: int):
     sync(gallery, place, progress=quiet)
     assert place.local is not None
     with connected(place) as engine:
-        engine.send(collection_of(gallery), [Row("A" * 20, 9, unit(55_555)[0].astype(np.float16).astype(np.float32))])
+        engine.send(collection_of(gallery), [Row("A" * 20, number, unit(55_555)[0].astype(np.float16).astype(np.float32))])
         engine.settle(collection_of(gallery), compact=False)
     assert held(place.local, unit(55_555)[0])
     done = sync(gallery, place, progress=quiet)
