@@ -299,6 +299,35 @@ def test_a_sync_ends_an_erasure_that_is_owed_and_its_receipt_says_so(gallery: Ga
     assert projections.owed(gallery) == [] and check(gallery, place, quiet).words() == ""
 
 
+def test_of_two_projections_the_one_that_is_down_is_owed_the_erasure_alone(
+    gallery: Gallery, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = place_of(f"milvus:{tmp_path / 'other.db'}")
+    sync(gallery, place, progress=quiet)
+    sync(gallery, other, progress=quiet)
+
+    @contextmanager
+    def only_one(wanted: Place) -> Iterator[Engine]:
+        if wanted == other:
+            raise StoreUnreachable(wanted.text, "no connection within 1 s")
+        with connected(wanted) as engine:
+            yield engine
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "connected", only_one)
+        with pytest.raises(StillProjected) as raised:
+            forget(NAME, gallery.folder, (), tell)
+        assert [store for store, _ in raised.value.stores] == [other.text]
+
+    def reached() -> dict[str, bool]:
+        return {entry["store"]: entry["erased"] for entry in json.loads(raised.value.receipt.read_text())["projections"]}
+
+    assert reached() == {place.text: True, other.text: False}
+    assert check(gallery, place, quiet).words() == "" and check(gallery, other, quiet).extra == 2
+    assert [elsewhere.store for elsewhere in forget(NAME, gallery.folder, (), tell)[0].projections] == [other.text]
+    assert reached() == {place.text: True, other.text: True} and projections.owed(gallery) == []
+
+
 def test_somebody_forgotten_while_a_sync_is_under_way_is_not_there_when_it_ends(
     gallery: Gallery, place: Place, monkeypatch: pytest.MonkeyPatch
 ):
