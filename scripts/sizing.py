@@ -45,7 +45,7 @@ MACHINE = {"memory_gb": 512, "usable": 0.75, "nvme_tb": 15.0, "nvme_usable": 0.8
 """A machine of the table: so much of its memory may be filled (the rest is for growing segments, compaction and searches), so
 much of its NVMe; each row is held by so many machines, so that one may fail."""
 ROW_BYTES = 20 + 32 + 8 + 16 + 8
-"""A row without its vector, as a query node holds it: id and its string's header, face number, that one's index, time stamp."""
+"""A row without its vector, where no server was measured: id and its string's header, face number, its index, time stamp."""
 GB = 1e9
 PARTS = ("insert_log", "index_files")
 
@@ -214,16 +214,25 @@ def quiet(done: int, total: int) -> None:
     pass
 
 
+def row_bytes(measured: dict[str, Any]) -> float:
+    """What a loaded row takes beside its vector: by how much a process grew that loaded rows without any index, less the vector."""
+    flat = measured.get("server", {}).get("indexes", {}).get("flat")
+    return max(ROW_BYTES, flat["loaded_bytes"] - D * 4) if flat else ROW_BYTES
+
+
 def table(measured: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each size and index: memory and disk of all query nodes, and how many machines that takes."""
-    here, server = measured["here"], measured.get("server", {})
+    """For each size and index: memory and disk of all query nodes, and how many machines that takes.
+
+    Memory by the formula: what a process has grown by after loading a graph holds buffers of the loading too, a segment at a time.
+    """
+    here, server, row_b = measured["here"], measured.get("server", {}), row_bytes(measured)
     rows = []
     for faces in SIZES:
         for kind, (memory, disk, basis) in formulas(INDEXES["hnsw"][1]["M"]).items():
             if kind == "flat":
                 continue
             there = server.get("indexes", {}).get(kind, {})
-            memory_b = max(memory + ROW_BYTES, there.get("loaded_bytes", 0.0))
+            memory_b = memory + row_b
             stored_b = there.get("log_bytes", D * 4) + max(memory, disk)
             total_gb = faces * memory_b / GB
             disk_gb = faces * disk / GB
@@ -251,15 +260,17 @@ def lines(measured: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         out += [
             f"Milvus {server['version']}, standalone on this machine, {server['faces']:,} faces, bytes a face:",
             "",
-            "| index | its file | formula | process grows by, loaded | formula with the row | rows in its log |",
+            "| index | its file, compressed | formula | process grows by, just loaded | formula with the row | its rows' files |",
             "|---|---|---|---|---|---|",
         ]
         for kind, (memory, disk, _) in formulas(INDEXES["hnsw"][1]["M"]).items():
-            there = server["indexes"][kind]
+            there = server["indexes"].get(kind)
+            if there is None:
+                continue
             file = disk + D * 4 * 0.125 if disk else memory
             out.append(
                 f"| {kind} | {there['index_bytes']:,.0f} | {file:,.0f} | {there['loaded_bytes']:,.0f} "
-                f"| {memory + ROW_BYTES:,.0f} | {there['log_bytes']:,.0f} |"
+                f"| {memory + row_bytes(measured):,.0f} | {there['log_bytes']:,.0f} |"
             )
         out.append("")
     out += [
@@ -301,7 +312,7 @@ def main(faces: int, server: str | None, server_data: Path | None, server_start:
     rows = table(measured)
     out.mkdir(parents=True, exist_ok=True)
     (out / "measured.json").write_text(json.dumps(measured, indent=2) + "\n")
-    (out / "sizing.json").write_text(json.dumps({"machine": MACHINE, "row_bytes": ROW_BYTES, "rows": rows}, indent=2) + "\n")
+    (out / "sizing.json").write_text(json.dumps({"machine": MACHINE, "row_bytes": row_bytes(measured), "rows": rows}, indent=2) + "\n")
     click.echo("\n".join(lines(measured, rows)))
 
 

@@ -100,6 +100,10 @@ class Engine:
                 self._index(name, index)
         else:
             self._index(name, index)
+        self.load(name)
+
+    def load(self, name: str) -> None:
+        """Have a collection ready to be asked; nothing happens to one that is."""
         self._slow("load the collection", self._client.load_collection, name)
 
     def drop(self, name: str) -> None:
@@ -173,7 +177,7 @@ class Engine:
         if not self.keeps_deleted_bytes and "face" not in self._ask("list its indexes", self._client.list_indexes, name):
             wanted.add_index("face", index_type="STL_SORT")  # comparing walks by face number; Lite scans, which is quick enough there
         self._slow("index the collection", self._client.create_index, name, wanted, sync=False)
-        self._slow("load the collection", self._client.load_collection, name)
+        self.load(name)
 
     def _describe(self, name: str) -> dict[str, Any]:
         told: dict[str, Any] = self._ask("describe its collection", self._client.describe_collection, name)

@@ -116,7 +116,7 @@ def open_projection(gallery: Gallery, place: Place) -> Iterator[MilvusIndex]:
         ids, vectors = _newer(gallery, known.last_face_id)
         if len(ids) > DELTA_LIMIT:
             raise stale(f"more than {DELTA_LIMIT:,} faces were enrolled since")
-        engine.prepare(known.collection, known.index)
+        engine.load(known.collection)
         yield MilvusIndex(gallery, engine, known, ids, vectors, _notes(gallery, known, len(ids)))
 
 

@@ -136,7 +136,7 @@ def check(gallery: Gallery, place: Place, progress: Progress) -> Checked:
         if known.collection != collection_of(gallery):
             raise NotSynced(gallery.folder, place.text, "the gallery was embedded anew with another encoder since")
         engine.check(known.collection, gallery.dimension, gallery.encoder_id)
-        engine.prepare(known.collection, known.index)
+        engine.load(known.collection)
         missing = extra = wrong = same = 0
         last = gallery.last_face_id()
         for part in _compared(gallery, engine, known.collection, progress, vectors=True):
@@ -195,7 +195,8 @@ def _noted(gallery: Gallery, place: Place, known: Projection | None, index: str 
     if known is None:
         fresh = Projection(place.text, name, kind, erasures=gallery.erasures)
     elif known.collection != name:  # of another encoder
-        fresh = Projection(place.text, name, kind, erasures=known.erasures, former=(*known.former, known.collection))
+        former = tuple(old for old in (*known.former, known.collection) if old != name)  # back to an earlier encoder: it is kept
+        fresh = Projection(place.text, name, kind, erasures=known.erasures, former=former)
     else:
         fresh = replace(known, index=kind)
     if fresh != known:
