@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from facesearch import __version__
-from facesearch.commands import album, asking, auditing, care, indexing, judging, people, sealing, serving, training
+from facesearch.commands import album, asking, auditing, care, indexing, judging, people, sealing, serving, syncing, training
 from facesearch.errors import FaceSearchError, Interrupted
 
 
@@ -43,7 +43,7 @@ def main() -> None:
 for command in (
     training.toy, training.prepare, training.train, training.plot,
     people.build_index, people.enroll, asking.query, people.forget, people.list_people, people.info, indexing.index,
-    care.rename, care.verify, care.reindex, care.export_gallery, care.import_gallery, care.merge,
+    care.rename, care.verify, care.reindex, care.export_gallery, care.import_gallery, care.merge, syncing.sync,
     judging.evaluate, judging.calibrate, auditing.audit, album.scan, album.sort,
     sealing.key, sealing.encrypt, sealing.decrypt,
     serving.serve,

@@ -58,6 +58,10 @@ detector_model = click.option(
     help="YuNet's .onnx file.  [default: fetched once from the OpenCV Zoo; without a network the Haar cascade of OpenCV]",
 )  # fmt: skip
 aligned = click.option("--aligned", is_flag=True, help="The photos are aligned face crops already: look for no face.")
+store = click.option(
+    "--store", default=None, metavar="milvus:URI", envvar="FACESEARCH_STORE", show_envvar=True,
+    help="The engine that `facesearch sync` fills: milvus:FILE.db or milvus:http://HOST:19530.  [default: the gallery's own index]",
+)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 index_choice = click.option(
     "--index", "index", default=None, metavar="auto|flat|bits1|bits2|FACTORY",

@@ -41,7 +41,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("FACESEARCH_OFFLINE", "1")
     monkeypatch.setenv("FACESEARCH_ENGINE", "torch")  # exporting to OpenVINO takes seconds; test_engines.py does it
-    for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET", "FACESEARCH_KEY_FILE", "FACESEARCH_KEY"):
+    for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET", "FACESEARCH_KEY_FILE", "FACESEARCH_KEY", "FACESEARCH_STORE"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from facesearch.terminal import report_skips, tell
 
 if TYPE_CHECKING:
     from facesearch.faces.detect import Detector
+    from facesearch.gallery.nearest import Nearest
+    from facesearch.gallery.store import Gallery
     from facesearch.jobs.people import Asker, Clock
 
 _STARTED = time.perf_counter()
@@ -33,6 +36,7 @@ STDIN = Path("-")
 @click.option("--largest", is_flag=True, help="Ask for the largest face of each photo only.")
 @click.option("--watch", type=FOLDER, default=None, help="Ask for every photo in this folder, then for those that arrive, until Ctrl-C.")
 @click.option("--timing", is_flag=True, help="Say on stderr where the time went.")
+@options.store
 @options.among
 @options.among_file
 @options.as_json
@@ -42,8 +46,8 @@ STDIN = Path("-")
 @options.strict
 def query(
     photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, watch: Path | None, timing: bool,
-    among: tuple[str, ...], among_file: Path | None, as_json: bool, gallery: Path, encoder: EncoderChoice, detection: DetectionChoice,
-    strict: bool,
+    among: tuple[str, ...], among_file: Path | None, store: str | None, as_json: bool, gallery: Path,
+    encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
 
@@ -61,9 +65,10 @@ def query(
     # Nothing heavy is imported before the gallery is known to be there; the engine is made ready while the rest is imported and opened.
     from facesearch.gallery.store import Gallery
 
-    with Gallery.open(gallery) as opened, ThreadPoolExecutor(1) as pool:
+    with Gallery.open(gallery) as opened, ThreadPoolExecutor(1) as pool, ExitStack() as elsewhere:
         loading = pool.submit(runtime_for, encoder)
         from facesearch import report
+        from facesearch.gallery.faiss_index import open_index
         from facesearch.jobs import people as job
 
         clock = job.Clock()
@@ -71,7 +76,10 @@ def query(
         runtime = loading.result()
         clock.add("start", _STARTED)
         names = [*among, *(job.named_in(among_file) if among_file else ())]
-        asker = job.Asker(opened, runtime, top=top, largest=largest, threshold=threshold, among=names, clock=clock)
+        search_in = _projection(store, elsewhere) if store else open_index
+        asker = job.Asker(
+            opened, runtime, top=top, largest=largest, threshold=threshold, among=names, search_in=search_in, clock=clock
+        )  # fmt: skip
         if watch is not None or photos == (STDIN,):
             _answer_stream(_paths(watch), asker, detector, as_json=as_json, strict=strict)
             return
@@ -87,6 +95,23 @@ def query(
     if timing:
         _tell_times(clock)
     report_skips(result.skipped, strict)
+
+
+def _projection(store: str, opened: ExitStack) -> Callable[[Gallery], Nearest]:
+    """Opens the engine's projection of a gallery, and closes the one before it."""
+    from facesearch.gallery.milvus_index import open_projection
+    from facesearch.gallery.projections import place_of
+
+    place = place_of(store)
+
+    def search_in(gallery: Gallery) -> Nearest:
+        opened.close()
+        index = opened.enter_context(open_projection(gallery, place))
+        for line in index.notes:
+            tell(line)
+        return index
+
+    return search_in
 
 
 def _paths(watch: Path | None) -> Iterator[Path]:

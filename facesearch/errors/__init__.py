@@ -41,6 +41,16 @@ from facesearch.errors.outside import PackageMissing as PackageMissing
 from facesearch.errors.outside import PhotosSkipped as PhotosSkipped
 from facesearch.errors.outside import reason_of as reason_of
 from facesearch.errors.outside import writing as writing
+from facesearch.errors.projection import BadStore as BadStore
+from facesearch.errors.projection import CannotProject as CannotProject
+from facesearch.errors.projection import NotSynced as NotSynced
+from facesearch.errors.projection import OtherCollection as OtherCollection
+from facesearch.errors.projection import ProjectedInPlain as ProjectedInPlain
+from facesearch.errors.projection import ProjectionDiffers as ProjectionDiffers
+from facesearch.errors.projection import StillProjected as StillProjected
+from facesearch.errors.projection import StoreRefused as StoreRefused
+from facesearch.errors.projection import StoreUnreachable as StoreUnreachable
+from facesearch.errors.projection import SyncRunning as SyncRunning
 from facesearch.errors.together import OfOneProcess as OfOneProcess
 from facesearch.errors.together import PeerLost as PeerLost
 from facesearch.errors.training import BadCheckpoint as BadCheckpoint

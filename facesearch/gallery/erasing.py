@@ -19,6 +19,11 @@ from facesearch.gallery.rows import Erased, Row, Stored, Unfinished, checksum_of
 
 COUNT_ERASURE = "INSERT INTO main.meta VALUES ('erasures', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
 SET = "INSERT INTO main.meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+OWE_ERASURE = """
+INSERT INTO meta SELECT 'owed:' || value, ? FROM meta
+WHERE key = 'erasures' AND EXISTS (SELECT 1 FROM meta WHERE key GLOB 'projection:*')
+"""
+"""Where the gallery is projected into another engine, what that one has to erase too is noted in the same transaction."""
 AT_ONCE = 1000
 
 
@@ -33,8 +38,7 @@ class ErasableGallery(OpenGallery):
     @property
     def erasures(self) -> int:
         """How often bytes had to go for good: an index file made before the last time may still hold them."""
-        rows = self._all("SELECT value FROM meta WHERE key = 'erasures'")
-        return int(rows[0][0]) if rows else 0
+        return int(self.meta("erasures") or 0)
 
     def forget(self, name: str, is_chosen: Callable[[str, str], bool] | None = None) -> Erased:
         """Delete a person with all faces, or those whose (content hash, source) is chosen, and overwrite their bytes.
@@ -59,6 +63,7 @@ class ErasableGallery(OpenGallery):
             salt = secrets.token_hex(16)
             note = Unfinished(salt, self.cipher.digest(salt, name), len(gone), self.generation)
             self._note(note)
+            db.execute(OWE_ERASURE, (json.dumps({"salt": salt, "digest": note.digest, "face_ids": [entry[0] for entry in gone]}),))
         return Erased.of(note, pieces)
 
     def is_of(self, note: Unfinished, name: str) -> bool:
@@ -67,9 +72,9 @@ class ErasableGallery(OpenGallery):
 
     def unfinished(self) -> Unfinished | None:
         """The erasure that was not carried to its end, if there is one. Raises CorruptGallery."""
-        rows = self._all("SELECT value FROM meta WHERE key = 'erasing'")
+        value = self.meta("erasing")
         try:
-            return Unfinished(**json.loads(rows[0][0])) if rows else None
+            return Unfinished(**json.loads(value)) if value else None
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its note of an unfinished erasure cannot be read") from error
 

@@ -30,6 +30,7 @@ from facesearch.gallery.index_files import (
 from facesearch.gallery.index_files import drop_unfinished as drop_unfinished
 from facesearch.gallery.index_kinds import BITS, FLAT
 from facesearch.gallery.index_rows import AT_ONCE, vectors_of
+from facesearch.gallery.nearest import Nearest
 from facesearch.gallery.segments import Reread, Segment
 from facesearch.gallery.store import Gallery
 from facesearch.gallery.sums import ERASED, row_sums
@@ -164,7 +165,7 @@ def count_faces(gallery: Gallery) -> int:
     return len(gallery)
 
 
-def nearest_people(gallery: Gallery, index: FaceIndex, vector: F32, top: int, among: I64 | None = None) -> tuple[Match, ...]:
+def nearest_people(gallery: Gallery, index: Nearest, vector: F32, top: int, among: I64 | None = None) -> tuple[Match, ...]:
     """The `top` people nearest to one unit vector (d,), best first. A person's score is the best over their photos.
 
     among: only faces with these ids (m,), rising, see Gallery.face_ids. Raises CorruptGallery when a face of the index has no row,

@@ -13,12 +13,12 @@ PART = ("kind", "rows", "faces", "rerank", "setting", "recall")
 
 def chosen_index(gallery: Gallery) -> str:
     """auto, flat, bits1, bits2, or an index in FAISS's words."""
-    return gallery.note("index") or AUTO
+    return gallery.meta("index") or AUTO
 
 
 def choose_index(gallery: Gallery, choice: str) -> None:
     """Keep a choice; it takes effect when the index is next made. Raises BadIndex."""
-    gallery.set_note("index", check_choice(choice, gallery.dimension))
+    gallery.set_meta("index", check_choice(choice, gallery.dimension))
 
 
 def index_parts(gallery: Gallery) -> list[dict[str, Any]]:

@@ -68,6 +68,23 @@ class OpenGallery:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    # ---- what it notes about itself
+
+    def meta(self, key: str) -> str | None:
+        """What the gallery has noted about itself under this key."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
+
+    def meta_like(self, pattern: str) -> list[tuple[str, str]]:
+        """All such notes (key, value) whose key fits a GLOB pattern, by key."""
+        return self._all("SELECT key, value FROM meta WHERE key GLOB ? ORDER BY key", pattern)
+
+    def set_meta(self, key: str, value: str | None) -> None:
+        """Note something that tells of no person, or with None take the note away. Raises CannotWrite, GalleryBusy."""
+        sql = "DELETE FROM meta WHERE key = ?" if value is None else "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        with self._translated():
+            self._db.execute(sql, (key,) if value is None else (key, value))
+
     # ---- for those who build on it: rows
 
     def _rows(self, after: int, most: int = -1) -> list[Any]:

@@ -12,6 +12,20 @@ from facesearch.errors import CannotWrite, CorruptGallery, GalleryBusy
 
 FILE = "gallery.sqlite"
 WAIT_S = 30.0
+APPLICATION_ID = 0x66616365
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE people (person_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
+CREATE TABLE faces (
+  face_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  person_id INTEGER NOT NULL REFERENCES people,
+  sha256 TEXT NOT NULL,
+  source TEXT NOT NULL,
+  vector BLOB NOT NULL,
+  checksum INTEGER NOT NULL,
+  UNIQUE (person_id, sha256, source)
+);
+"""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -26,6 +40,13 @@ def connect(path: Path) -> sqlite3.Connection:
 def read_only(path: Path) -> sqlite3.Connection:
     """Open a file that nobody writes, in a place where nothing may be written: not even WAL's own files are made."""
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+
+def without_meta(path: Path, *patterns: str) -> None:
+    """Take the notes whose keys fit these GLOB patterns out of a gallery's file that nobody else has open."""
+    db = connect(path)
+    db.executemany("DELETE FROM meta WHERE key GLOB ?", [(pattern,) for pattern in patterns])
+    db.close()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 from facesearch.errors import CorruptGallery, EncoderMismatch, NameTaken, NoGallery, NotFound, OutputExists, writing
 from facesearch.files import OWNER_ONLY, make_folder
 from facesearch.gallery.cipher import BrokenSeal, new_cipher
-from facesearch.gallery.erasing import AT_ONCE, COUNT_ERASURE, SET, ErasableGallery
+from facesearch.gallery.erasing import AT_ONCE, COUNT_ERASURE, ErasableGallery
 from facesearch.gallery.keys import Key, key_in_force
 from facesearch.gallery.opened import FORMAT, ROWS, SEALED_FORMAT
 from facesearch.gallery.rows import (
@@ -32,27 +32,12 @@ from facesearch.gallery.rows import (
     vector_bytes,
     wrong_with,
 )
+from facesearch.gallery.sqlite import APPLICATION_ID, SCHEMA, connect, read_only, sqlite_errors, without_meta
 from facesearch.gallery.sqlite import FILE as FILE
-from facesearch.gallery.sqlite import connect, read_only, sqlite_errors
 from facesearch.records import F32, I64, EnrolledFace
 
 NEXT = "next"
 """Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
-APPLICATION_ID = 0x66616365
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE people (person_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
-CREATE TABLE faces (
-  face_id INTEGER PRIMARY KEY AUTOINCREMENT,
-  person_id INTEGER NOT NULL REFERENCES people,
-  sha256 TEXT NOT NULL,
-  source TEXT NOT NULL,
-  vector BLOB NOT NULL,
-  checksum INTEGER NOT NULL,
-  UNIQUE (person_id, sha256, source)
-);
-"""
 
 
 class Gallery(ErasableGallery):
@@ -79,7 +64,7 @@ class Gallery(ErasableGallery):
             db.execute("BEGIN IMMEDIATE")
             if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                for statement in _SCHEMA.split(";\n"):
+                for statement in SCHEMA.split(";\n"):
                     if statement.strip():
                         db.execute(statement)
                 version = SEALED_FORMAT if cipher.description else FORMAT
@@ -118,7 +103,7 @@ class Gallery(ErasableGallery):
         with sqlite_errors(path):
             db = read_only(path)
             db.execute("PRAGMA trusted_schema = OFF")
-            own = {statement.strip() for statement in _SCHEMA.strip().rstrip(";").split(";\n")}
+            own = {statement.strip() for statement in SCHEMA.strip().rstrip(";").split(";\n")}
             there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != own:
                 raise CorruptGallery(path, "it is no gallery that facesearch exported")
@@ -138,7 +123,7 @@ class Gallery(ErasableGallery):
 
     def own_words(self) -> str:
         """What a gallery's file says in plain whoever is enrolled: a name that is part of it cannot be looked for."""
-        return " ".join((_SCHEMA, *(word for entry in self._meta.items() for word in entry)))
+        return " ".join((SCHEMA, *(word for entry in self._meta.items() for word in entry)))
 
     def __len__(self) -> int:
         return int(self._one("SELECT count(*) FROM faces"))
@@ -169,13 +154,18 @@ class Gallery(ErasableGallery):
 
     def faces(self, face_ids: Iterable[int]) -> dict[int, EnrolledFace]:
         """The rows of these ids, each checked; ids that were deleted meanwhile are missing. Raises CorruptGallery."""
-        found: dict[int, EnrolledFace] = {}
+        return {face_id: face for face_id, (face, _) in self.rows(face_ids).items()}
+
+    def rows(self, face_ids: Iterable[int]) -> dict[int, tuple[EnrolledFace, bytes]]:
+        """The same, each with its vector's bytes."""
+        found: dict[int, tuple[EnrolledFace, bytes]] = {}
         ids = list(face_ids)
         for start in range(0, len(ids), 500):
             part = ids[start : start + 500]
             marks = ",".join("?" * len(part))
             for row in self._all(f"{ROWS} WHERE face_id IN ({marks})", *part):
-                found[row[0]] = _face(row[0], self._opened(row))
+                opened = self._opened(row)
+                found[row[0]] = _face(row[0], opened), opened.vector
         return found
 
     def photo_counts(self, people: Iterable[str]) -> dict[str, int]:
@@ -318,6 +308,7 @@ class Gallery(ErasableGallery):
         try:
             with self._translated():
                 self._db.execute("VACUUM INTO ?", (str(path),))
+                without_meta(path, "project*", "owed:*")  # where else this gallery's vectors are is nobody else's business
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -337,34 +328,21 @@ class Gallery(ErasableGallery):
                 if reason := self._wrong(stored, checksum):
                     yield f"face {face_id}: {reason}"
 
-    def batches(self, size: int = AT_ONCE) -> Iterator[list[Any]]:
-        """All rows (face id, person, content hash, source, vector's bytes, checksum), a few at a time.
+    def batches(self, size: int = AT_ONCE, after: int = 0) -> Iterator[list[Any]]:
+        """All rows (face id, person, content hash, source, vector's bytes, checksum), a few at a time, by id.
 
         Those of a plain gallery are unchecked; what is sealed and does not open raises CorruptGallery.
         """
-        for rows in self._stored(size):
+        for rows in self._stored(size, after):
             yield [(row[0], *self._opened(row), row[-1]) for row in rows] if self.sealed else rows
 
     def set_threshold(self, threshold: Threshold) -> None:
-        value = json.dumps({slot: getattr(threshold, slot) for slot in Threshold.__slots__})
-        with self._translated():
-            self._db.execute(SET, ("threshold", value))
-
-    def note(self, key: str) -> str:
-        """A short text that was kept under this key; empty when none was."""
-        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
-        return str(rows[0][0]) if rows else ""
-
-    def set_note(self, key: str, text: str) -> None:
-        """Keep a short text that tells of no person."""
-        with self._translated():
-            self._db.execute(SET, (key, text))
+        self.set_meta("threshold", json.dumps({slot: getattr(threshold, slot) for slot in Threshold.__slots__}))
 
     # ---- inside
 
-    def _stored(self, size: int) -> Iterator[list[Any]]:
+    def _stored(self, size: int, last: int = 0) -> Iterator[list[Any]]:
         """All rows as they are stored, a few at a time."""
-        last = 0
         while rows := self._rows(last, size):
             yield rows
             last = rows[-1][0]

@@ -8,6 +8,7 @@ from facesearch.files import read_json
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.faiss_index import is_current
 from facesearch.gallery.index_choice import chosen_index, index_parts, part_words
+from facesearch.gallery.projections import projections
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.find_weights import SHIPPED
 
@@ -36,8 +37,19 @@ def describe(folder: Path) -> dict[str, object]:
             "chosen index": chosen_index(gallery),
             "bytes": used,
             **({"encryption": "names, photos' names, content hashes and vectors, by AES-SIV"} if gallery.sealed else {}),
+            **projected(gallery),
             **measured(gallery.encoder_id),
         }
+
+
+def projected(gallery: Gallery) -> dict[str, object]:
+    """Where else the gallery's vectors are, and whether that is as the gallery is; nothing when they are nowhere else."""
+    states = []
+    for there in projections(gallery):
+        owes = gallery.erasures - there.erasures
+        state = f"still holds {owes} erased" if owes else "as of the last sync" if there.stamp else "a sync was interrupted"
+        states.append(f"{there.store} ({there.faces} faces, {there.index}; {state})")
+    return {"projections": "; ".join(states)} if states else {}
 
 
 def measured(encoder_id: str) -> dict[str, object]:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesearch.errors import BadKey, KeyMissing, WrongKey
+from facesearch.errors import BadKey, KeyMissing, ProjectedInPlain, WrongKey
 from facesearch.gallery.cipher import PLAIN, Cipher, new_cipher
 from facesearch.gallery.keys import FILE_VARIABLE, KEY_VARIABLE, Key, key_in_force
+from facesearch.gallery.projections import projections
 from facesearch.gallery.rows import Erased, Row, Unfinished
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.erase import Receipt, carry_out, finish
@@ -36,12 +37,14 @@ class Encrypted:
 def encrypt(folder: Path, new: Key | None) -> Encrypted:
     """Encrypt a gallery with the key in force; with `new`, exchange the key in force for that one.
 
-    Raises BadKey when there is no key, NoGallery, WrongKey, CorruptGallery, NotErasedYet, StillThere.
+    Raises BadKey when there is no key, ProjectedInPlain, NoGallery, WrongKey, CorruptGallery, NotErasedYet, StillThere.
     """
     key = new or key_in_force()
     if key is None:
         raise BadKey("--key-file", f"none was given, and neither {FILE_VARIABLE} nor {KEY_VARIABLE} is set")
     with _opened(folder, new) as gallery:
+        if places := projections(gallery):
+            raise ProjectedInPlain(folder, tuple(place.store for place in places))
         already = gallery.sealed and gallery.key == key
         unfinished = gallery.unfinished()
         before = gallery.cipher

@@ -4,6 +4,7 @@ Rows go in one transaction, which also notes that an erasure is under way; then 
 they lie, SQLite's log is cut, every file of the folder is read raw and searched, the receipt is written and the note is taken
 away. Killed in between, the same command goes on: since what to search for is gone with the rows, the file and the index are then
 written anew from what is alive. What lay in a gallery before it was encrypted (jobs.encrypt) goes in the same way.
+Last, every engine that the gallery is projected to erases too; one that cannot be reached is owed it, and the receipt says so.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from facesearch import __version__
-from facesearch.errors import NotErasedYet, StillThere, UnknownPerson
-from facesearch.files import make_folder, replace_json, sha256_of
+from facesearch.errors import NotErasedYet, StillProjected, StillThere, UnknownPerson, UnknownPhoto
+from facesearch.files import make_folder, read_json, replace_json, sha256_of
 from facesearch.gallery.faiss_index import MANIFEST, erase_from_index, refresh
 from facesearch.gallery.index_files import has_code
+from facesearch.gallery.projections import name_receipt, owed
 from facesearch.gallery.remains import Looked, look_for
 from facesearch.gallery.rows import Deed, Erased, Unfinished
 from facesearch.gallery.store import NEXT, Gallery
+from facesearch.jobs.receipts import RECEIPTS, Elsewhere
+from facesearch.jobs.sync import erase_elsewhere, unreached
 from facesearch.records import Tell
 
-RECEIPTS = "receipts"
 TRIES = 4
 Pieces = Callable[[], Iterable[Erased]]
 """Called for all that must be in no file any more, a part at a time."""
@@ -39,7 +42,8 @@ REWRITTEN = "resumed after an interruption: the gallery's file and its index wer
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """That bytes are gone. when: UTC; generation: the gallery's number of changes; files: what was searched, in bytes; deed: what
-    they had to go for, forget or encrypt; photos: how many were forgotten, or encrypted."""
+    they had to go for, forget or encrypt; photos: how many were forgotten, or encrypted; projections:
+    the engines that held the vectors too."""
 
     photos: int
     whole_person: bool | None
@@ -49,6 +53,7 @@ class Receipt:
     verified: str
     files: tuple[tuple[str, int], ...]
     names_too_short_to_search: int
+    projections: tuple[Elsewhere, ...] = ()
     facesearch: str = __version__
     schema: int = 1
     deed: Deed = "forget"
@@ -59,29 +64,38 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell, *, conten
     SHA-256 of their contents.
 
     Returns the receipt and where it was written. Raises UnknownPerson, UnknownPhoto; NotErasedYet when a reader keeps the log
-    from being cut; StillThere when a file holds erased bytes. After the last two the same command goes on.
+    from being cut; StillThere when a file holds erased bytes; StillProjected when an engine that the gallery is projected to did
+    not erase too. After the last three the same command goes on.
     """
     with Gallery.open(folder) as gallery:
-        unfinished = gallery.unfinished()
-        ended: tuple[Receipt, Path] | NotErasedYet | None = None
-        if unfinished is not None:
-            tell("an earlier erasure had not been carried to its end; that is done first")
-            try:
-                ended = carry_out(gallery, unfinished)
-            except NotErasedYet as error:
-                ended = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
+        return _everywhere(gallery, *_here(gallery, name, photos, contents, tell), tell)
+
+
+def _here(gallery: Gallery, name: str, photos: Sequence[str], contents: Collection[str], tell: Tell) -> tuple[Receipt, Path]:
+    """Erase from the gallery itself, or find out that this was done and is owed by an engine only."""
+    unfinished = gallery.unfinished()
+    ended: tuple[Receipt, Path] | NotErasedYet | None = None
+    if unfinished is not None:
+        tell("an earlier erasure had not been carried to its end; that is done first")
         try:
-            hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()} | set(contents)
-            sources = {photo for photo in photos if not Path(photo).is_file()}
-            some = bool(photos or contents)
-            erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if some else None)
-        except UnknownPerson:
-            if unfinished is None or ended is None or not gallery.is_of(unfinished, name):
-                raise
-            if isinstance(ended, NotErasedYet):
-                raise ended from None
-            return ended
-        return carry_out(gallery, erased.note, lambda: (erased,), whole_person=not some)
+            ended = carry_out(gallery, unfinished)
+        except NotErasedYet as error:
+            ended = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
+    try:
+        hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()} | set(contents)
+        sources = {photo for photo in photos if not Path(photo).is_file()}
+        some = bool(photos or contents)
+        erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if some else None)
+    except (UnknownPerson, UnknownPhoto) as error:
+        if (waiting := _waiting(gallery, name)) is not None:
+            tell("erased here already; what is left is to erase it where the gallery is projected to")
+            return waiting
+        if isinstance(error, UnknownPhoto) or unfinished is None or ended is None or not gallery.is_of(unfinished, name):
+            raise
+        if isinstance(ended, NotErasedYet):
+            raise ended from None
+        return ended
+    return carry_out(gallery, erased.note, lambda: (erased,), whole_person=not some)
 
 
 def finish(gallery: Gallery) -> Receipt | None:
@@ -126,8 +140,10 @@ def carry_out(
         names_too_short_to_search=looked.texts_unsearched,
         deed=note.deed,
     )
+    receipt = replace(receipt, projections=tuple(unreached(gallery)))
     path = make_folder(gallery.folder / RECEIPTS) / f"{note.deed}-{receipt.generation_after}.json"
     replace_json(path, asdict(receipt))
+    name_receipt(gallery, note.salt, path.name)
     gallery.erasure_done(note)
     gallery.sweep()
     return receipt, path
@@ -150,3 +166,24 @@ def _look(gallery: Gallery, parts: Iterable[Erased], codes: tuple[bytes, ...]) -
         remains |= set(looked.remains)
         unsearched += looked.texts_unsearched + len(part.texts) - len(texts)
     return Looked(files, tuple(sorted(remains)), unsearched)
+
+
+def _everywhere(gallery: Gallery, receipt: Receipt, path: Path, tell: Tell) -> tuple[Receipt, Path]:
+    """Carry the erasure, and any that is owed from before, to where the gallery is projected. Raises StillProjected."""
+    found = erase_elsewhere(gallery)
+    for elsewhere in found:
+        if elsewhere.erased:
+            tell(f"{elsewhere.store}: {elsewhere.how}")
+    if left := tuple((elsewhere.store, elsewhere.how) for elsewhere in found if not elsewhere.erased):
+        raise StillProjected(left, path)
+    return replace(receipt, projections=tuple(found)), path
+
+
+def _waiting(gallery: Gallery, name: str) -> tuple[Receipt, Path] | None:
+    """The receipt of an erasure of this person that some engine still owes; None when there is none. Raises CannotRead."""
+    item = next((item for item in reversed(owed(gallery)) if item.is_of(name)), None)
+    if item is None or not item.receipt:
+        return None
+    path = gallery.folder / RECEIPTS / item.receipt
+    kept = read_json(path)
+    return Receipt(**{**kept, "projections": tuple(Elsewhere(**entry) for entry in kept["projections"])}), path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from facesearch.errors import CannotRead, NotFound, NothingToDo, reason_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import walk
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.faiss_index import FaceIndex, nearest_people, open_index
+from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.nearest import Nearest
 from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
@@ -205,15 +206,18 @@ class Asker:
 
     def __init__(
         self, gallery: Gallery, runtime: Runtime, *, top: int = 5, largest: bool = False, threshold: float | None = None,
-        among: Sequence[str] = (), clock: Clock | None = None,
+        among: Sequence[str] = (), search_in: Callable[[Gallery], Nearest] = open_index,
+        clock: Clock | None = None,
     ) -> None:  # fmt: skip
-        """threshold overrides the gallery's own. among: only these people, all of whose photos are compared.
+        """threshold overrides the gallery's own. among: only these people, all of whose photos are compared. search_in: opens
+        what is searched, now and whenever the gallery has changed; by itself the gallery's own index.
 
         Raises EmptyGallery, EncoderMismatch, UnknownPerson.
         """
         gallery.require_encoder(runtime.encoder_id)
         self.gallery, self.runtime, self.clock = gallery, runtime, clock or Clock()
         self._top, self._largest, self._threshold, self._among = top, largest, threshold, among
+        self._search_in = search_in
         self.built = ""
         self._open()
 
@@ -255,13 +259,13 @@ class Asker:
         started = time.perf_counter()
         self._generation = self.gallery.generation
         self._chosen = self.gallery.face_ids(self._among) if self._among else None
-        self._index = open_index(self.gallery)
+        self._index = self._search_in(self.gallery)
         self._belief = Belief.of(self.gallery, self._threshold, len(self._index) if self._chosen is None else len(self._chosen))
         self.built = self.built or self._index.built
         self.clock.add("search", started)
 
 
-def decide(face: Cropped, vector: F32, gallery: Gallery, index: FaceIndex, belief: Belief, top: int, among: I64 | None = None) -> Answer:
+def decide(face: Cropped, vector: F32, gallery: Gallery, index: Nearest, belief: Belief, top: int, among: I64 | None = None) -> Answer:
     """Who is nearest to a face with this unit vector (d,), of all or of the faces with these ids, and whether that is a match."""
     matches = nearest_people(gallery, index, vector, max(top, 2), among)
     gap = matches[0].score - matches[1].score if len(matches) > 1 else None

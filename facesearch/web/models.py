@@ -220,6 +220,14 @@ class Forget(Model):
     photos: list[Sha256] | None = Field(default=None, min_length=1, max_length=1000)
 
 
+class Projected(Model):
+    """Whether an erasure has reached another engine that holds the gallery's vectors, and how, or why not."""
+
+    store: str
+    erased: bool
+    how: str
+
+
 class Receipt(Model):
     """That something was erased, without biometric data; the same lies beside the gallery under receipts/."""
 
@@ -239,6 +247,7 @@ class Receipt(Model):
     facesearch: str
     schema_: int = Field(alias="schema")
     deed: Literal["forget", "encrypt"] = "forget"
+    projections: list[Projected] = []
     file: str
 
 
