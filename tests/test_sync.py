@@ -29,6 +29,7 @@ from facesearch.errors import (
     NotSynced,
     OtherCollection,
     PackageMissing,
+    ProjectedInPlain,
     ProjectionDiffers,
     StillProjected,
     StoreRefused,
@@ -38,6 +39,7 @@ from facesearch.errors import (
 )
 from facesearch.gallery import milvus_index, projections
 from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.keys import Key, using
 from facesearch.gallery.milvus_engine import UNFINISHED, Engine, Row, connected
 from facesearch.gallery.milvus_index import MilvusIndex, open_projection
 from facesearch.gallery.projections import Place, Projection, collection_of, place_of, projection_at, row_id, sole_sync
@@ -45,6 +47,7 @@ from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs import sync as job
 from facesearch.jobs.care import export, import_into
+from facesearch.jobs.encrypt import encrypt
 from facesearch.jobs.erase import forget
 from facesearch.jobs.sync import Checked, Synced, check, drop, sync
 from facesearch.records import F32
@@ -480,13 +483,25 @@ def test_an_empty_gallery_and_a_damaged_row_are_said(gallery: Gallery, place: Pl
         sync(gallery, place, progress=quiet)
 
 
-def test_an_encrypted_gallery_is_sent_nowhere(gallery: Gallery, place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Gallery, "encrypted", True, raising=False)
-    with pytest.raises(CannotProject, match="encrypted"):
-        sync(gallery, place, progress=quiet)
-    with pytest.raises(CannotProject), open_projection(gallery, place):
-        pass
-    assert place.local is None or not place.local.exists()
+def test_an_encrypted_gallery_is_sent_nowhere(tmp_path: Path):
+    target = place_of(f"milvus:{tmp_path / 'faces.db'}")
+    with using(Key(bytes(range(32)), "a test")), Gallery.create(tmp_path / "sealed", "e" * 64, D, "encoder") as gallery:
+        gallery.add([face(NAME, 1, SOURCE)])
+        with pytest.raises(CannotProject, match="encrypted"):
+            sync(gallery, target, progress=quiet)
+        with pytest.raises(CannotProject), open_projection(gallery, target):
+            pass
+    assert not (tmp_path / "faces.db").exists()
+
+
+def test_a_gallery_whose_vectors_lie_elsewhere_in_the_clear_is_not_encrypted(gallery: Gallery, place: Place):
+    sync(gallery, place, progress=quiet)
+    with pytest.raises(ProjectedInPlain, match="sync --drop"):
+        encrypt(gallery.folder, Key(bytes(range(32)), "a test"))
+    with Gallery.open(gallery.folder) as opened:
+        assert not opened.sealed and len(opened.people()) == 41
+    drop(gallery, place, abandon=False)
+    assert encrypt(gallery.folder, Key(bytes(range(32)), "a test")).faces == len(gallery)
 
 
 # ---- interruptions
