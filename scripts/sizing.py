@@ -233,7 +233,8 @@ def table(measured: dict[str, Any]) -> list[dict[str, Any]]:
                 continue
             there = server.get("indexes", {}).get(kind, {})
             memory_b = memory + row_b
-            stored_b = there.get("log_bytes", D * 4) + max(memory, disk)
+            stored_b = server["indexes"]["flat"]["log_bytes"] if server else D * 4
+            stored_b += there.get("index_bytes") or max(memory, disk)
             total_gb = faces * memory_b / GB
             disk_gb = faces * disk / GB
             by_memory = total_gb * MACHINE["copies"] / (MACHINE["memory_gb"] * MACHINE["usable"])
@@ -244,7 +245,6 @@ def table(measured: dict[str, Any]) -> list[dict[str, Any]]:
                 "memory_gb": total_gb, "nvme_gb": disk_gb, "object_storage_gb": faces * stored_b / GB,
                 "machines": max(MACHINE["copies"], math.ceil(max(by_memory, by_disk))),
                 "store_gb": faces * here["store_bytes"] / GB,
-                "sync_h": faces / there["rows_per_s"] / 3600 if there else None,
             })  # fmt: skip
     return rows
 
@@ -277,15 +277,14 @@ def lines(measured: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         f"Machines with {MACHINE['memory_gb']} GB ({MACHINE['usable']:.0%} of it used) and {MACHINE['nvme_tb']:.0f} TB NVMe "
         f"({MACHINE['nvme_usable']:.0%}), every row on {MACHINE['copies']} of them:",
         "",
-        "| faces | index | memory, one copy | NVMe, one copy | object storage | query machines | gallery (SQLite) | first sync |",
-        "|---|---|---|---|---|---|---|---|",
+        "| faces | index | memory, one copy | NVMe, one copy | object storage | query machines | gallery (SQLite) |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        hours = f"{row['sync_h']:,.0f} h" if row["sync_h"] else "not measured"
         nvme = f"{row['nvme_gb']:,.0f} GB" if row["nvme_gb"] else "-"
         out.append(
             f"| {row['faces'] / 1e6:,.0f} M | {row['index']} | {row['memory_gb']:,.0f} GB | {nvme} | {row['object_storage_gb']:,.0f} GB "
-            f"| {row['machines']} | {row['store_gb']:,.0f} GB | {hours} |"
+            f"| {row['machines']} | {row['store_gb']:,.0f} GB |"
         )
     return out
 

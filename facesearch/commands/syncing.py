@@ -9,6 +9,9 @@ import click
 from facesearch import options
 from facesearch.terminal import bar, tell
 
+ALWAYS_INDEXED = 1024
+"""Milvus reads segments of fewer rows than this without an index for good."""
+
 
 @click.command()
 @click.option(
@@ -68,6 +71,8 @@ def sync(
         click.echo(report.as_json(asdict(found if only_check else done)))
     else:
         click.echo(f"{place.text}: {words}")
+    if not only_check and done.unindexed >= ALWAYS_INDEXED:
+        tell(f"{done.unindexed} rows are not indexed yet: they are found, but more slowly. If this stays, see the server's log")
     if only_check and found.words():
         raise ProjectionDiffers(gallery, place.text, found.words())
     if not only_check and done.rebuilt:

@@ -52,7 +52,8 @@ ROUNDS = 5
 @dataclass(frozen=True, slots=True)
 class Synced:
     """added, removed, same: rows; compared: all rows were looked at, not only what changed; rebuilt: everything was dropped and sent
-    anew, since the engine would have kept deleted bytes; erased: erasures that were carried out there."""
+    anew, since the engine would have kept deleted bytes; erased: erasures that were carried out there; unindexed: rows that the
+    engine has not indexed yet, and finds more slowly."""
 
     store: str
     collection: str
@@ -62,6 +63,7 @@ class Synced:
     compared: bool
     rebuilt: bool
     erased: int
+    unindexed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def sync(gallery: Gallery, place: Place, *, index: str | None = None, full: bool
             if before < item.number <= start.erasures and item.receipt:
                 mark(gallery.folder / RECEIPTS / item.receipt, Elsewhere(place.text, True, _how(total)))
         clear_owed(gallery)
-        return replace(total, erased=start.erasures - before)
+        return replace(total, erased=start.erasures - before, unindexed=engine.unindexed(start.collection))
 
 
 def check(gallery: Gallery, place: Place, progress: Progress) -> Checked:
