@@ -361,7 +361,7 @@ def _data_parallel(model: Learner, config: TrainConfig) -> DistributedDataParall
     """
     if config.shard_classes:
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [CENTRES])  # type: ignore[no-untyped-call]
-    return DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True)
+    return DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
 
 
 def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[str, Any]:
