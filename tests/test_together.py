@@ -269,3 +269,54 @@ def test_torchrun_passes_on_the_end_of_one_process(toy_dataset: Dataset, tmp_pat
     assert process.returncode == 1 and len(children) == 2
     assert "connection to another process of this run has broken" in rest and "--resume" in rest
     assert (tmp_path / "run" / STATE).is_file() and len(load_history(tmp_path / "run")) >= 1
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_learns_as_the_plain_one_and_leaves_no_trace(toy_dataset: Dataset, tmp_path: Path):
+    """Traced as `compile = true` has it on a GPU, here without making machine code of it, which many compilers for CPUs fail at."""
+    config = PLAIN.changed(["size_px=32"])
+    device = choose_device("cpu")
+    plain, other = (Training(config, [toy_dataset], [], device, tmp_path / name, lambda done, total: None) for name in "ab")
+    other.model.encoder.backbone.compile(backend="aot_eager")
+    batch = plain.batches.make(np.arange(12), 0, 0)
+    assert other.seconds_left() > 0
+    plain.model.train(), other.model.train()
+    for _ in range(2):
+        assert float(other.learn(batch)[0]) == pytest.approx(float(plain.learn(batch)[0]), rel=0.02)
+    assert other.model.state_dict().keys() == plain.model.state_dict().keys()
+    (tmp_path / "b").mkdir()
+    other.save()
+    again = Training(config, [toy_dataset], [], device, tmp_path / "b", lambda done, total: None)
+    again.resume()
+    assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in other.model.state_dict().items())
+    with pytest.raises(BadConfig, match="compile"):
+        Training(config.changed(["compile=true"]), [toy_dataset], [], device, tmp_path, lambda done, total: None)
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_batches_ahead_as_it_would_in_turn_and_compiles(toy_dataset: Dataset, tmp_path: Path):
+    device = choose_device("cuda")
+    photos, _, _ = training_photos([toy_dataset])
+    batches = Batches(SMALL.changed(["dropout=0"]), photos, device.torch, None, ALONE)
+    assert batches.is_ahead
+    order = np.random.default_rng([0, 1]).permutation(len(photos))
+    for step, early in enumerate(batches.of_epoch(1)):
+        late = batches.make(order[step * 12 : step * 12 + 12], 1, step)
+        assert all(torch.equal(a, b) for a, b in zip(early.tensors(), late.tensors(), strict=True))
+    training = Training(PLAIN.changed(["compile=true"]), [toy_dataset], [], device, tmp_path, lambda done, total: None)
+    assert training.run_epoch(lambda step: None, lambda: False) and training.end_epoch()[0].train_loss > 0
+
+
+@pytest.mark.gpu
+def test_two_gpus_train_and_build_together(toy_dataset: Dataset, weights: Path, tmp_path: Path):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "facesearch"]
+    for settings in ([], ["--set", "shard_classes=true"]):
+        out, recipe = f"run{len(settings)}", str(written(SMALL, tmp_path, "recipe"))
+        words = ["train", "--data", str(toy_dataset.folder), "--recipe", recipe, "--out", out, *settings]
+        subprocess.run([*torchrun, *words], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        assert len(load_history(tmp_path / out)) == 2
+    words = ["build-index", "--data", str(toy_dataset.folder), "--weights", str(weights), "--gallery", "two"]
+    subprocess.run([*torchrun, *words], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert len(rows_of(tmp_path / "two")) == 48

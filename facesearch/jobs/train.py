@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facesearch.errors import BadCheckpoint, Interrupted, LossIsNaN, NotFound, OutputExists
+from facesearch.errors import BadCheckpoint, BadConfig, Interrupted, LossIsNaN, NotFound, OutputExists
 from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
 from facesearch.jobs.advice import about_data, duration, not_rising, unusual, waited
@@ -91,6 +91,8 @@ class Training:
         self.average = AveragedModel(self.model, multi_avg_fn=decay, use_buffers=True) if config.ema_decay else None
         self.optimizer = make_optimizer([self.model], config)
         if config.compile:
+            if device.torch.type != "cuda":
+                raise BadConfig("compile", True, "false on a CPU, where it gains little and many a compiler fails on it")
             self.model.encoder.backbone.compile()
         self.network: nn.Module = self.model if ranks.world == 1 else _data_parallel(self.model, config)
         self.batches = Batches(config, self.train, device.torch, self.distillation, ranks)
@@ -361,7 +363,7 @@ def _data_parallel(model: Learner, config: TrainConfig) -> DistributedDataParall
     """
     if config.shard_classes:
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [CENTRES])  # type: ignore[no-untyped-call]
-    return DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True)
+    return DistributedDataParallel(model, find_unused_parameters=True, gradient_as_bucket_view=True)
 
 
 def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class TrainConfig:
     """End the run when val has not become better for so many epochs; 0: never."""
     checkpoint_minutes: float = 10.0
     compile: bool = False
-    """Let torch.compile make one program of the backbone, for each size: minutes at first, faster steps then."""
+    """On a GPU, let torch.compile make one program of the backbone, for each size: minutes at first, faster steps then."""
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, expected: str) -> None:
