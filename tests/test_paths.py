@@ -62,7 +62,7 @@ def test_the_researchers_path(walk):  # type: ignore[no-untyped-def]
 @pytest.mark.slow
 def test_the_engineers_path(walk):  # type: ignore[no-untyped-def]
     folder, printed = walk("engineer")
-    assert printed.splitlines()[-1] == "True p003"
+    assert printed.splitlines()[-1] == "match p003"
     assert "set on searches of 10 strangers" in printed and json.loads((folder / "answer.json").read_text())[0]["threshold"] > 0
 
 
