@@ -247,7 +247,13 @@ def measure(n: int, d: int = 512) -> None:
     centres = rng.standard_normal((people[-1] + 1, d), np.float32)
     vectors = centres[people] + 0.85 * rng.standard_normal((n, d), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    results: dict[str, Any] = {"faces": n, "dimension": d, "people": int(people[-1]) + 1, "vectors_mb": round(vectors.nbytes / 2**20)}
+    results: dict[str, Any] = {
+        "faces": n,
+        "dimension": d,
+        "people": int(people[-1]) + 1,
+        "vectors_mb": round(vectors.nbytes / 2**20),
+        "n_x_n_float32_would_be_mb": round(n * n * 4 / 2**20),
+    }
     ways: dict[str, Callable[[], I64]] = {
         m: lambda m=m: grouping.group(vectors, m, grouping.usual_threshold(vectors, m)) for m in ("average", "dbscan")
     }
@@ -259,9 +265,8 @@ def measure(n: int, d: int = 512) -> None:
             "bcubed_f": bcubed_f(people, groups),
         }  # fmt: skip
         click.echo(f"{name}: {results[name]}")
-    results["n_x_n_float32_would_be_mb"] = round(n * n * 4 / 2**20)
-    make_folder(OUT)
-    replace_json(OUT / f"memory-{n}.json", results)
+        make_folder(OUT)
+        replace_json(OUT / f"memory-{n}.json", results)
 
 
 def peak_mb() -> int:

@@ -85,14 +85,13 @@ def scan(
         folder, root, encoder_id=runtime.encoder_id, dimension=runtime.dimension, encoder=runtime.words, detector=found_by, notes=notes
     ) as album:
         album.require(runtime.encoder_id, found_by, root)
-        before = album.files()
-        todo = [file for path, file in there.items() if path not in before or _changed(before[path], file)]
+        before, seen = album.files(), set(album.photos())
+        todo = [file for path, file in there.items() if path not in before or _is_to_look_at(before[path], file, seen)]
         gone = before.keys() - there.keys()
         album.drop_files(gone)
         looked_into, faces = 0, 0
         done = len(there) - len(todo)
         progress(done, len(there))
-        seen = set(album.photos())
         for batch in _batches(_look_at_all(root, todo, seen, detector, workers)):
             into, count = _take_in(album, batch, runtime)
             looked_into += into
@@ -157,8 +156,10 @@ def _files_under(root: Path) -> tuple[dict[str, AlbumFile], list[Skipped]]:
     return there, skipped
 
 
-def _changed(before: AlbumFile, now: AlbumFile) -> bool:
-    return (before.bytes, before.mtime_ns) != (now.bytes, now.mtime_ns)
+def _is_to_look_at(before: AlbumFile, now: AlbumFile, seen: set[str]) -> bool:
+    """Whether a file is another than it was, or a run was killed between two files of one content, so that it was never looked into."""
+    changed = (before.bytes, before.mtime_ns) != (now.bytes, now.mtime_ns)
+    return changed or (bool(before.sha256) and before.sha256 not in seen)
 
 
 def _look_at_all(root: Path, files: Sequence[AlbumFile], seen: set[str], detector: Detector | None, workers: int) -> Iterator[_Looked]:
