@@ -380,7 +380,8 @@ def own_lines(kind: str, n: int, choice: str, made: dict[str, Any], found: dict[
     yield f"{kind} {n:,}  --index {choice} -> {shape}: build {made['build_s']:.1f} s, peak {made['peak_mb']} MB, own {made['own_mb']} MB"
     yield (
         f"    open {found['open_ms']:.1f} ms; search p50 {found['search_p50_ms']:.3f} p95 {found['search_p95_ms']:.3f} ms, with people "
-        f"p50 {found['answer_p50_ms']:.3f} p95 {found['answer_p95_ms']:.3f} ms; {found['batched_per_s']:.0f}/s batched; own {found['own_mb']} MB"
+        f"p50 {found['answer_p50_ms']:.3f} p95 {found['answer_p95_ms']:.3f} ms; {found['batched_per_s']:.0f}/s batched; "
+        f"own {found['own_mb']} MB"
     )
     yield f"    recall@{K}: {recalls}; scores exact: {found['scores_exact']}"
     if changed:
