@@ -1,11 +1,13 @@
 """Feed damaged and hostile files to everything that reads files of others: only our own errors may come out.
 
     .venv/bin/python scripts/fuzz.py --inputs 2000
+    .venv/bin/python scripts/fuzz.py --atheris 300        led by coverage, 300 seconds a target; needs `pip install atheris`
 
 Each target takes a whole file as it should be, and a mutation of it: bytes overwritten, cut out, doubled, numbers made huge, the end
-cut off. What may happen: the thing is read, or a FaceSearchError (or a Skipped) says what is wrong. What may not: any other
-exception, more than a few seconds, a file outside the folder. Prints a table and writes scripts/results/fuzz.json. ONNX files run in
-processes of their own, since onnxruntime is not ours: a crash of theirs is counted apart.
+cut off; with --atheris what a coverage-guided fuzzer makes of it, which climbs over checks where blind changes fail. What may happen:
+the thing is read, or a FaceSearchError (or a Skipped) says what is wrong. What may not: any other exception, more than a few seconds, a
+file outside the folder. Prints a table and writes scripts/results/fuzz.json, or crypt/atheris.json. ONNX files run in processes of
+their own, since onnxruntime is not ours: a crash of theirs is counted apart.
 """
 
 from __future__ import annotations
@@ -29,13 +31,16 @@ import click
 import numpy as np
 from PIL import Image
 
-from facesearch.errors import FaceSearchError
+from facesearch.errors import CorruptGallery, FaceSearchError
 from facesearch.faces.datasets import read_source
+from facesearch.faces.pairs import read_pairs
 from facesearch.faces.photos import read_photo
 from facesearch.faces.table import open_dataset
 from facesearch.faces.toy import draw_people
+from facesearch.gallery.cipher import BrokenSeal, cipher_for
 from facesearch.gallery.faiss_index import nearest_people, open_index
-from facesearch.gallery.rows import NewFace
+from facesearch.gallery.keys import Key
+from facesearch.gallery.rows import NewFace, Row, vector_bytes
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.care import export, import_into
 from facesearch.jobs.prepare import PrepareConfig, prepare
@@ -46,7 +51,7 @@ from facesearch.records import Skipped
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_S = 20.0
 D = 16
-TEXT = ("recipe", "prepared dataset, m", "prepared dataset, f", "photo source", "encoder")
+TEXT = ("recipe", "prepared dataset, m", "prepared dataset, f", "photo source", "pairs", "encoder")
 """Targets whose files are read as text, so that numbers in them are worth changing."""
 
 Target = Callable[[bytes], object]
@@ -150,6 +155,26 @@ def sources(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     return targets
 
 
+def pair_lists(scratch: Path) -> dict[str, tuple[bytes, Target]]:
+    """LFW's pairs.txt; what is read must be whole, and name no file outside the folder."""
+    same = [f"Ana_{i}\t1\t{i + 2}\n" for i in range(3)]
+    different = [f"Ana_{i}\t1\tBen_{i}\t12\n" for i in range(3)]
+    whole = "".join(["2\t3\n", *same, *different, *same, *different]).encode()
+
+    def target(data: bytes) -> object:
+        path = scratch / "pairs.txt"
+        path.write_bytes(data)
+        pairs = read_pairs(path)
+        assert len(pairs) == len(pairs.same) == len(pairs.fold) and pairs.folds >= 2
+        assert pairs.first.max(initial=0) < len(pairs.photos) and pairs.second.max(initial=0) < len(pairs.photos)
+        assert not (pairs.first == pairs.second).any()
+        for photo in pairs.photos:
+            assert photo.find(scratch).resolve().is_relative_to(scratch.resolve()), photo
+        return pairs
+
+    return {"pairs": (whole, target)}
+
+
 def encoders(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     import torch
 
@@ -168,10 +193,57 @@ def encoders(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     return {"encoder, header": (whole[:header], target)}
 
 
+def drawn_vectors() -> Any:
+    vectors = np.random.default_rng(0).normal(size=(40, D)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def encrypted(scratch: Path) -> dict[str, tuple[bytes, Target]]:
+    """An encrypted export, one of its rows as it is stored, and what it says of its cipher: whatever is changed does not open."""
+    key = Key(bytes(range(32)), "the fuzzer")
+    vectors = drawn_vectors()
+    with Gallery.create(scratch / "sealed", "e" * 64, D, "fuzz", key) as gallery:
+        gallery.add([NewFace(f"p{i % 5}", f"{i:064x}", f"{i}.jpg", v) for i, v in enumerate(vectors)])
+        gallery.snapshot(scratch / "sealed.out")
+        cipher = gallery.cipher
+    row = Row("p1", f"{1:064x}", "1.jpg", vector_bytes(vectors[1], D))
+    stored = cipher.seal("e" * 64, row)
+    expected = {(f"p{i % 5}", f"{i:064x}", f"{i}.jpg") for i in range(40)}
+
+    def brought_in(data: bytes) -> object:
+        shutil.rmtree(scratch / "opened", ignore_errors=True)
+        (scratch / "hostile.sealed").write_bytes(data)
+        import_into(scratch / "hostile.sealed", scratch / "opened", lambda done, total: None, key)
+        with Gallery.open(scratch / "opened", key, either=True) as gallery:
+            assert gallery.known_photos() <= expected
+        return None
+
+    def opened(data: bytes) -> object:
+        """Four values, each after its length in four bytes."""
+        values, rest = [], data
+        for _ in stored:
+            size = int.from_bytes(rest[:4], "little")
+            values.append(rest[4 : 4 + size])
+            rest = rest[4 + size :]
+        try:
+            assert cipher.open("e" * 64, *values) == row
+        except BrokenSeal as error:
+            raise CorruptGallery(scratch, str(error)) from error
+        return None
+
+    def described(data: bytes) -> object:
+        return cipher_for(scratch, data.decode("utf-8", "surrogateescape"), key, either=True)
+
+    packed = b"".join(len(value).to_bytes(4, "little") + bytes(value) for value in stored if isinstance(value, bytes))
+    return {
+        "encrypted export": ((scratch / "sealed.out").read_bytes(), brought_in),
+        "encrypted row": (packed, opened),
+        "encrypted, its description": (cipher.description.encode(), described),
+    }
+
+
 def galleries(scratch: Path) -> dict[str, tuple[bytes, Target]]:
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(40, D)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = drawn_vectors()
     with Gallery.create(scratch / "gallery", "e" * 64, D, "fuzz") as gallery:
         gallery.add([NewFace(f"p{i % 5}", f"{i:064x}", f"{i}.jpg", v) for i, v in enumerate(vectors)])
         open_index(gallery)
@@ -281,32 +353,74 @@ def fuzz(name: str, whole: bytes, target: Target, inputs: int, rng: random.Rando
     return {"inputs": inputs, **counted, "slowest_s": round(slowest, 2), "messages": sorted(messages)}
 
 
-def targets_in(scratch: Path) -> dict[str, tuple[bytes, Target]]:
-    """Everything that reads files, by name: a whole file, and what reads it."""
-    return {**photos(scratch), **recipes(scratch), **datasets(scratch), **sources(scratch), **encoders(scratch), **galleries(scratch)}
+ATHERIS = """
+import sys, tempfile
+from pathlib import Path
+import atheris
+sys.path[:0] = sys.argv.pop(1).split(":")
+name = sys.argv.pop(1)
+with atheris.instrument_imports(include=["facesearch"], enable_loader_override=False):
+    import fuzz
+whole, target = fuzz.targets_in(Path(tempfile.mkdtemp(dir=sys.argv[-1] + "/..")), name)[name]
+(Path(sys.argv[-1]) / "whole").write_bytes(whole)
+def one(data):
+    try:
+        target(data)
+    except fuzz.FaceSearchError:
+        pass
+atheris.Setup(sys.argv, one)
+atheris.Fuzz()
+"""
+
+
+def led_by_coverage(name: str, seconds: int, corpus: Path) -> dict[str, Any]:
+    """Let atheris look for a crash of one target, in a process of its own: libFuzzer ends with its process.
+
+    edges: branches of our own code that were reached, at first (by the whole file) and at last.
+    """
+    corpus.mkdir(parents=True)
+    limits = [f"-max_total_time={seconds}", "-max_len=65536", f"-timeout={SLOW_S:.0f}", f"-artifact_prefix={corpus.parent}/"]
+    command = [sys.executable, "-c", ATHERIS, f"{ROOT / 'scripts'}:{ROOT}", name, *limits, str(corpus)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 600)
+    progress = re.findall(r"#(\d+)\s+\S+\s+cov: (\d+)", done.stderr)
+    first, last = (progress[0], progress[-1]) if progress else (("0", "0"), ("0", "0"))
+    crash = int(done.returncode != 0)
+    messages = [line for line in done.stderr.splitlines() if "Error" in line or "Exception" in line][-3:] if crash else []
+    return {"inputs": int(last[0]), "edges at first": int(first[1]), "edges": int(last[1]), "crash": crash, "messages": messages}
+
+
+def targets_in(scratch: Path, only: str = "") -> dict[str, tuple[bytes, Target]]:
+    """Everything that reads files, by name: a whole file, and what reads it. only: where names begin so."""
+    makers = {"photo,": photos, "recipe": recipes, "prepared": datasets, "photo source": sources, "pairs": pair_lists, "encoder": encoders,
+              "exported gallery": galleries, "gallery in use": galleries, "encrypted": encrypted}  # fmt: skip
+    wanted = dict.fromkeys(make for begin, make in makers.items() if begin.startswith(only) or only.startswith(begin))
+    return {name: target for make in wanted for name, target in make(scratch).items() if name.startswith(only)}
 
 
 @click.command()
 @click.option("--inputs", default=2000, show_default=True, help="A target.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--only", default="", help="Targets whose name begins so.")
-def main(inputs: int, seed: int, only: str) -> None:
+@click.option("--atheris", "seconds", default=0, help="Seconds a target, led by coverage.")
+def main(inputs: int, seed: int, only: str, seconds: int) -> None:
     """Run all targets."""
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        for name, (whole, target) in targets_in(scratch).items():
-            if name.startswith(only):
+        for name, (whole, target) in targets_in(scratch, only).items():
+            if seconds:
+                results[name] = led_by_coverage(name, seconds, scratch / "atheris" / name / "corpus")
+            else:
                 count = inputs // 10 if name.startswith("encoder") else inputs
                 results[name] = fuzz(name, whole, target, count, random.Random(f"{seed} {name}"))
-        if "onnx".startswith(only[:4]):
+        if not seconds and "onnx".startswith(only[:4]):
             results["onnx"] = onnx_files(scratch, max(50, inputs // 10), random.Random(f"{seed} onnx"))
     for name, facts in results.items():
         click.echo(f"{name:34} " + ", ".join(f"{value} {key}" for key, value in facts.items() if key != "messages"))
         for message in facts["messages"]:
             click.echo(f"    {message}")
     if not only:
-        (ROOT / "scripts/results/fuzz.json").write_text(json.dumps(results, indent=1) + "\n")
+        (ROOT / "scripts/results" / ("crypt/atheris.json" if seconds else "fuzz.json")).write_text(json.dumps(results, indent=1) + "\n")
     sys.exit(1 if any(facts.get("crash", 0) or facts.get("slow", 0) for facts in results.values()) else 0)
 
 

@@ -40,7 +40,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """No test reads or writes the user's cache, reaches a network, or is swayed by the user's environment."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("FACESEARCH_OFFLINE", "1")
-    for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET"):
+    for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET", "FACESEARCH_KEY_FILE", "FACESEARCH_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 

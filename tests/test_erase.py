@@ -199,6 +199,31 @@ def test_a_piece_across_two_chunks_is_found(monkeypatch: pytest.MonkeyPatch):
         assert found_in(bytes(place) + blob[:16] + bytes(100), (blob,), ())
 
 
+def test_a_vector_of_many_zeros_can_be_forgotten(folder: Path):
+    """Zeros are in every file of SQLite; the numbers between them are what is looked for."""
+    sparse = np.zeros(D, np.float32)
+    sparse[5:8] = unit(9)[0, 5:8] / np.linalg.norm(unit(9)[0, 5:8])
+    blob = sparse.astype("<f2").tobytes()
+    with Gallery.open(folder) as gallery:
+        gallery.add([NewFace("Sparse Quetzalcoatl", "5" * 64, "sparse.jpg", sparse)])
+    assert found_in(b"x" + blob, (blob,), ()) and not found_in(bytes(500), (blob,), ())
+    forget("Sparse Quetzalcoatl", folder, (), tell)
+    assert not any(blob[8:16] in path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+def test_ten_thousand_names_are_searched_at_once_as_trying_all_does():
+    """Names with the same beginning, of every length, at the end of a file, one within another."""
+    random = np.random.default_rng(4)
+    names = (
+        [f"Person {i}" for i in range(3000)] + ["Ånders", "Ånders And", *(f"{i:064x}" for i in range(99))] + ["x" * n for n in range(6, 40)]
+    )
+    data = random.bytes(5000) + b"Person 12, Person 2999" + random.bytes(33) + "Ånders Andersen".encode() + b"Person 1"
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "file").write_bytes(data)
+        (file,) = remains.search(Path(scratch), (), names)
+    assert set(file.texts) == {name for name in names if name.encode() in data} and len(file.texts) > 6
+
+
 def found_in(data: bytes, vectors: tuple[bytes, ...], texts: tuple[str, ...]) -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "file").write_bytes(data)

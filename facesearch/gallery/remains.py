@@ -16,12 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from facesearch.records import I64
+
+U64 = NDArray[np.uint64]
 WORD = 8
 PIECE = 2 * WORD
 CHUNK = 1 << 24
 SHORTEST_TEXT = 6
 """Shorter names turn up in random bytes by chance; the tables alone can speak of them."""
+FIRST_BYTES = np.uint64((1 << 8 * SHORTEST_TEXT) - 1)
+TABLE_BITS = 22
+MIX = np.uint64(0x9E3779B97F4A7C15)
+FEWEST_BYTES = 4
+"""A piece of fewer different bytes, such as the zeros of a vector that has many, is in any file and tells nothing."""
 ENOUGH = 1000
 """So many different pieces a file are looked up; more would not change the answer."""
 
@@ -78,50 +87,80 @@ def look_for(folder: Path, vectors: Sequence[bytes], texts: Sequence[str], is_al
 
 def search(folder: Path, vectors: Sequence[bytes], texts: Sequence[str]) -> list[Found]:
     """Read all files below folder and say what each holds. Never call it in a process that has the gallery open: see look_for."""
-    words, pieces = _words_of(vectors)
-    long_texts = [text for text in texts if len(text.encode()) >= SHORTEST_TEXT]
+    wanted = Wanted(vectors, texts)
     files = []
     for path in sorted(folder.rglob("*")):
         try:
             if path.is_file():
                 size = path.stat().st_size
-                held, named = _held(path, words, pieces, long_texts) if size else (set(), [])
-                files.append(Found(str(path.relative_to(folder)), size, tuple(sorted(held)), tuple(named)))
+                held, named = wanted.held(path) if size else (set(), set())
+                files.append(Found(str(path.relative_to(folder)), size, tuple(sorted(held)), tuple(sorted(named))))
         except FileNotFoundError:  # another process has just replaced it: it is gone with all that was in it
             continue
     return files
 
 
-def _held(
-    path: Path, words: np.ndarray[tuple[int], np.dtype[np.uint64]], pieces: set[bytes], texts: Sequence[str]
-) -> tuple[set[bytes], list[str]]:
-    """The pieces and the texts that a file holds; of very many pieces the first ones."""
-    found: set[bytes] = set()
-    named: list[str] = []
-    overlap = max([PIECE + WORD, *(len(text.encode()) for text in texts)])
-    tail = b""
-    with path.open("rb") as file:  # not mapped: a log that is cut meanwhile would kill the reader
-        while block := file.read(CHUNK):
-            part = tail + block
-            named += [text for text in texts if text not in named and text.encode() in part]
-            for shift in range(WORD if len(words) and len(found) < ENOUGH else 0):
-                count = (len(part) - shift) // WORD
-                if count < 2:
-                    continue
-                there = np.frombuffer(part, "<u8", count=count, offset=shift)
-                for hit in np.flatnonzero(np.isin(there[:-1], words)).tolist():
-                    piece = part[shift + hit * WORD : shift + hit * WORD + PIECE]
-                    if piece in pieces:
-                        found.add(piece)
-            tail = part[-overlap:]
-    return found, named
+class Wanted:
+    """What is searched for. A million vectors' pieces and texts are searched for in one reading: NumPy finds the places where
+    something may begin, and only those are looked at."""
+
+    def __init__(self, vectors: Sequence[bytes], texts: Sequence[str]) -> None:
+        pieces = (blob[i : i + PIECE] for blob in vectors for i in range(0, len(blob) - PIECE + 1, WORD))
+        self._pieces = {piece for piece in pieces if len(set(piece)) >= FEWEST_BYTES}
+        self._texts = {text.encode(): text for text in texts if len(text.encode()) >= SHORTEST_TEXT}
+        self._lengths = sorted({len(text) for text in self._texts})
+        self._piece_starts = Beginnings([piece[:WORD] for piece in self._pieces])
+        self._text_starts = Beginnings([text[:SHORTEST_TEXT].ljust(WORD, b"\0") for text in self._texts])
+
+    def held(self, path: Path) -> tuple[set[bytes], set[str]]:
+        """The pieces and the texts that a file holds; of very many the first ones."""
+        found: set[bytes] = set()
+        named: set[str] = set()
+        overlap = max([PIECE + WORD, *self._lengths])
+        tail = b""
+        with path.open("rb") as file:  # not mapped: a log that is cut meanwhile would kill the reader
+            while block := file.read(CHUNK):
+                part = tail + block
+                padded = part + bytes(WORD)  # so that a word begins at every byte, the last ones too
+                for shift in range(WORD):
+                    there = np.frombuffer(padded, "<u8", count=(len(padded) - shift) // WORD, offset=shift)
+                    if len(found) < ENOUGH:
+                        found |= self._pieces_at(part, shift + WORD * self._piece_starts.among(there))
+                    if len(named) < ENOUGH:
+                        named |= self._texts_at(part, shift + WORD * self._text_starts.among(there & FIRST_BYTES))
+                tail = part[-overlap:]
+        return found, named
+
+    def _pieces_at(self, part: bytes, places: I64) -> set[bytes]:
+        return {part[place : place + PIECE] for place in places.tolist()} & self._pieces
+
+    def _texts_at(self, part: bytes, places: I64) -> set[str]:
+        ends = ((place, place + length) for place in places.tolist() for length in self._lengths)
+        return {self._texts[piece] for start, end in ends if (piece := part[start:end]) in self._texts}
 
 
-def _words_of(vectors: Sequence[bytes]) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint64]], set[bytes]]:
-    """The 8-byte words that pieces begin with, sorted, and the pieces themselves."""
-    pieces = {blob[i : i + PIECE] for blob in vectors for i in range(0, len(blob) - PIECE + 1, WORD)}
-    words = np.unique(np.frombuffer(b"".join(piece[:WORD] for piece in pieces), "<u8")).astype(np.uint64)
-    return words, pieces
+class Beginnings:
+    """The 8-byte words that something may begin with. A table of their mixed bits says of nearly all other words at once that they
+    are none."""
+
+    def __init__(self, words: Sequence[bytes]) -> None:
+        self._words = np.unique(np.frombuffer(b"".join(words), "<u8"))
+        self._table = np.zeros(1 << TABLE_BITS, bool)
+        self._table[_place(self._words)] = True
+
+    def among(self, there: U64) -> I64:
+        """Which of these words (n,) are among them: numbers into `there`."""
+        if not len(self._words):
+            return np.zeros(0, np.int64)
+        maybe = np.flatnonzero(self._table[_place(there)])
+        nearest = np.searchsorted(self._words, there[maybe]).clip(max=len(self._words) - 1)
+        places: I64 = maybe[self._words[nearest] == there[maybe]]
+        return places
+
+
+def _place(words: U64) -> U64:
+    """Multiplicative hashing (Knuth, 6.4): the highest bits of the product depend on all bits of the word."""
+    return (words * MIX) >> np.uint64(64 - TABLE_BITS)
 
 
 def _answer() -> None:

@@ -148,6 +148,10 @@ class Gallery(ErasableGallery):
         rows = self._all("SELECT name, count(face_id) FROM people JOIN faces USING (person_id) GROUP BY person_id")
         return sorted((PersonCount(self._name(name), faces) for name, faces in rows), key=lambda person: person.name)
 
+    def person_count(self) -> int:
+        """How many people have photos; no name is read."""
+        return int(self._one("SELECT count(DISTINCT person_id) FROM faces JOIN people USING (person_id)"))
+
     def known_photos(self) -> set[tuple[str, str, str]]:
         """(person, content hash, source) of every face."""
         rows = self._all("SELECT name, sha256, source FROM faces JOIN people USING (person_id)")

@@ -67,7 +67,7 @@ def verify(folder: Path, *, repair: bool) -> Verified:
             if index and repair:
                 refresh(gallery, reason)
                 mended.append("the index was made anew")
-        return Verified(len(gallery.people()), len(gallery), problems, index, tuple(mended))
+        return Verified(gallery.person_count(), len(gallery), problems, index, tuple(mended))
 
 
 def rename(old: str, new: str, folder: Path, *, join: bool) -> int:

@@ -1,0 +1,250 @@
+"""Keys, and how a row is sealed: nothing opens but what was sealed there with that key."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
+from cryptography.hazmat.primitives.cmac import CMAC
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facesearch.errors import BadKey, CannotWrite, CorruptGallery, KeyMissing, NotEncrypted, PackageMissing, WrongKey
+from facesearch.gallery import cipher as module
+from facesearch.gallery.cipher import PLAIN, BrokenSeal, Sealed, cipher_for, new_cipher
+from facesearch.gallery.keys import Key, key_in_force, new_key_file, read_key_file, using
+from facesearch.gallery.rows import Row
+
+KEY, OTHER = Key(bytes(range(32)), "a test"), Key(bytes(32), "another test")
+SALT = b"salt of 16 bytes"
+ENCODER = "e" * 64
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=70)
+ROWS = st.builds(Row, TEXT, TEXT, TEXT, st.binary(max_size=80))
+ALIKE = st.builds(Row, *[st.sampled_from(["a", "b"])] * 3, st.sampled_from([b"v" * 32, b"w" * 32]))
+ADA = Row("Ada Lovelace", "a" * 64, "ada.jpg", bytes(range(64)))
+
+
+# ---- keys
+
+
+def test_a_new_key_is_its_owners_alone_and_never_takes_anothers_place(tmp_path: Path):
+    new_key_file(tmp_path / "k")
+    new_key_file(tmp_path / "k2")
+    assert (tmp_path / "k").stat().st_mode & 0o777 == 0o600
+    key = read_key_file(tmp_path / "k")
+    assert len(key.secret) == 32 and key != read_key_file(tmp_path / "k2") and key == read_key_file(tmp_path / "k")
+    with pytest.raises(CannotWrite, match="in the way"):
+        new_key_file(tmp_path / "k")
+    assert read_key_file(tmp_path / "k") == key
+
+
+def test_a_key_as_openssl_makes_it(tmp_path: Path):
+    (tmp_path / "k").write_text("\n " + KEY.secret.hex().upper() + "\n\n")
+    (tmp_path / "k").chmod(0o400)
+    assert read_key_file(tmp_path / "k") == KEY
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622, 0o644])
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int):
+    (tmp_path / "k").write_text(KEY.secret.hex())
+    (tmp_path / "k").chmod(mode)
+    with pytest.raises(BadKey, match=rf"mode {mode:o}.*chmod 600"):
+        read_key_file(tmp_path / "k")
+
+
+@pytest.mark.parametrize("text", ["", "hunter2", "ab" * 31, "ab" * 33, "zz" * 32, "é" * 64, "ab" * 5000])
+def test_what_is_no_key_is_refused_and_not_quoted(tmp_path: Path, text: str):
+    (tmp_path / "k").write_text(text)
+    (tmp_path / "k").chmod(0o600)
+    with pytest.raises(BadKey, match="64 hexadecimal digits") as error:
+        read_key_file(tmp_path / "k")
+    assert not text or text not in str(error.value)
+    with pytest.raises(BadKey, match="No such file"):
+        read_key_file(tmp_path / "none")
+
+
+def test_the_key_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What was chosen goes before the file, the file before the key in the environment; empty means none."""
+    assert key_in_force() is None
+    monkeypatch.setenv("FACESEARCH_KEY", OTHER.secret.hex())
+    assert key_in_force() == OTHER
+    (tmp_path / "k").write_text(KEY.secret.hex())
+    (tmp_path / "k").chmod(0o600)
+    monkeypatch.setenv("FACESEARCH_KEY_FILE", str(tmp_path / "k"))
+    assert key_in_force() == KEY
+    with using(OTHER):
+        seen: list[Key | None] = []
+        thread = threading.Thread(target=lambda: seen.append(key_in_force()))
+        thread.start()
+        thread.join()
+        assert seen == [OTHER]
+    assert key_in_force() == KEY
+    monkeypatch.setenv("FACESEARCH_KEY_FILE", "")
+    monkeypatch.setenv("FACESEARCH_KEY", "")
+    assert key_in_force() is None
+    monkeypatch.setenv("FACESEARCH_KEY", "secret")
+    with pytest.raises(BadKey, match="FACESEARCH_KEY cannot be used"):
+        key_in_force()
+
+
+def test_a_key_is_not_shown():
+    assert KEY.secret.hex() not in repr(KEY) and repr(KEY.secret) not in repr(KEY)
+
+
+# ---- sealing
+
+
+@settings(max_examples=200, deadline=None)
+@given(row=ROWS)
+def test_what_was_sealed_opens_again_and_is_always_sealed_alike(row: Row):
+    cipher = Sealed(KEY, SALT)
+    stored = cipher.seal(ENCODER, row)
+    assert cipher.open(ENCODER, *stored) == row and Sealed(KEY, SALT).open(ENCODER, *stored) == row
+    assert stored == Sealed(KEY, SALT).seal(ENCODER, row)
+    assert stored[:2] == (cipher.seal_name(row.name), cipher.seal_sha256(row.name, row.sha256))
+    assert cipher.open_name(stored[0]) == row.name and cipher.open_photo(row.name, *stored[1:3]) == (row.sha256, row.source)
+    for foreign in (Sealed(KEY, b"another 16 bytes"), Sealed(OTHER, SALT)):
+        assert all(mine != theirs for mine, theirs in zip(stored, foreign.seal(ENCODER, row), strict=True))
+        with pytest.raises(BrokenSeal):
+            foreign.open(ENCODER, *stored)
+
+
+@settings(max_examples=150, deadline=None)
+@given(row=ROWS, data=st.data())
+def test_not_one_bit_can_be_changed(row: Row, data: st.DataObject):
+    cipher = Sealed(KEY, SALT)
+    stored = list(cipher.seal(ENCODER, row))
+    column = data.draw(st.integers(0, 3))
+    bit = data.draw(st.integers(0, 8 * len(stored[column]) - 1))
+    damaged = bytearray(stored[column])  # type: ignore[arg-type]
+    damaged[bit // 8] ^= 1 << bit % 8
+    stored[column] = bytes(damaged)
+    with pytest.raises(BrokenSeal):
+        cipher.open(ENCODER, *stored)
+
+
+@settings(max_examples=150, deadline=None)
+@given(a=ALIKE, b=ALIKE, taken=st.lists(st.booleans(), min_size=4, max_size=4))
+def test_nothing_opens_in_another_row(a: Row, b: Row, taken: list[bool]):
+    """A row put together from two opens only when it says what one of them, or both alike, said."""
+    cipher = Sealed(KEY, SALT)
+    one, two = cipher.seal(ENCODER, a), cipher.seal(ENCODER, b)
+    mixed = tuple(y if from_b else x for x, y, from_b in zip(one, two, taken, strict=True))
+    if mixed in (one, two):
+        assert cipher.open(ENCODER, *mixed) in (a, b)
+    else:
+        with pytest.raises(BrokenSeal):
+            cipher.open(ENCODER, *mixed)
+
+
+def test_a_vector_belongs_to_its_encoder():
+    stored = Sealed(KEY, SALT).seal(ENCODER, ADA)
+    with pytest.raises(BrokenSeal):
+        Sealed(KEY, SALT).open("f" * 64, *stored)
+
+
+@pytest.mark.parametrize("value", [None, 5, 1.5, "text", b"", b"short", b"x" * 16, b"x" * 48])
+def test_what_no_seal_is(value: object):
+    cipher = Sealed(KEY, SALT)
+    for column in range(4):
+        stored: list[object] = list(cipher.seal(ENCODER, ADA))
+        stored[column] = value
+        with pytest.raises(BrokenSeal):
+            cipher.open(ENCODER, *stored)
+
+
+def test_short_names_are_of_one_length():
+    cipher = Sealed(KEY, SALT)
+    assert {len(cipher.seal_name(name)) for name in ("A", "Ada Lovelace", "x" * 31)} == {48}
+    assert len(cipher.seal_name("x" * 32)) == 80
+
+
+def siv(key: bytes, data: bytes, bound_to: list[bytes]) -> bytes:
+    """RFC 5297, read off the text: S2V over AES-CMAC, then AES-CTR with two bits of the counter cleared."""
+
+    def cmac(message: bytes) -> int:
+        mac = CMAC(algorithms.AES(key[: len(key) // 2]))
+        mac.update(message)
+        return int.from_bytes(mac.finalize(), "big")
+
+    def doubled(block: int) -> int:
+        return (block << 1 ^ (0x87 if block >> 127 else 0)) & ((1 << 128) - 1)
+
+    block = cmac(bytes(16))
+    for text in bound_to:
+        block = doubled(block) ^ cmac(text)
+    if len(data) >= 16:
+        last = data[:-16] + (int.from_bytes(data[-16:], "big") ^ block).to_bytes(16, "big")
+    else:
+        last = (int.from_bytes((data + b"\x80").ljust(16, b"\0"), "big") ^ doubled(block)).to_bytes(16, "big")
+    tag = cmac(last)
+    counter = tag & ~(1 << 63) & ~(1 << 31)
+    encryptor = BlockCipher(algorithms.AES(key[len(key) // 2 :]), modes.CTR(counter.to_bytes(16, "big"))).encryptor()
+    return tag.to_bytes(16, "big") + encryptor.update(data)
+
+
+def hkdf(secret: bytes, salt: bytes, purpose: bytes, length: int) -> bytes:
+    """RFC 5869 with SHA-256."""
+    extracted, out, block = hmac.digest(salt, secret, "sha256"), b"", b""
+    while len(out) < length:
+        block = hmac.digest(extracted, block + purpose + bytes([len(out) // 32 + 1]), "sha256")
+        out += block
+    return out[:length]
+
+
+def test_the_form_on_disk_is_what_the_standards_say():
+    """Written down once more from RFC 5297 and RFC 5869: galleries of today must open for ever."""
+    padded = {text: (text.encode() + b"\x80").ljust(size, b"\0") for text, size in ((ADA.name, 32), (ADA.sha256, 96), (ADA.source, 32))}
+    bound = [text.encode() for text in ADA[:3]]
+    expected = tuple(
+        siv(hkdf(KEY.secret, SALT, f"facesearch aes-siv-1 {column}".encode(), 64), data, to)
+        for column, data, to in (
+            ("name", padded[ADA.name], []), ("sha256", padded[ADA.sha256], bound[:1]), ("source", padded[ADA.source], bound[:2]),
+            ("vector", ADA.vector, [ENCODER.encode(), *bound]),
+        )
+    )  # fmt: skip
+    assert Sealed(KEY, SALT).seal(ENCODER, ADA) == expected
+    told = json.loads(Sealed(KEY, SALT).description)
+    assert told == {"scheme": "aes-siv-1", "salt": SALT.hex(), "check": hkdf(KEY.secret, SALT, b"facesearch aes-siv-1 check", 16).hex()}
+
+
+# ---- which cipher a gallery needs
+
+
+def test_the_right_key_and_none_other(tmp_path: Path):
+    description = new_cipher(KEY).description
+    assert cipher_for(tmp_path, description, KEY, either=False).description == description
+    with pytest.raises(KeyMissing, match="--key-file"):
+        cipher_for(tmp_path, description, None, either=True)
+    with pytest.raises(WrongKey, match="another key than the one in another test"):
+        cipher_for(tmp_path, description, OTHER, either=True)
+    assert cipher_for(tmp_path, "", None, either=False) is PLAIN and cipher_for(tmp_path, "", KEY, either=True) is PLAIN
+    with pytest.raises(NotEncrypted, match=r"not encrypted, but a key was given \(a test\)"):
+        cipher_for(tmp_path, "", KEY, either=False)
+    assert new_cipher(KEY).description != description  # a salt of its own
+
+
+@pytest.mark.parametrize("description", ["x", "[]", "{}", '{"scheme": "aes-siv-1", "salt": "5", "check": ""}', "null", "\ud800",
+                                         '{"scheme": "rot13", "salt": "' + "00" * 16 + '", "check": ""}'])  # fmt: skip
+def test_a_description_that_cannot_be(tmp_path: Path, description: str):
+    with pytest.raises(CorruptGallery, match="encrypt"):
+        cipher_for(tmp_path, description, KEY, either=False)
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(PackageMissing, match=r"facesearch\[crypt\]"):
+        Sealed(KEY, SALT)
+    assert module.new_cipher(None) is PLAIN
+
+
+def test_a_plain_gallery_does_not_even_load_it():
+    code = "import sys, facesearch.gallery.store as s; s.new_cipher(None); print('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
