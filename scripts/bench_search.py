@@ -354,10 +354,12 @@ def bench(
         for choice in choices:
             made = in_own_process(build, folder, choice)
             found = in_own_process(search, folder, asked, truth)
-            changed = in_own_process(change, folder, kind, n) if choice == choices[-1] else {}
-            facts["indexes"][choice] = {"build": made, "search": found, "change": changed}
-            for line in own_lines(kind, n, choice, made, found, changed):
+            for line in own_lines(kind, n, choice, made, found):
                 tell(line)
+            changed = in_own_process(change, folder, kind, n) if choice == choices[-1] else {}
+            if changed:
+                tell(change_line(made, changed))
+            facts["indexes"][choice] = {"build": made, "search": found, "change": changed}
         first = next(iter(asked))
         facts["peers"] = {}
         for name, (stage, most) in PEERS.items():
@@ -373,7 +375,7 @@ def bench(
         shutil.rmtree(scratch)
 
 
-def own_lines(kind: str, n: int, choice: str, made: dict[str, Any], found: dict[str, Any], changed: dict[str, Any]) -> Iterator[str]:
+def own_lines(kind: str, n: int, choice: str, made: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
     """What is printed of one index."""
     shape = " + ".join(part["kind"] + (f"/{part['rerank']}" if part["rerank"] else "") for part in made["index"])
     recalls = ", ".join(f"{name} {value:.4f}" for name, value in found["recall"].items())
@@ -384,11 +386,13 @@ def own_lines(kind: str, n: int, choice: str, made: dict[str, Any], found: dict[
         f"own {found['own_mb']} MB"
     )
     yield f"    recall@{K}: {recalls}; scores exact: {found['scores_exact']}"
-    if changed:
-        yield (
-            f"    enroll one: p50 {changed['enroll_p50_ms']:.1f} p95 {changed['enroll_p95_ms']:.1f} ms; forget one person, with proof: "
-            f"{changed['forget_s']:.2f} s; files {sum(made['files'].values()):,} bytes beside a store of {made['store_bytes']:,}"
-        )
+
+
+def change_line(made: dict[str, Any], changed: dict[str, Any]) -> str:
+    return (
+        f"    enroll one: p50 {changed['enroll_p50_ms']:.1f} p95 {changed['enroll_p95_ms']:.1f} ms; forget one person, with proof: "
+        f"{changed['forget_s']:.2f} s; files {sum(made['files'].values()):,} bytes beside a store of {made['store_bytes']:,}"
+    )
 
 
 def machine() -> dict[str, Any]:

@@ -27,7 +27,9 @@ CHUNK = 1 << 24
 SHORTEST_TEXT = 6
 """Shorter names turn up in random bytes by chance; the tables alone can speak of them."""
 FIRST_BYTES = np.uint64((1 << 8 * SHORTEST_TEXT) - 1)
-TABLE_BITS = 22
+FEWEST_BITS, MOST_BITS = 14, 22
+"""Of the table that a set of words is looked up in: small ones stay in the processor's cache."""
+FEW = 20_000
 MIX = np.uint64(0x9E3779B97F4A7C15)
 FEWEST_BYTES = 4
 """A piece of fewer different bytes, such as the zeros of a vector that has many, is in any file and tells nothing."""
@@ -102,15 +104,18 @@ def search(folder: Path, vectors: Sequence[bytes], texts: Sequence[str]) -> list
 
 class Wanted:
     """What is searched for. A million vectors' pieces and texts are searched for in one reading: NumPy finds the places where
-    something may begin, and only those are looked at."""
+    something may be, and only those are looked at."""
 
     def __init__(self, vectors: Sequence[bytes], texts: Sequence[str]) -> None:
         pieces = (blob[i : i + PIECE] for blob in vectors for i in range(0, len(blob) - PIECE + 1, WORD))
         self._pieces = {piece for piece in pieces if len(set(piece)) >= FEWEST_BYTES}
         self._texts = {text.encode(): text for text in texts if len(text.encode()) >= SHORTEST_TEXT}
         self._lengths = sorted({len(text) for text in self._texts})
-        self._piece_starts = Beginnings([piece[:WORD] for piece in self._pieces])
-        self._text_starts = Beginnings([text[:SHORTEST_TEXT].ljust(WORD, b"\0") for text in self._texts])
+        self._few = len(self._pieces) <= FEW
+        self._words = Words([piece[i : i + WORD] for piece in self._pieces for i in range(WORD if self._few else 1)])
+        self._text_starts = Words([text[:SHORTEST_TEXT].ljust(WORD, b"\0") for text in self._texts])
+        self._first_two = np.zeros(1 << 16, bool)
+        self._first_two[[int.from_bytes(text[:2], "little") for text in self._texts]] = True
 
     def held(self, path: Path) -> tuple[set[bytes], set[str]]:
         """The pieces and the texts that a file holds; of very many the first ones."""
@@ -121,46 +126,60 @@ class Wanted:
         with path.open("rb") as file:  # not mapped: a log that is cut meanwhile would kill the reader
             while block := file.read(CHUNK):
                 part = tail + block
-                padded = part + bytes(WORD)  # so that a word begins at every byte, the last ones too
-                for shift in range(WORD):
-                    there = np.frombuffer(padded, "<u8", count=(len(padded) - shift) // WORD, offset=shift)
-                    if len(found) < ENOUGH:
-                        found |= self._pieces_at(part, shift + WORD * self._piece_starts.among(there))
-                    if len(named) < ENOUGH:
-                        named |= self._texts_at(part, shift + WORD * self._text_starts.among(there & FIRST_BYTES))
+                if self._pieces and len(found) < ENOUGH:
+                    found |= self._pieces_in(part)
+                if self._texts and len(named) < ENOUGH:
+                    named |= self._texts_in(part)
                 tail = part[-overlap:]
         return found, named
 
-    def _pieces_at(self, part: bytes, places: I64) -> set[bytes]:
-        return {part[place : place + PIECE] for place in places.tolist()} & self._pieces
+    def _pieces_in(self, part: bytes) -> set[bytes]:
+        """Of few pieces every word is known that can lie at a multiple of 8 within one, so those places alone are looked at; of many
+        the first word, which may lie anywhere."""
+        found: set[bytes] = set()
+        for shift in range(1 if self._few else WORD):
+            there = np.frombuffer(part, "<u8", count=max(0, len(part) - shift) // WORD, offset=min(shift, len(part)))
+            for place in (shift + WORD * self._words.among(there)).tolist():
+                starts = range(max(0, place - WORD + 1), place + 1) if self._few else (place,)
+                found |= {part[start : start + PIECE] for start in starts} & self._pieces
+        return found
 
-    def _texts_at(self, part: bytes, places: I64) -> set[str]:
-        ends = ((place, place + length) for place in places.tolist() for length in self._lengths)
-        return {self._texts[piece] for start, end in ends if (piece := part[start:end]) in self._texts}
+    def _texts_in(self, part: bytes) -> set[str]:
+        """By their first two bytes, then by the first six, then whole."""
+        padded = np.frombuffer(part + bytes(WORD), np.uint8)
+        words = np.ndarray((len(part),), "<u8", padded.data, strides=(1,))  # the one that begins at each byte
+        named: set[str] = set()
+        for shift in range(2):
+            pairs = np.frombuffer(padded.data, "<u2", count=(len(padded) - shift) // 2, offset=shift)
+            places = 2 * np.flatnonzero(self._first_two[pairs]) + shift
+            places = places[places < len(part)]
+            likely = places[self._text_starts.among(words[places] & FIRST_BYTES)]
+            ends = ((place, place + length) for place in likely.tolist() for length in self._lengths)
+            named |= {self._texts[piece] for start, end in ends if (piece := part[start:end]) in self._texts}
+        return named
 
 
-class Beginnings:
-    """The 8-byte words that something may begin with. A table of their mixed bits says of nearly all other words at once that they
-    are none."""
+class Words:
+    """A set of 8-byte words. A table of their mixed bits says of nearly all other words at once that they are not in it."""
 
     def __init__(self, words: Sequence[bytes]) -> None:
         self._words = np.unique(np.frombuffer(b"".join(words), "<u8"))
-        self._table = np.zeros(1 << TABLE_BITS, bool)
-        self._table[_place(self._words)] = True
+        self._bits = min(MOST_BITS, max(FEWEST_BITS, (16 * len(self._words)).bit_length()))
+        self._table = np.zeros(1 << self._bits, bool)
+        self._table[self._place(self._words)] = True
 
     def among(self, there: U64) -> I64:
-        """Which of these words (n,) are among them: numbers into `there`."""
+        """Which of these words (n,) are in the set: numbers into `there`."""
         if not len(self._words):
             return np.zeros(0, np.int64)
-        maybe = np.flatnonzero(self._table[_place(there)])
+        maybe = np.flatnonzero(self._table[self._place(there)])
         nearest = np.searchsorted(self._words, there[maybe]).clip(max=len(self._words) - 1)
         places: I64 = maybe[self._words[nearest] == there[maybe]]
         return places
 
-
-def _place(words: U64) -> U64:
-    """Multiplicative hashing (Knuth, 6.4): the highest bits of the product depend on all bits of the word."""
-    return (words * MIX) >> np.uint64(64 - TABLE_BITS)
+    def _place(self, words: U64) -> U64:
+        """Multiplicative hashing (Knuth, 6.4): the highest bits of the product depend on all bits of the word."""
+        return (words * MIX) >> np.uint64(64 - self._bits)
 
 
 def _answer() -> None:
