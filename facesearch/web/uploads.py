@@ -61,28 +61,34 @@ class _InMemory(MultiPartParser):
 
     spool_max_size = 2**62
 
+    def discard(self) -> None:
+        """Let go of all parts, of a form that was not read to its end too."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
 
 async def _from_form(request: Request, limits: Limits) -> tuple[list[Upload], dict[str, Any]]:
     parser = _InMemory(
         request.headers, request.stream(), max_files=limits.photos, max_fields=limits.photos, max_part_size=FIELD_BYTES
     )  # fmt: skip
+    uploads: list[Upload] = []
+    fields: dict[str, Any] = {}
     try:
-        form = await parser.parse()
+        for key, value in (await parser.parse()).multi_items():
+            if isinstance(value, UploadFile):
+                if key != "photo":
+                    raise Problem("bad-request", 422, "A file comes under a name other than photo.")
+                uploads.append(Upload(_own_name(value.filename), await value.read()))
+            elif key in fields:
+                raise Problem("bad-request", 422, "A field of the form comes twice.")
+            elif value:
+                fields[key] = _value(key, value)
     except MultiPartException as error:
         raise Problem("bad-request", 422 if "Too many" in error.message else 400, f"{error.message.rstrip('.')}.") from error
-    except (KeyError, ValueError, UnicodeDecodeError, AssertionError) as error:
+    except (KeyError, ValueError, AssertionError) as error:
         raise Problem("bad-request", 400, "The form cannot be read.") from error
-    uploads, fields = [], {}
-    for key, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            if key != "photo":
-                raise Problem("bad-request", 422, "A file comes under a name other than photo.")
-            uploads.append(Upload(_own_name(value.filename), await value.read()))
-        elif key in fields:
-            raise Problem("bad-request", 422, "A field of the form comes twice.")
-        elif value:
-            fields[key] = _value(key, value)
-    await form.close()
+    finally:
+        parser.discard()
     return uploads, fields
 
 
