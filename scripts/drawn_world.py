@@ -102,7 +102,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "FACESEARCH_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
 
-def make_world(folder: Path) -> Path:
+def make_world(folder: Path, *, calibrated: bool = True) -> Path:
     """Draw, enroll, calibrate; returns the gallery."""
     draw_world(folder)
     gallery = folder / "gallery"
@@ -112,7 +112,7 @@ def make_world(folder: Path) -> Path:
             "calibrate", "--strangers", folder / "strangers", "--fpir", 0.03, "--gallery", gallery, "--largest", *detection()
         ),
     )  # fmt: skip
-    for command in commands:
+    for command in commands if calibrated else commands[:1]:
         done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import signal
@@ -499,17 +500,21 @@ def test_a_stop_ends_what_is_under_way_and_the_log_says_no_name(world: Path, tmp
         sent = threading.Barrier(5)
 
         def ask() -> None:
-            connection = http.client.HTTPConnection(host, timeout=60)
-            connection.request("POST", "/v1/search", form, {"content-type": "multipart/form-data; boundary=b"})
-            sent.wait(30)
-            statuses.append(connection.getresponse().status)
+            with contextlib.closing(http.client.HTTPConnection(host, timeout=60)) as connection:
+                connection.request("POST", "/v1/search", form, {"content-type": "multipart/form-data; boundary=b"})
+                sent.wait(30)
+                statuses.append(connection.getresponse().status)
+
+        def figures() -> bytes:
+            with urllib.request.urlopen(f"{url}/metrics") as answer:
+                return bytes(answer.read())
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
         sent.wait(30)
-        while b"facesearch_requests_in_flight 5.0" not in (figures := urllib.request.urlopen(f"{url}/metrics").read()):
-            assert b'status="200"} 4.0' not in figures, "all had ended before the stop"
+        while b"facesearch_requests_in_flight 5.0" not in (told := figures()):
+            assert b'route="/v1/search",status="200"} 4.0' not in told, "all had ended before the stop"
         process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join(60)

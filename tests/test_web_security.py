@@ -88,6 +88,7 @@ def test_no_cors_and_no_method_that_is_not_there(client: TestClient):
     assert answer.status_code == 403 and not [name for name in answer.headers if name.startswith("access-control")]
     body = problem(client.delete("/v1/people"), 405, "no-such-method")
     assert body["status"] == 405
+    assert client.delete("/v1/calibration").headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ ShaQuery = Annotated[str, Query(pattern="^[0-9a-f]{64}$", examples=[SHA])]
 class SearchOptions(models.Model):
     """Of a search: how many people a face; decide by this score instead of the gallery's threshold; the largest face only."""
 
+    model_config = models.asked({"top": 5})
     top: int = Field(default=5, ge=1, le=50)
     threshold: float | None = Field(default=None, ge=-1, le=1)
     largest: bool = False
@@ -40,6 +41,7 @@ class SearchOptions(models.Model):
 class EnrollOptions(models.Model):
     """Of an enrollment: under which name; which face, from 1, the largest first; force: although closer to somebody else."""
 
+    model_config = models.asked({"name": "Ada Lovelace", "face": 1, "force": False})
     name: models.Name
     face: int | None = Field(default=None, ge=1)
     force: bool = False
@@ -50,9 +52,9 @@ def _body(options: type[BaseModel], photos: str, most: int | None) -> dict[str, 
     schema = options.model_json_schema()
     photo = {
         "type": "object", "required": ["data"], "additionalProperties": False,
-        "properties": {"name": {"type": "string", "maxLength": 255}, "data": {"type": "string", "format": "byte", "minLength": 1}},
+        "properties": {"name": {"type": "string", "maxLength": 255}, "data": {"type": "string", "format": "byte"}},
     }  # fmt: skip
-    file = {"type": "string", "format": "binary", "minLength": 1}
+    file = {"type": "string", "format": "binary"}
     required = schema.get("required", [])
     in_json = photo if most is None else {"type": "array", "items": photo, "minItems": 1, "maxItems": most}
     in_form = file if most is None else {"type": "array", "items": file, "minItems": 1, "maxItems": most}
@@ -81,9 +83,8 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
 def _options(kind: type[M], fields: dict[str, Any]) -> M:
     """Options of a request whose body was taken apart by hand. Raises Problem that names the first wrong one."""
-    given = {name: value for name, value in fields.items() if value not in ("", None)}
     try:
-        return TypeAdapter(kind).validate_python(given)
+        return TypeAdapter(kind).validate_python(fields)
     except ValidationError as error:
         wrong = [{"where": ".".join(map(str, entry["loc"])), "what": entry["msg"]} for entry in error.errors()]
         raise Problem("bad-request", 422, f"{wrong[0]['where']}: {wrong[0]['what']}.", errors=wrong) from error
@@ -208,7 +209,8 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
     async def forget(wanted: models.Forget) -> models.Receipt:
         """Erase a person, or some of their photos: rows, vectors, index; then prove it. This cannot be undone."""
         receipt, path = await _in_thread(lambda: desk.forget(wanted.name, wanted.photos or ()))
-        return models.Receipt.model_validate({**asdict(receipt), "file": path.name})
+        files = [{"file": file, "bytes": size} for file, size in receipt.files]
+        return models.Receipt.model_validate({**asdict(receipt), "files": files, "file": path.name})
 
     @routes.get("/calibration", tags=["trust"])
     async def calibration() -> models.Calibration:
@@ -256,7 +258,7 @@ def _searched(seen: Seen) -> models.SearchedPhoto:
     if seen.answers:
         found = [_found(answer) for answer in seen.answers]
     else:
-        found = [models.FoundFace(face=face.number, box=face.box, decision="undecided", candidates=[]) for face in seen.faces]
+        found = [models.FoundFace(face=face.number, box=list(face.box), decision="undecided", candidates=[]) for face in seen.faces]
     width, height = seen.size
     return models.SearchedPhoto(
         name=seen.name, sha256=seen.sha256, width=width, height=height, refused=seen.refused or None, faces=found,
@@ -275,7 +277,7 @@ def _found(answer: Answer) -> models.FoundFace:
     ]  # fmt: skip
     return models.FoundFace.model_validate(
         {
-            "face": answer.face_no, "box": answer.box, "decision": decision, "candidates": candidates, "gap": answer.gap,
+            "face": answer.face_no, "box": list(answer.box), "decision": decision, "candidates": candidates, "gap": answer.gap,
             "threshold": answer.threshold, "expected_fpir": answer.expected_fpir, "stranger_share": answer.stranger_share,
         }
     )  # fmt: skip

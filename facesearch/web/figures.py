@@ -58,7 +58,7 @@ def _det(report: Path, encoder_id: str) -> tuple[list[models.DetPoint], str | No
         curve = data["curves"]["det"]
         pairs = list(zip(curve["fpir"], curve["fnir"], strict=True)) if curve else []
         if pairs:
-            return [models.DetPoint(fpir=x, fnir=y) for x, y in sorted(pairs)], str(data["split"])
+            return [models.DetPoint(fpir=x, fnir=y) for x, y in sorted(pairs, key=lambda pair: (pair[0], -pair[1]))], str(data["split"])
     measured = []
     for entry in _card(encoder_id) or ():
         match = AT_RATE.fullmatch(str(entry["name"]))

@@ -24,6 +24,19 @@ def example(value: dict[str, Any]) -> ConfigDict:
     return ConfigDict(extra="forbid", protected_namespaces=(), json_schema_extra={"examples": [value]})
 
 
+def asked(value: dict[str, Any]) -> ConfigDict:
+    """The same of what clients send: values must be of their very kinds, so that 0 is no false."""
+    return ConfigDict(extra="forbid", strict=True, protected_namespaces=(), json_schema_extra={"examples": [value]})
+
+
+class EncodedPhoto(Model):
+    """A photo inside JSON: its name, and its file's bytes in base64."""
+
+    model_config = asked({"name": "beach.jpg", "data": "/9j/4AAQSkZJRg=="})
+    name: str = Field(default="", max_length=255)
+    data: str
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details. Some kinds have members of their own."""
 
@@ -92,7 +105,7 @@ class FoundFace(Model):
     expected_fpir: the share of strangers' searches that get a name by this threshold; stranger_share: that score as high."""
 
     face: int
-    box: tuple[float, float, float, float]
+    box: list[float] = Field(min_length=4, max_length=4)
     decision: Literal["match", "unknown", "undecided"]
     candidates: list[Candidate]
     gap: float | None = None
@@ -184,7 +197,7 @@ class PersonPhotos(Model):
 
 
 class Rename(Model):
-    model_config = example({"old": "Ada Byron", "new": "Ada Lovelace", "join": False})
+    model_config = asked({"old": "Ada Byron", "new": "Ada Lovelace", "join": False})
     old: Name
     new: Name
     join: bool = False
@@ -197,7 +210,7 @@ class Renamed(Model):
 
 
 class Move(Model):
-    model_config = example({"person": "Ada Lovelace", "photos": [SHA], "to": "Grace Hopper"})
+    model_config = asked({"person": "Ada Lovelace", "photos": [SHA], "to": "Grace Hopper"})
     person: Name
     photos: list[Sha256] = Field(min_length=1, max_length=1000)
     to: Name
@@ -215,7 +228,7 @@ class Moved(Model):
 class Forget(Model):
     """photos: only these, by the SHA-256 of their files; the whole person without."""
 
-    model_config = example({"name": "Ada Lovelace", "photos": [SHA]})
+    model_config = asked({"name": "Ada Lovelace", "photos": [SHA]})
     name: Name
     photos: list[Sha256] | None = Field(default=None, min_length=1, max_length=1000)
 
@@ -228,12 +241,19 @@ class Projected(Model):
     how: str
 
 
+class SearchedFile(Model):
+    """A file of the gallery that was searched for what might be left."""
+
+    file: str
+    bytes: int
+
+
 class Receipt(Model):
     """That something was erased, without biometric data; the same lies beside the gallery under receipts/."""
 
     model_config = example(
         {"photos": 4, "whole_person": True, "when": "2026-11-25T10:00:00+00:00", "generation_before": 46, "generation_after": 47,
-         "verified": "every file of the folder was read raw", "files": [["gallery.sqlite", 30000000]],
+         "verified": "every file of the folder was read raw", "files": [{"file": "gallery.sqlite", "bytes": 30000000}],
          "names_too_short_to_search": 0, "facesearch": "0.1.0", "schema": 1, "deed": "forget", "file": "forget-47.json"}
     )  # fmt: skip
     photos: int
@@ -242,7 +262,7 @@ class Receipt(Model):
     generation_before: int
     generation_after: int
     verified: str
-    files: list[tuple[str, int]]
+    files: list[SearchedFile]
     names_too_short_to_search: int
     facesearch: str
     schema_: int = Field(alias="schema")
@@ -300,7 +320,7 @@ class Calibration(Model):
 class Calibrate(Model):
     """Set the threshold anew with the gallery's own people as strangers. replace: even when it was set on real strangers."""
 
-    model_config = example({"fpir": 0.01, "replace": False})
+    model_config = asked({"fpir": 0.01, "replace": False})
     fpir: float = Field(gt=0, le=0.5)
     replace: bool = False
 
@@ -347,7 +367,7 @@ class Audit(Model):
 
 
 class Confirm(Model):
-    model_config = example({"finding": SHA, "right": True})
+    model_config = asked({"finding": SHA, "right": True})
     finding: Sha256
     right: bool = True
 

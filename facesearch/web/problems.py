@@ -127,7 +127,11 @@ def install(app: FastAPI) -> None:
     """Make the app answer all errors so, unexpected ones too."""
 
     def respond(request: Request, error: Exception) -> JSONResponse:
-        return answer(_as_problem(error), instance_of(request.scope))
+        problem = _as_problem(error)
+        documented = app.openapi()["paths"].get(request.scope["path"]) if problem.status_code == 405 else None
+        if documented:  # one path may have a route a method, of which the router names the first only
+            problem.headers = {"Allow": ", ".join(sorted(method.upper() for method in documented))}
+        return answer(problem, instance_of(request.scope))
 
     for cls in (FaceSearchError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(cls, respond)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from facesearch.gallery.rows import clean_name
+from facesearch.web.models import EncodedPhoto
 from facesearch.web.problems import Problem
 from facesearch.web.settings import Limits
 
@@ -31,7 +33,7 @@ class Upload:
 
 
 async def read_uploads(request: Request, limits: Limits, several: str | None) -> tuple[list[Upload], dict[str, Any]]:
-    """The photos of a request, and its other fields as they came (text from a form, values from JSON).
+    """The photos of a request, and its other fields as values: of a form, numbers, true, false and null are read as in JSON.
 
     Form: files named `photo`. JSON: {"photo": {"name", "data"}}, or under the key `several` a list of such; data is base64.
     Raises Problem for anything else, and for too many or too large photos.
@@ -47,7 +49,7 @@ async def read_uploads(request: Request, limits: Limits, several: str | None) ->
         raise Problem("bad-request", 422, "There is no photo in the request.")
     most = limits.photos if several else 1
     if len(uploads) > most:
-        raise Problem("too-large", 413, f"{len(uploads)} photos in one request; {most} are the limit.")
+        raise Problem("bad-request", 422, f"{len(uploads)} photos in one request; {most} are the limit.")
     for upload in uploads:
         if len(upload.data) > limits.photo_bytes:
             raise Problem("too-large", 413, f"A photo has more than {limits.photo_bytes / 2**20:.0f} MiB.")
@@ -59,28 +61,43 @@ class _InMemory(MultiPartParser):
 
     spool_max_size = 2**62
 
+    def discard(self) -> None:
+        """Let go of all parts, of a form that was not read to its end too."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
 
 async def _from_form(request: Request, limits: Limits) -> tuple[list[Upload], dict[str, Any]]:
     parser = _InMemory(
         request.headers, request.stream(), max_files=limits.photos, max_fields=limits.photos, max_part_size=FIELD_BYTES
     )  # fmt: skip
+    uploads: list[Upload] = []
+    fields: dict[str, Any] = {}
     try:
-        form = await parser.parse()
+        for key, value in (await parser.parse()).multi_items():
+            if isinstance(value, UploadFile):
+                if key != "photo":
+                    raise Problem("bad-request", 422, "A file comes under a name other than photo.")
+                uploads.append(Upload(_own_name(value.filename), await value.read()))
+            elif key in fields:
+                raise Problem("bad-request", 422, "A field of the form comes twice.")
+            elif value:
+                fields[key] = _value(key, value)
     except MultiPartException as error:
-        kind, status = ("too-large", 413) if "Too many" in error.message or "exceeded" in error.message else ("bad-request", 400)
-        raise Problem(kind, status, f"{error.message.rstrip('.')}.") from error
-    except (KeyError, ValueError, UnicodeDecodeError, AssertionError) as error:
+        raise Problem("bad-request", 422 if "Too many" in error.message else 400, f"{error.message.rstrip('.')}.") from error
+    except (KeyError, ValueError, AssertionError) as error:
         raise Problem("bad-request", 400, "The form cannot be read.") from error
-    uploads, fields = [], {}
-    for key, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            if key != "photo":
-                raise Problem("bad-request", 422, "A file comes under a name other than photo.")
-            uploads.append(Upload(_own_name(value.filename), await value.read()))
-        else:
-            fields[key] = value
-    await form.close()
+    finally:
+        parser.discard()
     return uploads, fields
+
+
+def _value(key: str, text: str) -> Any:
+    """A field of a form: a name is text whatever it looks like, anything else what JSON takes it for."""
+    try:
+        return text if key == "name" else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _from_json(body: bytes, several: str | None) -> tuple[list[Upload], dict[str, Any]]:
@@ -93,14 +110,14 @@ def _from_json(body: bytes, several: str | None) -> tuple[list[Upload], dict[str
     photos = value.pop(several or "photo", [])
     uploads = []
     for photo in photos if isinstance(photos, list) and several else [photos]:
-        if not isinstance(photo, dict) or not isinstance(photo.get("data"), str):
-            raise Problem("bad-request", 422, "A photo must be an object with its bytes in base64 under data.")
         try:
-            data = base64.b64decode(photo["data"], validate=True)
+            given = EncodedPhoto.model_validate(photo)
+            data = base64.b64decode(given.data, validate=True)
+        except ValidationError as error:
+            raise Problem("bad-request", 422, "A photo must be an object of its name and its data in base64, and nothing else.") from error
         except (binascii.Error, ValueError) as error:
             raise Problem("bad-request", 422, "The data of a photo is not base64.") from error
-        name = photo.get("name")
-        uploads.append(Upload(_own_name(name if isinstance(name, str) else None), data))
+        uploads.append(Upload(_own_name(given.name), data))
     return uploads, value
 
 

@@ -2,7 +2,7 @@
 
 import { el, svg } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [420, 270, 52, 14, 30, 44];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [420, 270, 52, 28, 30, 44];
 
 export const tenths = (from, to) => {
   const step = to - from > 0.6 ? 0.2 : to - from > 0.25 ? 0.1 : 0.05;

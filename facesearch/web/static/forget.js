@@ -30,7 +30,7 @@ export async function forget(name, photos, what, after = () => {}) {
 }
 
 function showReceipt(receipt) {
-  const bytes = receipt.files.reduce((sum, [, size]) => sum + size, 0);
+  const bytes = receipt.files.reduce((sum, file) => sum + file.bytes, 0);
   const facts = [
     ["Erased", count(receipt.photos, "photo") + (receipt.whole_person ? ", the whole person" : "")],
     ["When", new Date(receipt.when).toLocaleString()],
