@@ -47,6 +47,7 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise PackageMissing(error.name or "fastapi", "web", "facesearch serve") from error
+    from facesearch.gallery.store import FILE as FILE_OF_GALLERY
     from facesearch.web.app import Service
     from facesearch.web.observe import log_to
     from facesearch.web.server import listen, url_of
@@ -62,6 +63,8 @@ def serve(
     )  # fmt: skip
     service = Service(settings, runtime, detector)
     with listen(host, port) as listening:
+        if not (gallery / FILE_OF_GALLERY).is_file():
+            tell(f"gallery: {gallery} (there is none yet; the first face enrolled makes it)")
         if not is_loopback(host):
             tell("warning: what is sent over this address is not encrypted; put a server that speaks TLS before it")
         if made_up:
