@@ -26,7 +26,8 @@ from facesearch.jobs.erase import forget
 from facesearch.jobs.people import named_in
 
 D = 64
-KINDS = ("flat", "bits1", "bits2", "IVF8,SQ8", "HNSW16", "PCAR32,IVF4,SQ8")
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("HNSW16", "PCAR32,IVF4,SQ8")]
+KINDS = ["flat", "bits1", "bits2", "IVF8,SQ8", *SLOW]
 
 
 def people(count: int, photos: int = 5, seed: int = 0, first: int = 0) -> list[NewFace]:
@@ -284,7 +285,7 @@ def test_the_file_of_rows_is_one_that_faiss_reads_by_itself(gallery: Gallery):
 # ---- damage
 
 
-@pytest.mark.parametrize("kind", ["flat", "bits1", "IVF8,SQ8"])
+@pytest.mark.parametrize("kind", ["flat", "bits1", pytest.param("IVF8,SQ8", marks=pytest.mark.slow)])
 def test_a_byte_flipped_anywhere_in_the_index_gives_no_wrong_answer(gallery: Gallery, kind: str):
     """Every 997th byte of every file, of long ones every 9973rd: the answers are right, whatever is found damaged on the way."""
     indexed(gallery, kind)
@@ -410,7 +411,7 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["flat", "bits1", "IVF8,SQ8"])
+@pytest.mark.parametrize("kind", ["bits1", pytest.param("flat", marks=pytest.mark.slow), SLOW[1]])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_of_writing_it_the_next_one_answers_right_and_leaves_nothing(gallery: Gallery, kind: str, step: str):
     indexed(gallery, kind)
