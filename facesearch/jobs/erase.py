@@ -24,7 +24,7 @@ from facesearch.gallery.index_files import has_code
 from facesearch.gallery.projections import name_receipt, owed
 from facesearch.gallery.remains import Looked, look_for
 from facesearch.gallery.rows import Deed, Erased, Unfinished
-from facesearch.gallery.store import NEXT, Gallery
+from facesearch.gallery.store import FILE, NEXT, Gallery
 from facesearch.jobs.receipts import RECEIPTS, Elsewhere
 from facesearch.jobs.sync import erase_elsewhere, unreached
 from facesearch.records import Tell
@@ -115,20 +115,24 @@ def carry_out(
     if anew:
         gallery.rewrite()
     codes: tuple[bytes, ...] = ()
+    left: tuple[str, ...] = ()
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)  # a reindex under way begins anew: it may hold the forgotten too
     for again in range(TRIES):  # another process may be writing an index that it read before
-        if anew or again:
+        if anew or set(left) - {FILE}:
             refresh(gallery, "somebody was forgotten")
-        else:
+        elif not left:
             codes = erase_from_index(gallery)
         if not gallery.sweep():
             raise NotErasedYet(gallery.folder)
         looked = _look(gallery, pieces() if pieces else (), codes)
-        if not looked.remains:
+        left = looked.remains
+        if not left:
             break
+        if FILE in left:
+            gallery.rewrite()  # `secure_delete` misses the copies that SQLite leaves in gaps when it moves entries from page to page
         time.sleep(0.2 * again)
     else:
-        raise StillThere(gallery.folder, looked.remains)
+        raise StillThere(gallery.folder, left)
     receipt = Receipt(
         photos=note.faces,
         whole_person=whole_person,
