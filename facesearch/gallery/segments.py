@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import faiss
@@ -35,14 +36,14 @@ class Segment:
     def last_id(self) -> int:
         return int(self.ids[-1])
 
-    @property
+    @cached_property
     def erased(self) -> I64:
         """Numbers of the rows that were erased."""
         return np.flatnonzero(self.sums == ERASED)
 
     def __len__(self) -> int:
         """Faces that are not erased."""
-        return int(np.count_nonzero(self.sums != ERASED))
+        return len(self.ids) - len(self.erased)
 
     def search(self, queries: F32, k: int, reread: Reread) -> tuple[I64, F32]:
         """Queries (q, d) -> face ids (q, m) int64 and exact cosines (q, m), m <= k, in no order; -1 and -inf where there are no more."""
