@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -608,18 +610,28 @@ def test_who_had_it_open_in_plain_writes_no_plain_row_and_reads_no_ciphertext(pl
 
 
 def test_an_index_that_was_being_written_meanwhile_does_not_stay(plain: Path, monkeypatch: pytest.MonkeyPatch):
-    """Somebody encrypts between the reading and the writing of an index: the writer itself takes its file away."""
-    real = faiss_index._write
+    """Somebody encrypts between the reading and the writing of an index: they wait for the writer, and take its files away."""
+    real = faiss_index.write_manifest
 
-    def interrupted(*args: object) -> None:
-        monkeypatch.setattr(faiss_index, "_write", real)
+    def encrypting() -> None:
         with using(KEY):
             encrypt(plain, None)
+
+    other = threading.Thread(target=encrypting)
+
+    def interrupted(*args: object) -> None:
+        monkeypatch.setattr(faiss_index, "write_manifest", real)
+        other.start()
+        with sqlite3.connect(plain / FILE) as db:
+            while not db.execute("SELECT 1 FROM meta WHERE key = 'cipher'").fetchone():
+                time.sleep(0.01)
+        db.close()
         real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(faiss_index, "_write", interrupted)
+    monkeypatch.setattr(faiss_index, "write_manifest", interrupted)
     with Gallery.open(plain) as late, pytest.raises(GalleryChanged):
         refresh(late, "test")
+    other.join()
     assert traces(plain) == []
 
 

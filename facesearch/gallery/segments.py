@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import faiss
 import numpy as np
@@ -50,8 +49,7 @@ class Segment:
         k = min(k, len(self))
         most = max(self.finder.rerank, 2 * k)
         if self.finder.kind == FLAT and self.flat is not None:
-            scores, places = self.flat.search(np.ascontiguousarray(queries), k, params=self._alive())
-            return np.where(places < 0, -1, self.ids[places]), np.where(places < 0, -np.inf, scores).astype(np.float32)
+            return self._scanned(queries, k)
         if self.finder.kind == FLAT or 4 * most > len(self.ids):
             return self._nearest(queries, np.flatnonzero(self.sums != ERASED), k, reread)
         found = [
@@ -98,10 +96,11 @@ class Segment:
         find: Find = (find_by_bits if self.finder.kind in BITS else find_by)(self.finder.index)
         return find(queries, min(most, len(self.ids)))
 
-    def _alive(self) -> Any:
-        """Lets FAISS pass over erased rows."""
-        if not len(self.erased):
-            return None
-        parameters: Any = faiss.SearchParameters()
-        parameters.sel = faiss.IDSelectorNot(faiss.IDSelectorBatch(self.erased))
-        return parameters
+    def _scanned(self, queries: F32, k: int) -> tuple[I64, F32]:
+        """The k best (q, k) by FAISS's exact scan. Erased rows are asked for on top and left out here: a selector would need an argument
+        that faiss.contrib.torch_utils, which pytorch-metric-learning puts in the place of FAISS's own search, does not know."""
+        scores, places = self.flat.search(np.ascontiguousarray(queries), min(k + len(self.erased), len(self.ids)))  # type: ignore[union-attr]
+        gone = (places < 0) | (self.sums[places] == ERASED)
+        scores = np.where(gone, -np.inf, scores).astype(np.float32)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(np.where(gone, -1, self.ids[places]), order, 1), np.take_along_axis(scores, order, 1)
