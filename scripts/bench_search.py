@@ -337,7 +337,8 @@ PEERS: dict[str, tuple[Callable[..., dict[str, Any]], int]] = {
 def bench(
     kind: str, n: int, *, choices: tuple[str, ...] = ("auto",), peers_up_to: int = GRAPHS_UP_TO, tell: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Everything of one kind of vectors at one size. choices: indexes to be measured one after the other."""
+    """Everything of one kind of vectors at one size. choices: indexes to be measured one after the other; peers_up_to: so many faces at
+    most are given to the slow ones of PEERS; 0: no peer at all."""
     scratch = Path(tempfile.mkdtemp(prefix="bench-search-"))
     folder = str(scratch / "g")
     try:
@@ -363,7 +364,7 @@ def bench(
         first = next(iter(asked))
         facts["peers"] = {}
         for name, (stage, most) in PEERS.items():
-            if n <= (most if most == PLAIN_UP_TO else min(most, peers_up_to)):
+            if n <= (most if most == PLAIN_UP_TO and peers_up_to else min(most, peers_up_to)):
                 facts["peers"][name] = got = in_own_process(stage, kind, n, asked[first], truth[first])
                 ratio = got["search_p50_ms"] / facts["indexes"][choices[0]]["search"]["search_p50_ms"]
                 facts["peers"][name]["times_ours"] = ratio

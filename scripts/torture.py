@@ -29,6 +29,7 @@ import numpy as np
 
 from facesearch.errors import CannotWrite, CorruptGallery, FaceSearchError, GalleryBusy, NotErasedYet
 from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
+from facesearch.gallery.index_choice import choose_index
 from facesearch.gallery.rows import NewFace, vector_bytes
 from facesearch.gallery.store import Gallery
 from facesearch.jobs import erase
@@ -142,12 +143,13 @@ def replay(journal: Path) -> tuple[dict[str, list[list[int]]], list[Any]]:
 # ---- the trials
 
 
-def kills(seconds: float, writers: int, readers: int, seed: int) -> dict[str, Any]:
+def kills(seconds: float, writers: int, readers: int, seed: int, choice: str) -> dict[str, Any]:
     """N writers and M readers with kill -9 at random moments."""
     scratch = Path(tempfile.mkdtemp())
     folder, rng = scratch / "g", random.Random(seed)
     with Gallery.create(folder, "e" * 64, D, "torture") as gallery:
         gallery.add([new_face(f"stable {i}", 777, i) for i in range(STABLE)])
+        choose_index(gallery, choice)
         refresh(gallery, "begin")
     jobs = [(write, i) for i in range(writers)] + [(read, i) for i in range(readers)]
     context = mp.get_context("spawn")  # FAISS's threads do not survive a fork
@@ -251,11 +253,12 @@ def full_disk() -> dict[str, Any]:
         place.rmdir()
 
 
-def flipped_bytes(stride: int) -> dict[str, Any]:
+def flipped_bytes(stride: int, choice: str) -> dict[str, Any]:
     """One bit flipped in each file of the gallery in turn, many places: noticed, mended, or of no consequence; never a wrong answer."""
     scratch = Path(tempfile.mkdtemp())
     with Gallery.create(scratch / "g", "e" * 64, D, "torture") as gallery:
         gallery.add([new_face(f"stable {i}", 777, i) for i in range(STABLE)])
+        choose_index(gallery, choice)
         refresh(gallery, "begin")
         gallery.sweep()
     counted: Counter[str] = Counter()
@@ -320,18 +323,20 @@ def clock_back() -> dict[str, Any]:
 @click.option("--writers", default=3, show_default=True)
 @click.option("--readers", default=2, show_default=True)
 @click.option("--stride", default=61, show_default=True, help="Every so many bytes of each file one is flipped.")
+@click.option("--index", "choice", default="auto", show_default=True, help="As `facesearch index` takes it.")
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "scripts/results/torture.json", show_default=False)
 @click.option("--seed", default=0, show_default=True)
-def main(seconds: float, writers: int, readers: int, stride: int, seed: int) -> None:
+def main(seconds: float, writers: int, readers: int, stride: int, choice: str, out: Path, seed: int) -> None:
     """Run all trials."""
     results = {
-        "kills": kills(seconds, writers, readers, seed),
+        "kills": kills(seconds, writers, readers, seed, choice),
         "full disk": full_disk(),
-        "flipped bytes": flipped_bytes(stride),
+        "flipped bytes": flipped_bytes(stride, choice),
         "clock back": clock_back(),
     }
     for trial, facts in results.items():
         click.echo(f"{trial}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
-    out = ROOT / "scripts/results/torture.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=1) + "\n")
     harm = ("losses", "wrong", "wrong answers", "crashes", "errors", "problems", "bytes of forgotten people left")
     bad = sum(facts.get(name, 0) for facts in results.values() for name in harm)
