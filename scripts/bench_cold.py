@@ -93,10 +93,12 @@ def lines(result: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
-    result = run(parser.parse_args().quick)
+    parser.add_argument("--out", type=Path, default=RESULTS / "bench.json")
+    args = parser.parse_args()
+    result = run(args.quick)
     print("\n".join(lines(result)))
-    make_folder(RESULTS)
-    replace_json(RESULTS / "bench.json", result)
+    make_folder(args.out.parent)
+    replace_json(args.out, result)
 
 
 if __name__ == "__main__":
