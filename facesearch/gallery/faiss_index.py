@@ -206,9 +206,9 @@ def _bring_up_to_date(gallery: Gallery, whole: str, delta: int = DELTA_LIMIT) ->
     """
     codes: tuple[bytes, ...] = ()
     why = whole
+    if gallery.sealed:
+        drop_files(gallery)
     with locked(gallery):
-        if gallery.sealed:  # within the lock: whoever was writing for it while it was plain has ended then
-            drop_files(gallery)
         held = Held((), -1, whole) if whole else load(gallery)
         segments = held.segments
         while True:

@@ -61,7 +61,7 @@ def keeps_files(gallery: Gallery) -> bool:
 @contextmanager
 def locked(gallery: Gallery) -> Iterator[None]:
     """One process at a time, where the system can see to it; a process that dies lets go."""
-    if not os.access(gallery.folder, os.W_OK):
+    if not keeps_files(gallery):
         yield
         return
     with writing(gallery.folder):
