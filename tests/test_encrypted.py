@@ -8,8 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,6 +34,7 @@ from facesearch.faces.toy import draw_people
 from facesearch.gallery import faiss_index
 from facesearch.gallery.cipher import PLAIN, new_cipher
 from facesearch.gallery.faiss_index import is_current, nearest_people, open_index, refresh
+from facesearch.gallery.index_files import drop_files
 from facesearch.gallery.keys import Key, using
 from facesearch.gallery.rows import NewFace, Threshold, checksum_of, vector_bytes
 from facesearch.gallery.store import FILE, NEXT, Gallery
@@ -141,7 +140,7 @@ def test_no_file_holds_a_name_a_source_a_hash_or_a_vector(folder: Path, plain: P
     forget("Ada Lovelace", folder, (), tell)
     export(folder, folder / "out")
     verify(folder, repair=True)
-    assert traces(folder, every) == [] and not list(folder.glob("*.faiss")) and not (folder / "vectors.json").exists()
+    assert traces(folder, every) == [] and not list(folder.glob("vectors*")) and not (folder / "vectors.json").exists()
 
 
 ENDLESS = """
@@ -495,7 +494,7 @@ def test_embedding_anew_stays_encrypted_on_the_way(toy_dataset: Dataset, tmp_pat
     with Gallery.open(folder) as gallery:
         assert gallery.known_photos() == before and gallery.dimension == 24
         assert nearest_people(gallery, open_index(gallery), WideEncoder().embed(toy_dataset.crops[:1])[0], 1)[0].score > 0.999
-    assert verify(folder, repair=True).problems == () and not list(folder.glob("*.faiss"))
+    assert verify(folder, repair=True).problems == () and not list(folder.glob("vectors*"))
 
 
 def test_what_a_reindex_began_under_another_key_is_not_taken_over(toy_dataset: Dataset, tmp_path: Path, key: Key):
@@ -609,34 +608,48 @@ def test_who_had_it_open_in_plain_writes_no_plain_row_and_reads_no_ciphertext(pl
     assert traces(plain, [*FACES, face("Eva Luna", 1000)]) == []
 
 
-def test_an_index_that_was_being_written_meanwhile_does_not_stay(plain: Path, monkeypatch: pytest.MonkeyPatch):
-    """Somebody encrypts between the reading and the writing of an index: they wait for the writer, and take its files away."""
-    real = faiss_index.write_manifest
+@pytest.mark.parametrize("moment", ["_grown", "write_manifest"])
+def test_an_index_that_was_being_written_meanwhile_does_not_stay(plain: Path, moment: str, monkeypatch: pytest.MonkeyPatch):
+    """Somebody encrypts before or after the writing of an index's rows: the writer itself takes its files away."""
+    with Gallery.open(plain) as gallery:
+        drop_files(gallery)
+    real = getattr(faiss_index, moment)
 
-    def encrypting() -> None:
+    def interrupted(*args: object) -> object:
+        monkeypatch.setattr(faiss_index, moment, real)
+        done = real(*args) if moment == "_grown" else None
         with using(KEY):
             encrypt(plain, None)
+        return done if moment == "_grown" else real(*args)
 
-    other = threading.Thread(target=encrypting)
+    monkeypatch.setattr(faiss_index, moment, interrupted)
+    with Gallery.open(plain) as late, pytest.raises(GalleryChanged):
+        refresh(late, "test")
+    assert traces(plain) == []
+
+
+def test_rows_of_an_index_that_were_read_before_and_written_after_do_not_stay(plain: Path, monkeypatch: pytest.MonkeyPatch):
+    """The reading is done when somebody encrypts, the writing is not, and it succeeds: then, too, nothing stays."""
+    real = faiss_index.write_manifest
 
     def interrupted(*args: object) -> None:
+        files = {path: path.read_bytes() for path in plain.glob("vectors-*")}
+        assert files
         monkeypatch.setattr(faiss_index, "write_manifest", real)
-        other.start()
-        with sqlite3.connect(plain / FILE) as db:
-            while not db.execute("SELECT 1 FROM meta WHERE key = 'cipher'").fetchone():
-                time.sleep(0.01)
-        db.close()
+        with using(KEY):
+            encrypt(plain, None)
+        for path, data in files.items():
+            path.write_bytes(data)
         real(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(faiss_index, "write_manifest", interrupted)
     with Gallery.open(plain) as late, pytest.raises(GalleryChanged):
         refresh(late, "test")
-    other.join()
     assert traces(plain) == []
 
 
 def test_a_file_of_plain_vectors_that_a_killed_writer_left_goes(folder: Path, plain: Path):
-    for path in (*plain.glob("*.faiss"), plain / "vectors.json"):
+    for path in plain.glob("vectors*"):
         shutil.copy(path, folder)
     assert "plain vectors" in verify(folder, repair=True).index
     assert traces(folder) == [] and verify(folder, repair=True).index == ""

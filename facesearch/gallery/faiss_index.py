@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facesearch.errors import CorruptGallery, EmptyGallery
+from facesearch.errors import CorruptGallery, EmptyGallery, FaceSearchError, GalleryChanged
 from facesearch.gallery.bit_codes import encode
 from facesearch.gallery.index_choice import chosen_index
 from facesearch.gallery.index_files import MANIFEST as MANIFEST
@@ -198,6 +198,20 @@ def nearest_people(gallery: Gallery, index: Nearest, vector: F32, top: int, amon
 
 
 def _bring_up_to_date(gallery: Gallery, whole: str, delta: int = DELTA_LIMIT) -> tuple[FaceIndex, tuple[bytes, ...]]:
+    """What _brought_up_to_date does; when another process encrypts the gallery meanwhile, no file of plain vectors stays.
+
+    Raises GalleryChanged then.
+    """
+    try:
+        return _brought_up_to_date(gallery, whole, delta)
+    except (FaceSearchError, OSError) as error:
+        if not gallery.was_encrypted():
+            raise
+        drop_files(gallery)
+        raise GalleryChanged(gallery.folder) from error
+
+
+def _brought_up_to_date(gallery: Gallery, whole: str, delta: int) -> tuple[FaceIndex, tuple[bytes, ...]]:
     """Make of the index what the store says, all of it anew when `whole` gives a reason; up to `delta` faces may stay beside it.
 
     Also returns the codes that were erased.

@@ -59,6 +59,10 @@ class OpenGallery:
         """Whether names, sources, content hashes and vectors are encrypted."""
         return bool(self.cipher.description)
 
+    def was_encrypted(self) -> bool:
+        """Whether another process has encrypted what was opened here in plain."""
+        return not self.sealed and bool(self._all("SELECT 1 FROM main.meta WHERE key = 'cipher'"))
+
     def close(self) -> None:
         self._db.close()
 
