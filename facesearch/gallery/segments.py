@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from facesearch.gallery.index_kinds import BITS, FLAT, Find, Finder, find_by, find_by_bits
+from facesearch.gallery.index_kinds import BITS, FLAT, Finder, find_by, find_by_bits
 from facesearch.gallery.index_rows import parts, vectors_of
 from facesearch.gallery.sums import ERASED, U64, row_sums
 from facesearch.records import F32, I64, U8
@@ -50,7 +51,8 @@ class Segment:
         k = min(k, len(self))
         most = max(self.finder.rerank, 2 * k)
         if self.finder.kind == FLAT and self.flat is not None:
-            scores, places = self.flat.search(np.ascontiguousarray(queries), k, params=self._alive())
+            with _threads_for(queries):
+                scores, places = self.flat.search(np.ascontiguousarray(queries), k, params=self._alive())
             return np.where(places < 0, -1, self.ids[places]), np.where(places < 0, -np.inf, scores).astype(np.float32)
         if self.finder.kind == FLAT or 4 * most > len(self.ids):
             return self._nearest(queries, np.flatnonzero(self.sums != ERASED), k, reread)
@@ -95,8 +97,10 @@ class Segment:
         return alive
 
     def _find(self, queries: F32, most: int) -> I64:
-        find: Find = (find_by_bits if self.finder.kind in BITS else find_by)(self.finder.index)
-        return find(queries, min(most, len(self.ids)))
+        if self.finder.kind not in BITS:
+            return find_by(self.finder.index)(queries, min(most, len(self.ids)))
+        with _threads_for(queries):
+            return find_by_bits(self.finder.index)(queries, min(most, len(self.ids)))
 
     def _alive(self) -> Any:
         """Lets FAISS pass over erased rows."""
@@ -105,3 +109,14 @@ class Segment:
         parameters: Any = faiss.SearchParameters()
         parameters.sel = faiss.IDSelectorNot(faiss.IDSelectorBatch(self.erased))
         return parameters
+
+
+@contextmanager
+def _threads_for(queries: F32) -> Iterator[None]:
+    """FAISS shares out whole queries among threads: of a single one a second thread only waits, and on a busy machine is waited for."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(max(1, min(before, len(queries))))
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
