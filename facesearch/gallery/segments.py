@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import faiss
 import numpy as np
 
-from facesearch.gallery.index_kinds import BITS, FLAT, Find, Finder, find_by, find_by_bits
+from facesearch.gallery.index_kinds import BITS, FLAT, Finder, find_by, find_by_bits
 from facesearch.gallery.index_rows import parts, vectors_of
 from facesearch.gallery.sums import ERASED, U64, row_sums
 from facesearch.records import F32, I64, U8
@@ -93,14 +94,29 @@ class Segment:
         return alive
 
     def _find(self, queries: F32, most: int) -> I64:
-        find: Find = (find_by_bits if self.finder.kind in BITS else find_by)(self.finder.index)
-        return find(queries, min(most, len(self.ids)))
+        if self.finder.kind not in BITS:
+            return find_by(self.finder.index)(queries, min(most, len(self.ids)))
+        with _threads_for(queries):
+            return find_by_bits(self.finder.index)(queries, min(most, len(self.ids)))
 
     def _scanned(self, queries: F32, k: int) -> tuple[I64, F32]:
         """The k best (q, k) by FAISS's exact scan. Erased rows are asked for on top and left out here: a selector would need an argument
         that faiss.contrib.torch_utils, which pytorch-metric-learning puts in the place of FAISS's own search, does not know."""
-        scores, places = self.flat.search(np.ascontiguousarray(queries), min(k + len(self.erased), len(self.ids)))  # type: ignore[union-attr]
+        assert self.flat is not None
+        with _threads_for(queries):
+            scores, places = self.flat.search(np.ascontiguousarray(queries), min(k + len(self.erased), len(self.ids)))
         gone = (places < 0) | (self.sums[places] == ERASED)
         scores = np.where(gone, -np.inf, scores).astype(np.float32)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(np.where(gone, -1, self.ids[places]), order, 1), np.take_along_axis(scores, order, 1)
+
+
+@contextmanager
+def _threads_for(queries: F32) -> Iterator[None]:
+    """FAISS shares out whole queries among threads: of a single one a second thread only waits, and on a busy machine is waited for."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(max(1, min(before, len(queries))))
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
