@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from facesearch.errors import Interrupted
 from facesearch.faces.table import open_dataset
-from facesearch.jobs import build
+from facesearch.jobs import build, stream
 from facesearch.jobs.train import Step, train
 from facesearch.model.device import choose_device
 from facesearch.model.losses import ArcFaceHead, Names
@@ -154,7 +154,7 @@ def training(ranks: Ranks, recipe: str, data: str, out: str, *how: str) -> None:
 
 def building(ranks: Ranks, gallery: str, kill_at: str, *data: str) -> None:
     """Build a gallery by mean colours, four photos at a time; the last process dies when it has embedded kill_at photos."""
-    build.COMMIT = 4
+    build.COMMIT = stream.BATCH = 4
     encoder = ColourEncoder()
     embed = encoder.embed
 
