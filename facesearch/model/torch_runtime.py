@@ -37,14 +37,14 @@ class TorchRuntime:
         out = np.empty((len(crops), self.dimension), np.float32)
         with torch.inference_mode(), self._device.autocast():
             for start in range(0, len(crops), BATCH):
-                part = torch.from_numpy(np.ascontiguousarray(crops[start : start + BATCH]))
+                part = torch.from_numpy(np.array(crops[start : start + BATCH]))
                 out[start : start + BATCH] = self._unit_vectors(part.to(self._device.torch)).cpu().numpy()
         return out
 
     def embeddings(self, crops: U8) -> Tensor:
         """One pass for crops (n, 112, 112, 3) uint8: the network's own output (n, d) float32 on the CPU, not normalised."""
         with torch.inference_mode(), self._device.autocast():
-            raw = torch.from_numpy(np.ascontiguousarray(crops)).to(self._device.torch)
+            raw = torch.from_numpy(np.array(crops)).to(self._device.torch)
             vectors: Tensor = self._encoder(as_pixels(raw, self._encoder.config.size_px))
             return vectors.cpu()
 
