@@ -51,6 +51,8 @@ from facesearch.records import Skipped
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_S = 20.0
 D = 16
+KEPT = Path(tempfile.gettempdir()) / "facesearch-fuzz"
+"""What atheris brought a target down with is kept here."""
 TEXT = ("recipe", "prepared dataset, m", "prepared dataset, f", "photo source", "pairs", "encoder")
 """Targets whose files are read as text, so that numbers in them are worth changing."""
 
@@ -379,13 +381,17 @@ def led_by_coverage(name: str, seconds: int, corpus: Path) -> dict[str, Any]:
     edges: branches of our own code that were reached, at first (by the whole file) and at last.
     """
     corpus.mkdir(parents=True)
+    KEPT.mkdir(exist_ok=True)
     limits = [f"-max_total_time={seconds}", "-max_len=65536", f"-timeout={SLOW_S:.0f}", f"-artifact_prefix={corpus.parent}/"]
     command = [sys.executable, "-c", ATHERIS, f"{ROOT / 'scripts'}:{ROOT}", name, *limits, str(corpus)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 600)
     progress = re.findall(r"#(\d+)\s+\S+\s+cov: (\d+)", done.stderr)
     first, last = (progress[0], progress[-1]) if progress else (("0", "0"), ("0", "0"))
     crash = int(done.returncode != 0)
-    messages = [line for line in done.stderr.splitlines() if "Error" in line or "Exception" in line][-3:] if crash else []
+    messages = [line for line in done.stderr.splitlines() if "error" in line.lower() or "exception" in line.lower()][-3:] if crash else []
+    for culprit in corpus.parent.glob("*-*"):
+        if culprit.is_file():
+            shutil.copy(culprit, KEPT)
     return {"inputs": int(last[0]), "edges at first": int(first[1]), "edges": int(last[1]), "crash": crash, "messages": messages}
 
 

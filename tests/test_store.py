@@ -299,6 +299,19 @@ def test_a_flipped_byte_in_a_vector_is_noticed(gallery: Gallery):
         open_index(damaged)
 
 
+@pytest.mark.parametrize(
+    "sql", ["DELETE FROM meta WHERE key = 'generation'", "UPDATE meta SET value = 'x' WHERE key = 'generation'",
+            "INSERT INTO meta VALUES ('erasures', x'00')"],
+)  # fmt: skip
+def test_counts_that_cannot_be_read_are_damage(gallery: Gallery, sql: str):
+    """What atheris found: a table out of order has a key when it is read from end to end, and has it not when it is asked for it."""
+    gallery.add([face("ana", 1)])
+    with sqlite3.connect(gallery.folder / FILE) as db:
+        db.execute(sql)
+    with pytest.raises(CorruptGallery, match="cannot be read"):
+        open_index(gallery)
+
+
 def test_a_row_that_has_gone_by_itself_is_damage_and_no_answer(gallery: Gallery):
     gallery.add([face("ana", i) for i in range(5)])
     index = open_index(gallery)

@@ -32,13 +32,13 @@ class ErasableGallery(OpenGallery):
 
     @property
     def generation(self) -> int:
-        """Grows with every change."""
-        return int(self._one("SELECT value FROM meta WHERE key = 'generation'"))
+        """Grows with every change. Raises CorruptGallery."""
+        return self._count_in_meta("generation", None)
 
     @property
     def erasures(self) -> int:
-        """How often bytes had to go for good: an index file made before the last time may still hold them."""
-        return int(self.meta("erasures") or 0)
+        """How often bytes had to go for good: an index file made before the last time may still hold them. Raises CorruptGallery."""
+        return self._count_in_meta("erasures", 0)
 
     def forget(self, name: str, is_chosen: Callable[[str, str], bool] | None = None) -> Erased:
         """Delete a person with all faces, or those whose (content hash, source) is chosen, and overwrite their bytes.

@@ -173,5 +173,14 @@ class OpenGallery:
         with self._translated():
             return self._db.execute(sql, values).fetchall()
 
+    def _count_in_meta(self, key: str, absent: int | None) -> int:
+        """A number of the description; absent: what it is while nobody has written it. What is found by reading all of a broken
+        table need not be found by its key: raises CorruptGallery."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
+        try:
+            return int(rows[0][0]) if rows or absent is None else absent
+        except (IndexError, TypeError, ValueError) as error:
+            raise CorruptGallery(self.folder, f"its {key} cannot be read") from error
+
     def _one(self, sql: str, *values: object) -> Any:
         return self._all(sql, *values)[0][0]
