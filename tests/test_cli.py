@@ -373,7 +373,7 @@ def test_build_index_survives_a_kill_and_ends_whole(album: Path, weights: Path, 
 def test_a_photograph_is_asked_with_yunet_and_a_foreign_encoder(run, tmp_path: Path):
     wild = SHARED / "data" / "wild"
     people = sorted(p for p in wild.iterdir() if p.is_dir())[:3]
-    common = ("--weights", MOBILEFACENET, "--detector-model", YUNET)
+    common = ("--weights", MOBILEFACENET, "--detector-model", YUNET, "--engine", "auto")
     for person in people:
         run("enroll", person.name, *sorted(person.iterdir())[:4], "--largest", *common)
     found = json.loads(run("query", *(sorted(p.iterdir())[5] for p in people), "--largest", "--json", *common).stdout)

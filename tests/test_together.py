@@ -272,6 +272,7 @@ def test_torchrun_passes_on_the_end_of_one_process(toy_dataset: Dataset, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks at every attribute
 def test_a_compiled_backbone_learns_as_the_plain_one_and_leaves_no_trace(toy_dataset: Dataset, tmp_path: Path):
     """Traced as `compile = true` has it on a GPU, here without making machine code of it, which many compilers for CPUs fail at."""
     config = PLAIN.changed(["size_px=32"])

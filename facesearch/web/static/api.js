@@ -17,8 +17,11 @@ async function answered(request) {
     throw new Problem({ title: "No answer", detail: "The service does not answer. Is facesearch serve still running on this machine?" });
   }
   if (answer.status === 204) return null;
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Problem(body);
+  const body = await answer.json().catch((error) => {
+    if (error.name === "AbortError") throw error; // stopped while the answer was being read
+    return null;
+  });
+  if (!answer.ok || body === null) throw new Problem(body ?? {});
   return body;
 }
 
