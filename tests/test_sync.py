@@ -853,3 +853,36 @@ def test_pymilvus_prints_nothing_of_its_own(gallery: Gallery, place: Place, capf
     with connected(place) as engine, pytest.raises(StoreRefused, match="refused to search"):
         engine.search("no_such_collection", "flat", unit(1), 3, strong=True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_grpc_prints_nothing_when_a_server_leaves_in_the_middle_of_a_call(gallery: Gallery, place: Place, tmp_path: Path):
+    """In a process of its own, since gRPC reads how much to tell only once."""
+    script = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+from facesearch.gallery.milvus_engine import connected
+from facesearch.gallery.projections import place_of
+
+with connected(place_of(sys.argv[1])):
+    pass
+import grpc
+
+class Slow(grpc.GenericRpcHandler):
+    def service(self, call):
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: time.sleep(1))
+
+for i in range(3):
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((Slow(),))
+    server.add_insecure_port(f"unix:{sys.argv[2]}{i}")
+    server.start()
+    channel = grpc.insecure_channel(f"unix:{sys.argv[2]}{i}")
+    channel.unary_unary("/a/b").future(b"")
+    time.sleep(0.3)
+    server.stop(None).wait()
+    time.sleep(0.1)
+    channel.close()
+"""
+    given = [place.text, str(tmp_path / "s")]
+    done = subprocess.run([sys.executable, "-c", script, *given], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

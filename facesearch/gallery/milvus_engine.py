@@ -7,6 +7,7 @@ the owner's, not through a port of the machine, which any other user could read 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -22,6 +23,8 @@ from facesearch.errors import OtherCollection, PackageMissing, StoreRefused, Sto
 from facesearch.files import make_folder
 from facesearch.gallery.projections import ID_LENGTH, TOKEN, Place, token, wait_s
 from facesearch.records import F32
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC reads it once, when first imported; else it tells stderr of every goodbye
 
 MOST = 16384
 """So many rows at most Milvus returns at once, also of a search."""
