@@ -152,7 +152,7 @@ def test_a_photo_that_was_changed_is_looked_at_again(photos: Path, found: Path):
 
 
 def test_a_killed_scan_goes_on_where_it_was(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(scanning, "EMBED_AT", 2)
+    monkeypatch.setattr(stream, "BATCH", 2)
 
     class Dying(ColourEncoder):
         def embed(self, crops: U8) -> Any:

@@ -71,9 +71,9 @@ class Belief:
     faces: int
 
     @classmethod
-    def of(cls, gallery: Gallery, threshold: float | None, faces: int | None = None) -> Self:
-        """threshold decides in the place of the gallery's own; faces: how many are enrolled, where that is known."""
-        stored, faces = gallery.threshold(), len(gallery) if faces is None else faces
+    def of(cls, gallery: Gallery, threshold: float | None, faces: int) -> Self:
+        """threshold decides in the place of the gallery's own; faces: how many are searched, as the index knows without counting."""
+        stored = gallery.threshold()
         limit = threshold if threshold is not None else stored.score if stored else None
         return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces)
 
@@ -103,7 +103,7 @@ def enroll(
         gallery = stack.enter_context(Gallery.open(folder)) if (folder / FILE).is_file() else None
         if gallery is not None:
             gallery.require_encoder(runtime.encoder_id)
-        guard = _Guard(gallery) if strict and gallery is not None and len(gallery) else None
+        guard = _Guard(gallery) if strict and gallery is not None and not gallery.is_empty() else None
 
         def look(photo: Path | Cropped, own: Detector | None) -> Cropped | Skipped:
             return photo if isinstance(photo, Cropped) else one_face(photo, own, largest=largest)

@@ -23,14 +23,10 @@ from facesearch.gallery.album import Album, AlbumFace, AlbumFile, FoundFace, Fou
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.people import Belief
-from facesearch.jobs.stream import detected
+from facesearch.jobs.stream import detected, embedded_batches
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Face, Photo, Progress, Skipped
 
-EMBED_AT = 64
-"""So many faces are embedded, and with their photos committed, at once: what a kill can cost."""
-COMMIT_AT = 256
-"""The same in photos, for albums with few faces."""
 SEARCHES_AT_ONCE = 256
 
 
@@ -92,8 +88,9 @@ def scan(
         looked_into, faces = 0, 0
         done = len(there) - len(todo)
         progress(done, len(there))
-        for batch in _batches(_look_at_all(root, todo, seen, detector, workers)):
-            into, count = _take_in(album, batch, runtime)
+        looks = _look_at_all(root, todo, seen, detector, workers)
+        for batch in embedded_batches(((look, [crop for _, crop in look.found or ()]) for look in looks), runtime):
+            into, count = _take_in(album, batch)
             looked_into += into
             faces += count
             done += len(batch)
@@ -116,10 +113,10 @@ def recognise(album: Album, gallery: Gallery | None, *, threshold: float | None 
     """
     faces, vectors = album.faces_and_vectors()
     nearest: list[tuple[str, float | None, bool]] = [("", None, False)] * len(faces)
-    if gallery is not None and len(gallery) and faces:
+    if gallery is not None and faces and not gallery.is_empty():
         gallery.require_encoder(album.encoder_id)
         index = open_index(gallery)
-        limit = Belief.of(gallery, threshold).limit
+        limit = Belief.of(gallery, threshold, len(index)).limit
         for start in range(0, len(faces), SEARCHES_AT_ONCE):
             ids, scores = index.search(vectors[start : start + SEARCHES_AT_ONCE], 1)
             rows = gallery.faces({int(i) for i in ids[:, 0] if i >= 0})
@@ -186,32 +183,20 @@ def _look_at_all(root: Path, files: Sequence[AlbumFile], seen: set[str], detecto
     return detected(look, files, detector, workers=workers)
 
 
-def _batches(looked: Iterator[_Looked]) -> Iterator[list[_Looked]]:
-    batch: list[_Looked] = []
-    faces = 0
-    for item in looked:
-        batch.append(item)
-        faces += len(item.found or ())
-        if faces >= EMBED_AT or len(batch) >= COMMIT_AT:
-            yield batch
-            batch, faces = [], 0
-    if batch:
-        yield batch
-
-
-def _take_in(album: Album, batch: Sequence[_Looked], runtime: Runtime) -> tuple[int, int]:
-    """Embed a batch's faces and commit it. Returns how many contents were new, and how many faces."""
-    crops = [crop for item in batch for _, crop in item.found or ()]
-    vectors = runtime.embed(np.stack(crops)) if crops else np.empty((0, runtime.dimension), np.float32)
-    sharpness = crop_facts(np.stack(crops), _silent)[0][:, 2] if crops else np.empty(0)
-    photos, at = [], 0
-    for item in batch:
-        if item.found is not None:
-            faces = [_found(i + 1, face, crop, float(sharpness[at + i]), vectors[at + i]) for i, (face, crop) in enumerate(item.found)]
-            photos.append(FoundPhoto(item.file.sha256, tuple(faces), item.reason))
-            at += len(faces)
-    files = [replace(item.file, reason=item.reason if item.found is None else "") for item in batch]
-    album.add(files, photos)
+def _take_in(album: Album, batch: Sequence[tuple[_Looked, F32]]) -> tuple[int, int]:
+    """Commit a batch: what was looked at, with the vectors of its faces. Returns how many contents were new, and how many faces."""
+    crops = [crop for look, _ in batch for _, crop in look.found or ()]
+    sharpness = iter(crop_facts(np.stack(crops), _silent)[0][:, 2].tolist() if crops else ())
+    photos = [
+        FoundPhoto(
+            look.file.sha256,
+            tuple(_found(i, *found, next(sharpness), vector) for i, (found, vector) in enumerate(zip(look.found, vectors, strict=True), 1)),
+            look.reason,
+        )
+        for look, vectors in batch
+        if look.found is not None
+    ]
+    album.add([replace(look.file, reason=look.reason if look.found is None else "") for look, _ in batch], photos)
     return len(photos), len(crops)
 
 

@@ -90,20 +90,24 @@ def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Itera
 
     While a batch is in the network, the next one is collected here, in the thread of whoever reads the stream.
     """
+    for batch in embedded_batches(items, runtime):
+        yield from batch
+
+
+def embedded_batches(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Iterator[list[tuple[T, F32]]]:
+    """The same, as many items at a time as went through the network together: for whoever keeps them in one step."""
     with ThreadPoolExecutor(1, "network") as pool:
-        for group, vectors in _in_order((pool.submit(_embed, group, runtime) for group in _groups(items)), 1):
-            at = 0
-            for item, crops in group:
-                yield item, vectors[at : at + len(crops)]
-                at += len(crops)
+        yield from _in_order((pool.submit(_embed, group, runtime) for group in _groups(items)), 1)
 
 
 Group = list[tuple[T, Sequence[U8]]]
 
 
-def _embed(group: Group[T], runtime: Runtime) -> tuple[Group[T], F32]:
+def _embed(group: Group[T], runtime: Runtime) -> list[tuple[T, F32]]:
     crops = [crop for _, own in group for crop in own]
-    return group, runtime.embed(np.stack(crops)) if crops else np.zeros((0, runtime.dimension), np.float32)
+    vectors = runtime.embed(np.stack(crops)) if crops else np.zeros((0, runtime.dimension), np.float32)
+    ends = np.cumsum([len(own) for _, own in group])
+    return [(item, vectors[end - len(own) : end]) for (item, own), end in zip(group, ends, strict=True)]
 
 
 def _groups(items: Iterable[tuple[T, Sequence[U8]]]) -> Iterator[Group[T]]:

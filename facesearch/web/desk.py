@@ -97,7 +97,7 @@ class Desk:
             index = None if gallery is None else self.index(gallery)
             if gallery is None or index is None:
                 return Searched(tuple(looked), 0, False)
-            belief = Belief.of(gallery, threshold)
+            belief = Belief.of(gallery, threshold, len(index))
             vectors = self._runtime.embed(np.stack([face.crop for face in faces])) if faces else ()
             answers = (decide(face, vector, gallery, index, belief, top) for face, vector in zip(faces, vectors, strict=True))
             found = [_answered(seen, [next(answers) for _ in seen.faces]) for seen in looked]
@@ -110,10 +110,9 @@ class Desk:
             generation = gallery.generation
             if self._index is None or self._index[0] != generation:
                 self._index = None
-                faces = len(gallery)
-                self._meters.enrolled.set(faces)
-                if faces:
+                if not gallery.is_empty():
                     self._index = generation, open_index(gallery)
+                self._meters.enrolled.set(len(self._index[1]) if self._index else 0)
             return self._index[1] if self._index else None
 
     def refresh(self) -> None:
