@@ -52,6 +52,27 @@ def growing_file(path: Path) -> Iterator[BinaryIO]:
             fresh.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked_file(path: Path, busy: Exception | None = None) -> Iterator[None]:
+    """One process at a time, where the system can see to it; one that dies lets go.
+
+    busy: raised while another one is at it, rather than wait. Raises CannotWrite.
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY)
+    try:
+        if os.name == "posix":
+            import fcntl
+
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError as error:
+                raise busy or error from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def unfinished_files(folder: Path) -> list[Path]:
     """What writers that are no longer alive left half-written in a folder."""
     found = []

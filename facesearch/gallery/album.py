@@ -7,7 +7,6 @@ and one detector. It holds vectors and no pixels; files and folder are their own
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +18,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from facesearch.errors import CorruptAlbum, CorruptGallery, NoAlbum, OtherAlbum, writing
-from facesearch.files import OWNER_ONLY, make_folder
+from facesearch.errors import CorruptAlbum, CorruptGallery, NoAlbum, OtherAlbum
 from facesearch.gallery.rows import VECTOR, vector_bytes
-from facesearch.gallery.sqlite import connect, sqlite_errors
+from facesearch.gallery.sqlite import connect, new_file, sqlite_errors
 from facesearch.records import F32
 
 FILE = "scan.sqlite"
@@ -155,26 +153,12 @@ class Album:
         cls, folder: Path, root: Path, *, encoder_id: str, dimension: int, encoder: str, detector: str, notes: dict[str, Any]
     ) -> Self:
         """Make an empty album, or open the one that is there. notes: what is needed of the encoder's notes for a threshold."""
-        make_folder(folder)
-        path = folder / FILE
-        with writing(path):
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY))
+        meta = {
+            "format": FORMAT, "root": root, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "detector": detector,
+            "notes": json.dumps(notes), "next_group": 1,
+        }  # fmt: skip
         with _album_errors(folder):
-            db = connect(path)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN IMMEDIATE")
-            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
-                        db.execute(statement)
-                meta = {
-                    "format": FORMAT, "root": root, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder,
-                    "detector": detector, "notes": json.dumps(notes), "next_group": 1,
-                }  # fmt: skip
-                db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, str(value)) for key, value in meta.items()])
-            db.execute("COMMIT")
-            db.close()
+            new_file(folder / FILE, APPLICATION_ID, _SCHEMA, meta)
         return cls.open(folder)
 
     @classmethod

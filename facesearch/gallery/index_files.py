@@ -25,7 +25,7 @@ import faiss
 import numpy as np
 
 from facesearch.errors import writing
-from facesearch.files import OWNER_ONLY, growing_file, replace_file, replace_json, unfinished_files
+from facesearch.files import growing_file, locked_file, replace_file, replace_json, unfinished_files
 from facesearch.gallery.bit_codes import code_bytes, scanner
 from facesearch.gallery.index_kinds import BITS, FLAT, Finder, Recall, finder_for, set_effort
 from facesearch.gallery.index_rows import AT_ONCE, SUFFIX, flat_index, header, map_rows, overwrite, parts, rows_in, vectors_of, write_rows
@@ -60,20 +60,9 @@ def keeps_files(gallery: Gallery) -> bool:
 
 @contextmanager
 def locked(gallery: Gallery) -> Iterator[None]:
-    """One process at a time, where the system can see to it; a process that dies lets go."""
-    if not keeps_files(gallery):
+    """One process at a time."""
+    with locked_file(gallery.folder / LOCK) if keeps_files(gallery) else nullcontext():
         yield
-        return
-    with writing(gallery.folder):
-        handle = os.open(gallery.folder / LOCK, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
-    try:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 # ---- making

@@ -176,10 +176,12 @@ class OpenGallery:
     def _count_in_meta(self, key: str, absent: int | None) -> int:
         """A number of the description; absent: what it is while nobody has written it. What is found by reading all of a broken
         table need not be found by its key: raises CorruptGallery."""
-        rows = self._all("SELECT value FROM meta WHERE key = ?", key)
+        noted = self.meta(key)
+        if noted is None and absent is not None:
+            return absent
         try:
-            return int(rows[0][0]) if rows or absent is None else absent
-        except (IndexError, TypeError, ValueError) as error:
+            return int(noted or "")
+        except ValueError as error:
             raise CorruptGallery(self.folder, f"its {key} cannot be read") from error
 
     def _one(self, sql: str, *values: object) -> Any:

@@ -7,7 +7,6 @@ row's content, so a row that is there already is known by it, and nobody without
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import json
 import os
@@ -18,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from facesearch.errors import BadStore, CannotProject, CannotRead, CorruptGallery, SyncRunning, reason_of, writing
-from facesearch.files import OWNER_ONLY
+from facesearch.errors import BadStore, CannotProject, CannotRead, CorruptGallery, SyncRunning, reason_of
+from facesearch.files import locked_file
 from facesearch.gallery.cipher import PLAIN
 from facesearch.gallery.store import Gallery
 
@@ -208,18 +207,8 @@ def clear_owed(gallery: Gallery) -> None:
 @contextmanager
 def sole_sync(gallery: Gallery) -> Iterator[None]:
     """Only one process at a time sends this gallery's vectors anywhere, or takes them back. Raises SyncRunning, CannotWrite."""
-    path = gallery.folder / LOCK
-    with writing(path):
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise SyncRunning(gallery.folder) from error
-    try:
+    with locked_file(gallery.folder / LOCK, busy=SyncRunning(gallery.folder)):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _key(store: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from facesearch.errors import CannotWrite, CorruptGallery, GalleryBusy
+from facesearch.errors import CannotWrite, CorruptGallery, GalleryBusy, writing
+from facesearch.files import OWNER_ONLY, make_folder
 
 FILE = "gallery.sqlite"
 WAIT_S = 30.0
@@ -37,6 +39,30 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def new_file(path: Path, application_id: int, schema: str, meta: dict[str, object]) -> None:
+    """Make an empty file of these tables, its owner's alone, with a description; one that is there already stays as it is.
+
+    Raises CannotWrite, and what SQLite reports.
+    """
+    make_folder(path.parent)
+    with writing(path):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY))
+    with closing(connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN IMMEDIATE")
+        if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            db.execute(f"PRAGMA application_id = {application_id}")
+            for statement in statements(schema):
+                db.execute(statement)
+            db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, str(value)) for key, value in meta.items()])
+        db.execute("COMMIT")
+
+
+def statements(schema: str) -> list[str]:
+    """A schema's statements one by one, as SQLite keeps them."""
+    return [statement.strip() for statement in schema.split(";\n") if statement.strip()]
+
+
 def read_only(path: Path) -> sqlite3.Connection:
     """Open a file that nobody writes, in a place where nothing may be written: not even WAL's own files are made."""
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
@@ -44,9 +70,8 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 def without_meta(path: Path, *patterns: str) -> None:
     """Take the notes whose keys fit these GLOB patterns out of a gallery's file that nobody else has open."""
-    db = connect(path)
-    db.executemany("DELETE FROM meta WHERE key GLOB ?", [(pattern,) for pattern in patterns])
-    db.close()
+    with closing(connect(path)) as db:
+        db.executemany("DELETE FROM meta WHERE key GLOB ?", [(pattern,) for pattern in patterns])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from facesearch.errors import CorruptGallery, EncoderMismatch, NameTaken, NoGallery, NotFound, OutputExists, writing
-from facesearch.files import OWNER_ONLY, make_folder
+from facesearch.files import OWNER_ONLY
 from facesearch.gallery.cipher import BrokenSeal, new_cipher
 from facesearch.gallery.erasing import AT_ONCE, COUNT_ERASURE, ErasableGallery
 from facesearch.gallery.keys import Key, key_in_force
@@ -32,7 +32,7 @@ from facesearch.gallery.rows import (
     vector_bytes,
     wrong_with,
 )
-from facesearch.gallery.sqlite import APPLICATION_ID, SCHEMA, connect, read_only, sqlite_errors, without_meta
+from facesearch.gallery.sqlite import APPLICATION_ID, SCHEMA, connect, new_file, read_only, sqlite_errors, statements, without_meta
 from facesearch.gallery.sqlite import FILE as FILE
 from facesearch.records import F32, I64, EnrolledFace
 
@@ -54,26 +54,12 @@ class Gallery(ErasableGallery):
         """
         key = like.key if like is not None else key or key_in_force()
         cipher = like.cipher if like is not None else new_cipher(key)
-        make_folder(folder)
-        path = folder / FILE
-        with writing(path):
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY))
+        version = SEALED_FORMAT if cipher.description else FORMAT
+        meta = {"format": version, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "generation": 0}
+        if cipher.description:
+            meta["cipher"] = cipher.description
         with sqlite_errors(folder):
-            db = connect(path)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN IMMEDIATE")
-            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                for statement in SCHEMA.split(";\n"):
-                    if statement.strip():
-                        db.execute(statement)
-                version = SEALED_FORMAT if cipher.description else FORMAT
-                meta = {"format": version, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "generation": 0}
-                if cipher.description:
-                    meta["cipher"] = cipher.description
-                db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, str(value)) for key, value in meta.items()])
-            db.execute("COMMIT")
-            db.close()
+            new_file(folder / FILE, APPLICATION_ID, SCHEMA, meta)
         return cls.open(folder, key, either=like is not None)
 
     @classmethod
@@ -103,9 +89,8 @@ class Gallery(ErasableGallery):
         with sqlite_errors(path):
             db = read_only(path)
             db.execute("PRAGMA trusted_schema = OFF")
-            own = {statement.strip() for statement in SCHEMA.strip().rstrip(";").split(";\n")}
             there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
-            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != own:
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != set(statements(SCHEMA)):
                 raise CorruptGallery(path, "it is no gallery that facesearch exported")
         return cls(path, db, key or key_in_force(), either=True)
 
@@ -219,11 +204,11 @@ class Gallery(ErasableGallery):
         return int(self._one("SELECT count(*) FROM faces WHERE face_id > ?", face_id))
 
     def threshold(self) -> Threshold | None:
-        rows = self._all("SELECT value FROM meta WHERE key = 'threshold'")
+        noted = self.meta("threshold")
+        if noted is None:
+            return None
         try:
-            if not rows:
-                return None
-            stored = json.loads(rows[0][0])
+            stored = json.loads(noted)
             return Threshold(**{**stored, "curve": tuple((float(score), float(share)) for score, share in stored.get("curve", ()))})
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its threshold cannot be read") from error

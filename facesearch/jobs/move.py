@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import BadName, UnknownPerson, UnknownPhoto
+from facesearch.errors import BadName, UnknownPhoto
 from facesearch.gallery.rows import NewFace, clean_name, usual_form
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.erase import forget
-from facesearch.records import Tell
+from facesearch.records import F32, Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,16 @@ def move(person: str, contents: Collection[str], to: str, folder: Path, tell: Te
     if person == to:
         raise BadName(to, "that is the name they have already")
     with Gallery.open(folder) as gallery:
-        faces, vectors = gallery.enrolled()
-        own = [i for i, face in enumerate(faces) if face.person == person]
-        if not own:
-            raise UnknownPerson(person, ())
-        chosen = [i for i in own if faces[i].sha256 in contents]
+        own = gallery.faces(gallery.face_ids([person]).tolist())
+        chosen = [face for face in own.values() if face.sha256 in contents]
         if not chosen:
             raise UnknownPhoto(person)
-        unit = vectors[chosen] / np.linalg.norm(vectors[chosen], axis=1, keepdims=True)  # float16 on disk
-        new = gallery.add([NewFace(to, faces[i].sha256, faces[i].source, v) for i, v in zip(chosen, unit, strict=True)])
-    forget(person, folder, (), tell, contents={faces[i].sha256 for i in chosen})
+        vectors = gallery.vectors_at([face.face_id for face in chosen])
+        new = gallery.add([NewFace(to, face.sha256, face.source, _unit(vectors[face.face_id])) for face in chosen])
+    forget(person, folder, (), tell, contents={face.sha256 for face in chosen})
     return Moved(len(chosen), len(chosen) - new, len(own) - len(chosen))
+
+
+def _unit(vector: F32) -> F32:
+    """On disk it is in float16, whose length is not quite 1."""
+    return vector / np.linalg.norm(vector)
