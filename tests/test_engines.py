@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import shutil
 import subprocess
@@ -96,27 +96,49 @@ def test_the_second_time_nothing_is_exported_and_torch_is_not_imported(weights: 
 
 
 @pytest.mark.slow
-def test_what_is_kept_is_for_the_owner_alone_and_damage_is_mended(weights: Path):
+@pytest.mark.parametrize("damage", ["flipped", "cut", "rubbish under its own hash"])
+def test_what_is_kept_is_for_the_owner_alone_and_damage_is_mended(weights: Path, damage: str):
     load_runtime(weights, engine="openvino")
-    (folder,) = (platformdirs.user_cache_path("facesearch") / "engines").iterdir()
-    assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
-    network = folder / "model.bin"
-    whole = network.read_bytes()
-    network.write_bytes(whole[:100] + b"\x00\xff\x00" + whole[103:])
+    folder = platformdirs.user_cache_path("facesearch") / "engines"
+    (kept,) = folder.iterdir()
+    assert {path.stat().st_mode & 0o077 for path in (folder, kept)} == {0}
+    whole = kept.read_bytes()
+    if damage == "flipped":
+        kept.write_bytes(whole[:-5000] + bytes([whole[-5000] ^ 255]) + whole[-4999:])
+    elif damage == "cut":
+        kept.write_bytes(whole[: len(whole) // 2])
+    else:
+        rubbish = os.urandom(5000)
+        kept.rename(kept.with_name(f"{kept.name.rpartition('-')[0]}-{hashlib.sha256(rubbish).hexdigest()}.compiled"))
+        (kept,) = folder.iterdir()
+        kept.write_bytes(rubbish)
     said: list[str] = []
-    load_runtime(weights, engine="openvino", tell=said.append)
-    assert said and network.read_bytes() == whole
+    mended = load_runtime(weights, engine="openvino", tell=said.append)
+    assert said and cosines(mended.embed(crops_for(3)), reference(weights, crops_for(3))).min() > 0.999
+    (kept,) = folder.iterdir()
+    assert kept.stem.endswith(hashlib.sha256(kept.read_bytes()).hexdigest())
 
 
 @pytest.mark.slow
 def test_another_version_of_openvino_takes_the_place_of_the_old_one(weights: Path):
     load_runtime(weights, engine="openvino")
-    (folder,) = (platformdirs.user_cache_path("facesearch") / "engines").iterdir()
-    old = folder.with_name(folder.name.replace("-openvino-", "-openvino-0."))
-    folder.rename(old)
-    (old / "manifest.json").write_text(json.dumps({"encoder_id": "another", "sha256": {}}))
+    folder = platformdirs.user_cache_path("facesearch") / "engines"
+    (kept,) = folder.iterdir()
+    encoder, processor, version, checksum = kept.name.split("-")
+    kept.rename(kept.with_name(f"{encoder}-{processor}-{version[::-1]}-{checksum}"))
+    kept.with_name(f"{encoder}-{processor[::-1]}-{version}-{checksum}").touch()
     load_runtime(weights, engine="openvino")
-    assert folder.is_dir() and not old.exists()
+    assert {path.name.rpartition("-")[0] for path in folder.iterdir()} == {
+        f"{encoder}-{processor}-{version}",
+        f"{encoder}-{processor[::-1]}-{version}",  # another processor's is left to it
+    }
+
+
+@pytest.mark.slow
+def test_as_it_is_kept_the_network_gives_the_same_vectors_to_the_bit(weights: Path):
+    made = load_runtime(weights, engine="openvino").embed(crops_for(9))
+    said: list[str] = []
+    assert np.array_equal(load_runtime(weights, engine="openvino", tell=said.append).embed(crops_for(9)), made) and not said
 
 
 def test_without_a_place_to_keep_it_the_network_is_used_from_memory(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,27 +1,30 @@
 """One of our encoders on OpenVINO, the fastest engine on a CPU. torch is needed once, to export; then not even imported.
 
 The exported network takes crops and gives unit vectors: scaling, both mirror images and normalisation are inside. It is
-kept in the user's cache by the encoder's id, with the hashes of its files, and made again when these do not fit.
+kept in the user's cache as OpenVINO has compiled it, one file for an encoder, a kind of processor and a precision, with its
+hash in its name, and made again when that does not fit.
 """
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facesearch.errors import BadCheckpoint, CannotRead, CannotWrite, DeviceMissing, PackageMissing
-from facesearch.files import make_folder, read_json, replace_json, sha256_of
+from facesearch.files import make_folder, replace_file, sha256_of
 from facesearch.model.weights_file import encoder_meta
 from facesearch.records import F32, U8, Tell
 
 BATCH = 64
 GRAPH = 1
 """Version of what _export puts around the network."""
-MODEL, PARTS, MANIFEST = "model.xml", ("model.xml", "model.bin"), "manifest.json"
+KEPT = ".compiled"
 
 
 class OpenVinoRuntime:
@@ -32,14 +35,14 @@ class OpenVinoRuntime:
         if device not in ("auto", "cpu"):
             raise DeviceMissing(device, "the engine openvino computes on the CPU; --engine torch serves GPUs")
         meta = encoder_meta(weights)
-        openvino = _import_openvino(weights)
         self.encoder_id: str = meta["encoder_id"]
         self.notes: dict[str, Any] = meta.get("notes", {})
-        core = openvino.Core()
-        bf16 = _wants_bf16(core)
-        settings = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
-        model = _exported(weights, self.encoder_id, openvino, tell)
-        compiled = core.compile_model(str(model) if isinstance(model, Path) else model, "CPU", settings)
+        with ThreadPoolExecutor(1) as pool:  # what is kept is hashed while the package is imported
+            whole = pool.submit(_whole_files, self.encoder_id)
+            openvino = _import_openvino(weights)
+            core = openvino.Core()
+            bf16 = _wants_bf16(core)
+            compiled, self._memory = _compiled(weights, self.encoder_id, core, bf16, whole.result(), openvino, tell)
         self._request = compiled.create_infer_request()
         self.dimension = int(compiled.output(0).partial_shape[1].get_length())
         threads = compiled.get_property("INFERENCE_NUM_THREADS")
@@ -62,53 +65,81 @@ def _padded(crops: U8) -> U8:
 
 
 def _import_openvino(weights: Path) -> Any:
-    """The package, without its telemetry: importing openvino would tell its makers so, and this program talks to nobody."""
+    """The package, without two parts of it that it does without: its telemetry, since importing openvino would tell its makers
+    so, and this program talks to nobody; and its model converter, which takes longer to import than all the rest."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    converter = "openvino.tools.ovc"
+    absent = converter not in sys.modules
+    if absent:
+        sys.modules[converter] = None  # type: ignore[assignment]
     try:
         import openvino
     except ImportError as error:
         raise PackageMissing("openvino", "fast", f"running {weights.name} on the engine openvino") from error
+    finally:
+        if absent:
+            del sys.modules[converter]
     return openvino
 
 
 def _wants_bf16(core: Any) -> bool:
-    import os
-
     told = os.environ.get("FACESEARCH_BF16")
     return told == "1" if told in ("0", "1") else "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _exported(weights: Path, encoder_id: str, openvino: Any, tell: Tell) -> Any:
-    """The path of the exported network, made when it is not there yet; the network itself where nothing can be kept."""
-    import platformdirs
-
-    root = platformdirs.user_cache_path("facesearch") / "engines"
-    folder = root / f"{encoder_id[:32]}-openvino-{openvino.__version__.partition('-')[0]}-{GRAPH}"
-    if _is_whole(folder, encoder_id):
-        return folder / MODEL
+def _compiled(weights: Path, encoder_id: str, core: Any, bf16: bool, whole: set[Path], openvino: Any, tell: Tell) -> tuple[Any, object]:
+    """The network ready to run, and the memory it reads: as it is kept, else exported, compiled, and kept where anything can be."""
+    settings = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
+    processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    here = f"{_prefix(encoder_id)}{_short_hash(processor, settings)}-"
+    now = f"{here}{_short_hash(encoder_id, openvino.__version__, GRAPH)}-"
+    for path in whole:
+        if path.name.startswith(now):
+            try:
+                data = openvino.Tensor(np.memmap(path, np.uint8, "c"), shared_memory=True)
+                return core.import_model(data, "CPU", settings), data
+            except (OSError, RuntimeError, ValueError):  # deleted meanwhile, or not to OpenVINO's taste after all
+                pass
+    folder = _folder()
     tell(f"exporting the encoder for OpenVINO, once; kept in {folder}")
-    network = _export(weights, encoder_id, openvino)
+    compiled = core.compile_model(_export(weights, encoder_id, openvino), "CPU", settings)
     try:
         make_folder(folder)
-        openvino.save_model(network, str(folder / MODEL), compress_to_fp16=True)
-        for name in PARTS:
-            (folder / name).chmod(0o600)
-        replace_json(folder / MANIFEST, {"encoder_id": encoder_id, "sha256": {name: sha256_of(folder / name) for name in PARTS}})
+        data = compiled.export_model().getvalue()
+        kept = folder / f"{now}{hashlib.sha256(data).hexdigest()}{KEPT}"
+        replace_file(kept, data)
+        for old in folder.glob(f"{here}*{KEPT}"):
+            if old != kept:
+                old.unlink(missing_ok=True)
     except (OSError, RuntimeError, CannotWrite):
-        shutil.rmtree(folder, ignore_errors=True)
-        return network
-    for old in root.glob(f"{encoder_id[:32]}-openvino-*"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
-    return folder / MODEL
+        pass
+    return compiled, None
 
 
-def _is_whole(folder: Path, encoder_id: str) -> bool:
-    try:
-        manifest = read_json(folder / MANIFEST)
-        return bool(manifest["encoder_id"] == encoder_id) and all(sha256_of(folder / name) == manifest["sha256"][name] for name in PARTS)
-    except (CannotRead, OSError, KeyError, TypeError):
-        return False
+def _folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("facesearch") / "engines"
+
+
+def _prefix(encoder_id: str) -> str:
+    return f"{encoder_id[:16]}-"
+
+
+def _short_hash(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _whole_files(encoder_id: str) -> set[Path]:
+    """What is kept of this encoder, as far as it is still what its name says."""
+    found = set()
+    for path in _folder().glob(f"{_prefix(encoder_id)}*{KEPT}"):
+        try:
+            if sha256_of(path) == path.stem.rpartition("-")[2]:
+                found.add(path)
+        except CannotRead:
+            pass
+    return found
 
 
 def _export(weights: Path, encoder_id: str, openvino: Any) -> Any:
