@@ -14,7 +14,7 @@ demo-train: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo_train.sh
 
 test: $(STAMP)
-	$(BIN)/pytest -m "not slow and not data"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not data"
 
 test-all: $(STAMP)
 	$(BIN)/pytest
