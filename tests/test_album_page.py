@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accessibility import bring_axe, violations
 from conftest import ColourEncoder
 from test_album import CUT, Halves, photos, quiet, state  # noqa: F401
 
@@ -122,3 +123,15 @@ def test_untouched_it_saves_what_there_was_and_fits_a_phone(page: Any, reviewed:
     with Album.open(reviewed) as album:
         assert apply(album, tmp_path / "g", saved(page, tmp_path), None).enrolled == {}
     assert state(reviewed) == was
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_and_labels_in_light_and_dark(page: Any, scheme: str):
+    page.emulate_media(color_scheme=scheme)
+    bring_axe(page)
+    assert violations(page) == []
+    choose(page, "both.png", 2)
+    move(page, "new")
+    choose(page, "b/green2.png")
+    move(page, "aside")
+    assert violations(page) == []

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accessibility import bring_axe, violations
 
 pytest.importorskip("fastapi", reason="needs the extra [web]")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which is not here")]
@@ -28,7 +28,6 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 SIZES = {"desk": (1200, 850), "phone": (390, 844)}
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 def _drawn_world() -> Any:
@@ -66,8 +65,7 @@ class Visit:
         return self.page.locator("article.photo", has_text=name).first
 
     def violations(self) -> list[str]:
-        found = self.page.evaluate("async (rules) => await axe.run(document, rules)", RULES)["violations"]
-        return [f"{item['id']}: {node['html'][:200]} {node['failureSummary'][:300]}" for item in found for node in item["nodes"]]
+        return violations(self.page)
 
     def names(self) -> list[str]:
         return self.page.locator("#people tbody th").all_inner_texts()
@@ -123,7 +121,7 @@ def visiting(browser: Any, url: str, world: Path, size: tuple[int, int], scheme:
     context.route(lambda to: not to.startswith((url, "blob:", "data:")), lambda route: route.abort())
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     visit.page.goto(url)
-    visit.page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text("utf-8"))
+    bring_axe(visit.page)
     yield visit
     context.close()
     assert visit.asked_for and all(asked.startswith((url, "blob:")) for asked in visit.asked_for)
@@ -277,7 +275,7 @@ def test_forgetting_counts_down_can_be_kept_and_ends_with_a_receipt(visit: Visit
     visit.do("Forget this person", inside="#person")
     visit.do("Forget")
     visit.page.goto(visit.url)  # leaving the page keeps them
-    visit.page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text("utf-8"))
+    bring_axe(visit.page)
     visit.person("Brief Visitor")
     visit.do("Forget this person", inside="#person")
     visit.do("Forget")
