@@ -480,6 +480,39 @@ def test_an_empty_gallery_and_a_service_that_is_gone_are_said_in_plain_words(bro
             assert visit.violations() == []
 
 
+@pytest.mark.parametrize("device", SIZES)
+def test_the_shipped_gallery_of_500_people(browser: Any, tmp_path: Path, device: str):
+    """The astronaut's portrait, which needs no download, against the gallery and with the encoder that come with facesearch."""
+    pytest.importorskip("skimage", reason="needs the extra [demo]")
+    subprocess.run([sys.executable, ROOT / "scripts" / "demo_photos.py", tmp_path / "photos"], check=True)
+    asked = Path(shutil.copytree(tmp_path / "photos" / "changed", tmp_path / "asked"))
+    shutil.copy(tmp_path / "photos" / "portrait.jpg", asked)
+    gallery = shutil.copytree(ROOT / "index", tmp_path / "gallery")
+    with drawn.served(gallery, log=tmp_path / "log") as (url, process):
+        for visit in visiting(browser, url, tmp_path, SIZES[device], "light"):
+            visit.page.locator("#size", has_text="500 people, 12,011 faces").wait_for()
+            visit.look_at("portrait.jpg", "house.jpg")
+            assert "No face was found" in visit.card("house.jpg").inner_text()
+            card = visit.card("portrait.jpg")
+            assert card.locator("h3").inner_text() == "Unknown" and card.locator(".candidates li").count() >= 3
+            card.get_by_role("button", name="Enroll this face").click()
+            visit.page.fill("#name", "Eileen Collins")
+            visit.do("Enroll")
+            card.locator("h3", has_text="Match: Eileen Collins").wait_for()
+            visit.look_at("mirrored.jpg", "darker.jpg")
+            for name in ("mirrored.jpg", "darker.jpg"):
+                visit.card(name).locator("h3", has_text="Match: Eileen Collins").wait_for()
+            assert visit.violations() == []
+            visit.go("people")
+            visit.page.locator("#people-count", has_text="501 people").wait_for()
+            visit.undo()
+            visit.page.locator("#people-count", has_text="500 people").wait_for()
+            visit.look_at("smaller.jpg")
+            assert visit.card("smaller.jpg").locator("h3").inner_text() == "Unknown"
+            assert visit.violations() == []
+    assert process.returncode == 0, (tmp_path / "log").read_text()
+
+
 # ---- the process itself
 
 
