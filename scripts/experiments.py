@@ -40,7 +40,10 @@ BACKBONE_BUDGET: dict[str, Any] = {"epochs": 3}
 FULL: dict[str, Any] = {"size_px": 112, "batch_size": 16, "epochs": 50}
 ARCFACE: dict[str, Any] = {"loss": "arcface", "scale": 5.0, "margin_rad": 0.1}
 CLOSE = 0.02
-"""Rows nearer than this in val accuracy are not called different: so far apart were two runs of one row with one seed (by two versions of the trainer)."""
+"""Rows nearer than this in val accuracy are not called different: so far apart were two runs of one row with one seed, by two
+versions of the trainer."""
+BEGUN = 0.1
+"""Of rows below this val accuracy nothing is said: they have hardly begun to learn within the budget."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,13 @@ def collect(folder: Path, full: bool) -> dict[str, dict[str, Any]]:
     return found
 
 
-def verdict(found: dict[str, dict[str, Any]], better: str, worse: str) -> tuple[str, float]:
-    """Whether a claim holds, and by how much val accuracy differs, over the seeds that both rows have."""
+def verdict(found: dict[str, dict[str, Any]], better: str, worse: str) -> tuple[str, float | None]:
+    """Whether a claim holds, and by how much val accuracy differs, over the seeds that both rows have; None: nothing can be said."""
     seeds = sorted(set(found.get(better, {})) & set(found.get(worse, {})))
     if not seeds:
-        return "not run", float("nan")
+        return "not run", None
+    if any(found[row][s]["accuracy"] < BEGUN for row in (better, worse) for s in seeds):
+        return "hardly begun", None
     gaps = np.array([found[better][s]["accuracy"] - found[worse][s]["accuracy"] for s in seeds])
     if abs(gaps.mean()) < CLOSE or (gaps.min() < 0 < gaps.max()):
         return "too close", float(gaps.mean())
@@ -189,7 +194,7 @@ def table(found: dict[str, dict[str, Any]], full: bool) -> str:
     lines += ["", "| the seed project's claim | here | difference in val accuracy |", "|---|---|---|"]
     for claim, better, worse in CLAIMS:
         word, gap = verdict(found, better, worse)
-        lines.append(f"| {claim} | {word} | {'' if word == 'not run' else f'{gap:+.3f}'} |")
+        lines.append(f"| {claim} | {word} | {'' if gap is None else f'{gap:+.3f}'} |")
     return "\n".join(lines)
 
 
