@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facesearch.faces.align import CELEBA_LANDMARKS, CROP_PX, TEMPLATE, crop_face, similarity, warp
+from facesearch.faces.align import CELEBA_LANDMARKS, TEMPLATE, crop_face, similarity, warp
+from facesearch.faces.crop import CROP_PX
 
 
 @given(st.floats(-3, 3), st.floats(0.1, 10), st.floats(-500, 500), st.floats(-500, 500))

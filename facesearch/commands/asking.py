@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facesearch import options
-from facesearch.commands.given import detector_for, runtime_for
+from facesearch.commands.given import detector_for, runtime_soon
 from facesearch.errors import NoGallery
 from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import report_skips, tell
@@ -70,7 +70,7 @@ def query(
     if not (gallery / GALLERY_FILE).is_file():
         raise NoGallery(gallery)
     with ThreadPoolExecutor(1) as pool, ExitStack() as closing, ExitStack() as elsewhere:
-        loading = pool.submit(_warm, encoder)
+        loading = pool.submit(_warm, runtime_soon(encoder))
         from facesearch.gallery.store import Gallery
 
         opened = closing.enter_context(Gallery.open(gallery))
@@ -104,13 +104,13 @@ def query(
     report_skips(result.skipped, strict)
 
 
-def _warm(encoder: EncoderChoice) -> Runtime:
+def _warm(load: Callable[[], Runtime]) -> Runtime:
     """The encoder, after its first crop: engines prepare for that longer than they compute, and here it costs nobody's time."""
     import numpy as np
 
-    from facesearch.faces.align import CROP_PX
+    from facesearch.faces.crop import CROP_PX
 
-    runtime = runtime_for(encoder)
+    runtime = load()
     runtime.embed(np.zeros((1, CROP_PX, CROP_PX, 3), np.uint8))
     return runtime
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,20 @@ def detector_for(detection: options.DetectionChoice) -> Detector | None:
 
 def runtime_for(encoder: options.EncoderChoice) -> Runtime:
     """The encoder named, or the one that bare commands take, ready to embed."""
+    return runtime_soon(encoder)()
+
+
+def runtime_soon(encoder: options.EncoderChoice) -> Callable[[], Runtime]:
+    """The same, with all that it imports imported now; what is returned makes it ready and may do so in a thread."""
     from facesearch.jobs.find_weights import find_weights
-    from facesearch.model.runtime import load_runtime
+    from facesearch.model.runtime import loader_for
 
     chosen = find_weights(encoder.weights)
-    runtime = load_runtime(chosen.path, device=encoder.device, preprocess=encoder.preprocess, engine=encoder.engine, tell=tell)
-    tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
-    return runtime
+    load = loader_for(chosen.path, device=encoder.device, preprocess=encoder.preprocess, engine=encoder.engine, tell=tell)
+
+    def ready() -> Runtime:
+        runtime = load()
+        tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
+        return runtime
+
+    return ready

@@ -1,6 +1,6 @@
 """Geometry: landmarks in a photo to one crop of 112 x 112 pixels. Pure functions.
 
-There is one geometry for training and for use, and its name is part of every encoder's id.
+There is one geometry for training and for use; faces/crop.py names it.
 """
 
 from __future__ import annotations
@@ -8,10 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facesearch.faces.crop import CROP_PX
 from facesearch.records import F32, F64, U8
-
-GEOMETRY = "arcface-112-replicate-1"
-CROP_PX = 112
 
 # Where the five landmarks go in the crop (x, y): the template that ArcFace (Deng et al. 2019) and its successors use.
 TEMPLATE: F32 = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.errors import BadDataset, CannotRead, NotFound, reason_of
-from facesearch.faces.align import CROP_PX, GEOMETRY
+from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.files import map_array, read_json
 from facesearch.records import I64, U8
 

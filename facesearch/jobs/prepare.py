@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
-from facesearch.faces.align import CROP_PX, GEOMETRY, crop_face, scaled
+from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.datasets import Entry, Source
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo

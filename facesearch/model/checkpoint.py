@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from facesearch.errors import BadCheckpoint, BadConfig
-from facesearch.faces.align import GEOMETRY
+from facesearch.faces.crop import GEOMETRY
 from facesearch.files import replace_file
 from facesearch.model.encoder import Encoder, EncoderConfig
 from facesearch.model.weights_file import FORMAT, KEY, PREPROCESSING, encoder_meta, read_meta

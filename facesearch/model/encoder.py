@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from facesearch.errors import BadConfig, NoPretrained
-from facesearch.faces.align import CROP_PX
+from facesearch.faces.crop import CROP_PX
 from facesearch.model.recipe import TrainConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing
-from facesearch.faces.align import CROP_PX, GEOMETRY, scaled
+from facesearch.faces.align import scaled
+from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.files import sha256_of
 from facesearch.records import F32, U8
 

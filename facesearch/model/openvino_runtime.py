@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facesearch.errors import BadCheckpoint, CannotRead, CannotWrite, DeviceMissing, PackageMissing
-from facesearch.files import make_folder, replace_file, sha256_of
+from facesearch.errors import BadCheckpoint, CannotWrite, DeviceMissing, PackageMissing
+from facesearch.files import make_folder, replace_file
 from facesearch.model.weights_file import encoder_meta
 from facesearch.records import F32, U8, Tell
 
@@ -27,22 +28,31 @@ GRAPH = 1
 KEPT = ".compiled"
 
 
-class OpenVinoRuntime:
-    """An encoder of ours on the CPU, in bfloat16 where the processor computes in it, else float32."""
+def loader_for(weights: Path, device: str, tell: Tell) -> Callable[[], OpenVinoRuntime]:
+    """Import OpenVINO and, meanwhile and after, hash what is kept of the encoder; what is returned makes it ready to run.
 
-    def __init__(self, weights: Path, device: str, tell: Tell) -> None:
-        """Raises NotFound, PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing."""
-        if device not in ("auto", "cpu"):
-            raise DeviceMissing(device, "the engine openvino computes on the CPU; --engine torch serves GPUs")
-        meta = encoder_meta(weights)
+    Raises NotFound, PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing.
+    """
+    if device not in ("auto", "cpu"):
+        raise DeviceMissing(device, "the engine openvino computes on the CPU; --engine torch serves GPUs")
+    meta = encoder_meta(weights)
+    pool = ThreadPoolExecutor(1)
+    whole = pool.submit(_whole_files, meta["encoder_id"])
+    pool.shutdown(wait=False)
+    openvino = _import_openvino(weights)
+    return lambda: OpenVinoRuntime(weights, meta, openvino, whole.result(), tell)
+
+
+class OpenVinoRuntime:
+    """An encoder of ours on the CPU, in bfloat16 where the processor computes in it, else float32. loader_for makes one."""
+
+    def __init__(self, weights: Path, meta: dict[str, Any], openvino: Any, whole: set[Path], tell: Tell) -> None:
+        """openvino: the package; whole: the kept files that are as they were written. Raises BadCheckpoint."""
         self.encoder_id: str = meta["encoder_id"]
         self.notes: dict[str, Any] = meta.get("notes", {})
-        with ThreadPoolExecutor(1) as pool:  # what is kept is hashed while the package is imported
-            whole = pool.submit(_whole_files, self.encoder_id)
-            openvino = _import_openvino(weights)
-            core = openvino.Core()
-            bf16 = _wants_bf16(core)
-            compiled, self._memory = _compiled(weights, self.encoder_id, core, bf16, whole.result(), openvino, tell)
+        core = openvino.Core()
+        bf16 = _wants_bf16(core)
+        compiled, self._memory = _compiled(weights, self.encoder_id, core, bf16, whole, openvino, tell)
         self._request = compiled.create_infer_request()
         self.dimension = int(compiled.output(0).partial_shape[1].get_length())
         threads = compiled.get_property("INFERENCE_NUM_THREADS")
@@ -91,7 +101,7 @@ def _compiled(weights: Path, encoder_id: str, core: Any, bf16: bool, whole: set[
     """The network ready to run, and the memory it reads: as it is kept, else exported, compiled, and kept where anything can be."""
     settings = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
     processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    here = f"{_prefix(encoder_id)}{_short_hash(processor, settings)}-"
+    here = f"{encoder_id[:16]}-{_short_hash(processor, settings)}-"
     now = f"{here}{_short_hash(encoder_id, openvino.__version__, GRAPH)}-"
     for path in whole:
         if path.name.startswith(now):
@@ -122,10 +132,6 @@ def _folder() -> Path:
     return platformdirs.user_cache_path("facesearch") / "engines"
 
 
-def _prefix(encoder_id: str) -> str:
-    return f"{encoder_id[:16]}-"
-
-
 def _short_hash(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -133,12 +139,13 @@ def _short_hash(*parts: object) -> str:
 def _whole_files(encoder_id: str) -> set[Path]:
     """What is kept of this encoder, as far as it is still what its name says."""
     found = set()
-    for path in _folder().glob(f"{_prefix(encoder_id)}*{KEPT}"):
+    for path in _folder().glob(f"{encoder_id[:16]}-*{KEPT}"):
         try:
-            if sha256_of(path) == path.stem.rpartition("-")[2]:
-                found.add(path)
-        except CannotRead:
-            pass
+            data = np.memmap(path, np.uint8, "r")
+        except (OSError, ValueError):  # deleted meanwhile, or empty
+            continue
+        if hashlib.sha256(data.data).hexdigest() == path.stem.rpartition("-")[2]:  # in one call, so that other threads go on
+            found.add(path)
     return found
 
 
@@ -150,7 +157,7 @@ def _export(weights: Path, encoder_id: str, openvino: Any) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    from facesearch.faces.align import CROP_PX
+    from facesearch.faces.crop import CROP_PX
     from facesearch.model.checkpoint import load_encoder
     from facesearch.model.encoder import UnitVectors
 

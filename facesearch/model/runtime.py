@@ -36,33 +36,30 @@ def load_runtime(
     onnxruntime. All give the same vectors (cosine 0.999 and better), so that galleries do not care. Raises NotFound,
     PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing, EngineUnfit.
     """
+    return loader_for(weights, device=device, preprocess=preprocess, engine=engine, tell=tell)()
+
+
+def loader_for(weights: Path, *, device: str, preprocess: str, engine: str, tell: Tell) -> Callable[[], Runtime]:
+    """Choose the engine and import it now; what is returned makes it ready, and is fit for a thread, since it computes outside Python.
+
+    (Two threads that both import hinder each other more than they gain.) Raises as load_runtime, partly when it is called.
+    """
     foreign = weights.suffix.lower() == ".onnx"
     if engine == "auto":
         engine = "onnxruntime" if foreign else "openvino" if _openvino_serves(device) else "torch"
     if foreign != (engine == "onnxruntime"):
         raise EngineUnfit(engine, weights, "onnxruntime" if foreign else "torch or openvino")
-    return _LOADERS[engine](weights, device, preprocess, tell)
+    if engine == "openvino":
+        from facesearch.model import openvino_runtime
 
+        return openvino_runtime.loader_for(weights, device, tell)
+    if engine == "torch":
+        from facesearch.model.torch_runtime import TorchRuntime
 
-def _openvino(weights: Path, device: str, _: str, tell: Tell) -> Runtime:
-    from facesearch.model.openvino_runtime import OpenVinoRuntime
-
-    return OpenVinoRuntime(weights, device, tell)
-
-
-def _torch(weights: Path, device: str, _: str, __: Tell) -> Runtime:
-    from facesearch.model.torch_runtime import TorchRuntime
-
-    return TorchRuntime(weights, device)
-
-
-def _onnxruntime(weights: Path, device: str, preprocess: str, _: Tell) -> Runtime:
+        return lambda: TorchRuntime(weights, device)
     from facesearch.model.onnx_runtime import OnnxRuntime
 
-    return OnnxRuntime(weights, device, preprocess)
-
-
-_LOADERS: dict[str, Callable[[Path, str, str, Tell], Runtime]] = {"openvino": _openvino, "torch": _torch, "onnxruntime": _onnxruntime}
+    return lambda: OnnxRuntime(weights, device, preprocess)
 
 
 def _openvino_serves(device: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from facesearch.errors import BadCheckpoint, NotFound, PickleRefused, reason_of
-from facesearch.faces.align import GEOMETRY
+from facesearch.faces.crop import GEOMETRY
 
 KEY = "facesearch"
 FORMAT = 1
