@@ -225,9 +225,10 @@ def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description="Load the service and measure it.")
     parser.add_argument("--quick", action="store_true", help="Few requests: whether it works.")
+    parser.add_argument("--requests", type=int, default=1500, help="Requests a row; the memory is always over 10,000.")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    result = run(given.quick, *((24, 200) if given.quick else (1500, 10_000)))
+    result = run(given.quick, *((24, 200) if given.quick else (given.requests, 10_000)))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     replace_json(given.out, result)
     print(f"{result['wrong_answers']} wrong answers; figures in {given.out}")
