@@ -11,7 +11,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +28,27 @@ KEPT = ".compiled"
 
 
 def loader_for(weights: Path, device: str, tell: Tell) -> Callable[[], OpenVinoRuntime]:
-    """Import OpenVINO and, meanwhile and after, hash what is kept of the encoder; what is returned makes it ready to run.
+    """Import OpenVINO; what is returned makes the encoder ready to run.
 
     Raises NotFound, PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing.
     """
     if device not in ("auto", "cpu"):
         raise DeviceMissing(device, "the engine openvino computes on the CPU; --engine torch serves GPUs")
     meta = encoder_meta(weights)
-    pool = ThreadPoolExecutor(1)
-    whole = pool.submit(_whole_files, meta["encoder_id"])
-    pool.shutdown(wait=False)
     openvino = _import_openvino(weights)
-    return lambda: OpenVinoRuntime(weights, meta, openvino, whole.result(), tell)
+    return lambda: OpenVinoRuntime(weights, meta, openvino, tell)
 
 
 class OpenVinoRuntime:
     """An encoder of ours on the CPU, in bfloat16 where the processor computes in it, else float32. loader_for makes one."""
 
-    def __init__(self, weights: Path, meta: dict[str, Any], openvino: Any, whole: set[Path], tell: Tell) -> None:
-        """openvino: the package; whole: the kept files that are as they were written. Raises BadCheckpoint."""
+    def __init__(self, weights: Path, meta: dict[str, Any], openvino: Any, tell: Tell) -> None:
+        """openvino: the package. Raises BadCheckpoint."""
         self.encoder_id: str = meta["encoder_id"]
         self.notes: dict[str, Any] = meta.get("notes", {})
         core = openvino.Core()
         bf16 = _wants_bf16(core)
-        compiled, self._memory = _compiled(weights, self.encoder_id, core, bf16, whole, openvino, tell)
+        compiled, self._memory = _compiled(weights, self.encoder_id, core, bf16, openvino, tell)
         self._request = compiled.create_infer_request()
         self.dimension = int(compiled.output(0).partial_shape[1].get_length())
         threads = compiled.get_property("INFERENCE_NUM_THREADS")
@@ -97,20 +93,21 @@ def _wants_bf16(core: Any) -> bool:
     return told == "1" if told in ("0", "1") else "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _compiled(weights: Path, encoder_id: str, core: Any, bf16: bool, whole: set[Path], openvino: Any, tell: Tell) -> tuple[Any, object]:
+def _compiled(weights: Path, encoder_id: str, core: Any, bf16: bool, openvino: Any, tell: Tell) -> tuple[Any, object]:
     """The network ready to run, and the memory it reads: as it is kept, else exported, compiled, and kept where anything can be."""
     settings = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
     processor = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     here = f"{encoder_id[:16]}-{_short_hash(processor, settings)}-"
     now = f"{here}{_short_hash(encoder_id, openvino.__version__, GRAPH)}-"
-    for path in whole:
-        if path.name.startswith(now):
-            try:
-                data = openvino.Tensor(np.memmap(path, np.uint8, "c"), shared_memory=True)
-                return core.import_model(data, "CPU", settings), data
-            except (OSError, RuntimeError, ValueError):  # deleted meanwhile, or not to OpenVINO's taste after all
-                pass
     folder = _folder()
+    for path in folder.glob(f"{now}*{KEPT}"):
+        try:
+            memory = np.memmap(path, np.uint8, "c")
+            if hashlib.sha256(memory.data).hexdigest() == path.stem.removeprefix(now):  # in one call, so that other threads go on
+                data = openvino.Tensor(memory, shared_memory=True)
+                return core.import_model(data, "CPU", settings), data
+        except (OSError, RuntimeError, ValueError):  # empty, deleted meanwhile, or not to OpenVINO's taste after all
+            pass
     tell(f"exporting the encoder for OpenVINO, once; kept in {folder}")
     compiled = core.compile_model(_export(weights, encoder_id, openvino), "CPU", settings)
     try:
@@ -134,19 +131,6 @@ def _folder() -> Path:
 
 def _short_hash(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _whole_files(encoder_id: str) -> set[Path]:
-    """What is kept of this encoder, as far as it is still what its name says."""
-    found = set()
-    for path in _folder().glob(f"{encoder_id[:16]}-*{KEPT}"):
-        try:
-            data = np.memmap(path, np.uint8, "r")
-        except (OSError, ValueError):  # deleted meanwhile, or empty
-            continue
-        if hashlib.sha256(data.data).hexdigest() == path.stem.rpartition("-")[2]:  # in one call, so that other threads go on
-            found.add(path)
-    return found
 
 
 def _export(weights: Path, encoder_id: str, openvino: Any) -> Any:
