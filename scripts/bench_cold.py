@@ -7,7 +7,6 @@ The processes take turns; medians count. The disk cache is warm. Writes scripts/
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from facesearch.files import make_folder, replace_json
+from benching import start
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -90,16 +89,5 @@ def lines(result: dict[str, Any]) -> list[str]:
     return [*out, "", f"a query's own account: {stages} (start: imports, gallery, detector and engine, side by side)"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=RESULTS / "bench.json")
-    args = parser.parse_args()
-    result = run(args.quick)
-    print("\n".join(lines(result)))
-    make_folder(args.out.parent)
-    replace_json(args.out, result)
-
-
 if __name__ == "__main__":
-    main()
+    start(__doc__, run, lines, RESULTS / "bench.json")

@@ -8,7 +8,6 @@ ratios within one run mean anything. Needs data/celeba500 and ../shared; writes 
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import tempfile
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benching import start
 
 from facesearch.faces.align import crop_face
 from facesearch.faces.detect import Detector, YuNet
 from facesearch.faces.photos import read_photo, walk
 from facesearch.faces.table import Dataset, open_dataset
-from facesearch.files import make_folder, replace_json
 from facesearch.jobs.build import build_index
 from facesearch.jobs.find_weights import SHIPPED
 from facesearch.jobs.people import enroll
@@ -217,16 +216,5 @@ def lines(result: dict[str, Any]) -> list[str]:
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=RESULTS / "bench.json")
-    args = parser.parse_args()
-    result = run(args.quick)
-    print("\n".join(lines(result)))
-    make_folder(args.out.parent)
-    replace_json(args.out, result)
-
-
 if __name__ == "__main__":
-    main()
+    start(__doc__, run, lines, RESULTS / "bench.json")

@@ -13,11 +13,9 @@ table, writes scripts/results/search/bench.json.
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import os
 import pickle
-import platform
 import shutil
 import sys
 import tempfile
@@ -31,6 +29,7 @@ from typing import Any
 
 import click
 import numpy as np
+from benching import machine, write
 
 from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
 from facesearch.gallery.index_choice import choose_index, index_parts
@@ -396,14 +395,6 @@ def change_line(made: dict[str, Any], changed: dict[str, Any]) -> str:
     )
 
 
-def machine() -> dict[str, Any]:
-    import faiss
-
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__, "faiss": faiss.__version__}
-
-
 @click.command()
 @click.option("--quick", is_flag=True, help="10,000 and 50,000 faces only.")
 @click.option("--sizes", default="10000,100000,1000000", show_default=True, help="Numbers of faces.")
@@ -418,12 +409,11 @@ def main(quick: bool, sizes: str, vectors: str, choices: tuple[str, ...], peers:
     numbers = [10_000, 50_000] if quick else [int(size) for size in sizes.split(",")]
     kinds = ["face", "random"] if vectors == "both" else [vectors]
     limit = 0 if not peers else 10_000 if quick else GRAPHS_UP_TO
-    results = []
+    results, about = [], machine()
     for kind in kinds:
         for n in numbers:
             results.append(bench(kind, n, choices=choices, peers_up_to=limit, tell=click.echo))
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps({"machine": machine(), "load": os.getloadavg()[0], "runs": results}, indent=1) + "\n")
+            write({"runs": results}, out, about)
     for kind in kinds:
         own = [(run["faces"], run["indexes"][choices[0]]["search"]["search_p50_ms"]) for run in results if run["vectors"] == kind]
         for (few, quick_ms), (many, slow_ms) in pairwise(own):

@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import re
 import statistics
 import tempfile
@@ -25,12 +24,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+from benching import machine, write
 from drawn_world import NAMES, ROOT, YUNET, draw, environment, make_world, served
 from PIL import Image
 
 from facesearch.faces.detect import load_detector
 from facesearch.faces.photos import read_photo
-from facesearch.files import replace_json
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.find_weights import find_weights
 from facesearch.jobs.people import Asker, query
@@ -217,8 +216,7 @@ def run(quick: bool, requests: int, many: int) -> dict[str, object]:
                     held = asyncio.run(memory(url, process.pid, asked[what], many, 8))
                     print(held, flush=True)
     wrong = sum(row.wrong for row in rows) + int(str(held["wrong"]))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return {"quick": quick, "machine": machine, "rows": [asdict(row) for row in rows], "memory": held, "wrong_answers": wrong}
+    return {"quick": quick, "rows": [asdict(row) for row in rows], "memory": held, "wrong_answers": wrong}
 
 
 def main() -> None:
@@ -228,9 +226,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1500, help="Requests a row; the memory is always over 10,000.")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
+    about = machine()
     result = run(given.quick, *((24, 200) if given.quick else (given.requests, 10_000)))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    replace_json(given.out, result)
+    write(result, given.out, about)
     print(f"{result['wrong_answers']} wrong answers; figures in {given.out}")
     raise SystemExit(1 if result["wrong_answers"] else 0)
 

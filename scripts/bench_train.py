@@ -12,9 +12,6 @@ this one, and torch.compile is tried too. Writes scripts/results/train_speed/ben
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -24,6 +21,7 @@ from pathlib import Path
 
 import click
 import torch
+from benching import machine, write
 
 from facesearch.faces.datasets import read_source, with_random_split
 from facesearch.faces.table import Dataset, open_dataset
@@ -65,7 +63,7 @@ class Speed:
 @click.option("--out", type=click.Path(path_type=Path), default=ROOT / "scripts" / "results" / "train_speed" / "bench.json")
 def main(data: Path, recipe: str, device: str, quick: bool, out: Path) -> None:
     """Measure, print a table, write it as JSON."""
-    chosen = choose_device(device)
+    about, chosen = machine(), choose_device(device)
     config = load_recipe(find_recipe(recipe))
     steps, rounds = (2, 3) if quick else (8, 7)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,12 +72,10 @@ def main(data: Path, recipe: str, device: str, quick: bool, out: Path) -> None:
     click.echo(f"{chosen.words}; {dataset.kind}, {len(dataset)} photos; torch {torch.__version__}")
     click.echo("\n".join(table(speeds)))
     facts = {
-        "device": chosen.words, "cores": os.cpu_count(), "machine": platform.machine(), "torch": torch.__version__,
-        "python": platform.python_version(), "recipe": recipe, "quick": quick, "steps": steps, "rounds": rounds, "target": TARGET,
+        "device": chosen.words, "recipe": recipe, "quick": quick, "steps": steps, "rounds": rounds, "target": TARGET,
         "speeds": [asdict(speed) for speed in speeds],
     }  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(facts, indent=1) + "\n")
+    write(facts, out, about)
 
 
 def variants(config: TrainConfig, device: Device, quick: bool) -> Iterator[tuple[str, TrainConfig]]:

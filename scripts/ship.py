@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from benching import commit, machine
 from tqdm import tqdm
 
 from facesearch.faces.table import Dataset, open_dataset
@@ -144,7 +143,7 @@ anything commercial (the training photos forbid it). Above its promised error ra
   its vectors on the training photos and on mixtures of them, so it inherits whatever that model was trained on, which is not known here.
 - Recipe: `scripts/recipes/distil.toml` from random numbers, 46 epochs; then `distil-2.toml` from its last state, 14 epochs; then
   `distil-3.toml` from that encoder, {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs; seed {recipe["seed"]} each time. The epoch was chosen by verification on val.
-- Made at commit `{card["commit"][:12]}` on {card["machine"]["cores"]} cores of {card["machine"]["cpu"]}, torch {card["machine"]["torch"]}.
+- Made at commit `{card["commit"][:12]}` on {card["machine"]["cores"]} cores of {card["machine"]["cpu"]}, torch {card["machine"]["versions"]["torch"]}.
 
 ## How good it is
 95 % intervals, bootstrapped over people; all measured in one run of `scripts/ship.py`. Nobody of the open set and the identification-rate set was
@@ -217,17 +216,6 @@ def per_person(data: Dataset, runtime: Runtime, split: str) -> dict[str, Any]:
         "people_found_in_under_half": float((rates < 0.5).mean()),
         "rank1_by_enrolled_photos": {k: {"people": int(m.sum()), "rank1": float(rates[m].mean())} for k, m in groups.items() if m.any()},
     }
-
-
-def machine() -> dict[str, Any]:
-    import torch
-
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
-    return {"cpu": model or platform.processor(), "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
-
-
-def commit() -> str:
-    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import shlex
 import shutil
 import signal
@@ -27,6 +26,7 @@ from typing import Any
 
 import click
 import numpy as np
+from benching import machine
 
 from facesearch.errors import FaceSearchError
 from facesearch.gallery.faiss_index import refresh
@@ -299,7 +299,7 @@ def main(faces: int, server: str | None, server_data: Path | None, server_start:
     kept = out / "measured.json" if (out / "measured.json").is_file() else RESULTS / "measured.json"
     measured: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
     measured["here"] = measure_here(faces)
-    measured["machine"] = {"cpu": platform.processor() or platform.machine(), "python": platform.python_version()}
+    measured["machine"] = machine()
     if server is not None:
         if server_data is None or server_start is None:
             raise click.UsageError("--server needs --server-data and --server-start too")

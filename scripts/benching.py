@@ -1,0 +1,65 @@
+"""What every benchmark tells beside its figures: the machine, the versions, the commit; and how the simple ones are started."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from facesearch.files import make_folder, replace_json
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "torchvision", "openvino", "faiss-cpu", "numpy", "opencv-python-headless", "hnswlib", "usearch")
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures are measured on, and how busy it was before."""
+    about = dict(line.split(":", 1) for line in _lines(Path("/proc/cpuinfo")) if ":" in line)
+    cpu, flags = (next((value.strip() for key, value in about.items() if key.strip() == name), "") for name in ("model name", "flags"))
+    return {
+        "cpu": cpu or platform.processor() or platform.machine(), "cores": os.cpu_count(),
+        "instructions": [name for name in INSTRUCTIONS if name in flags.split()], "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES}, "commit": commit(), "date": time.strftime("%Y-%m-%d"),
+        "load_before": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def commit() -> str:
+    """The commit of this checkout, 40 digits; empty outside one."""
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def write(result: dict[str, Any], out: Path, about: dict[str, Any]) -> None:
+    """Figures as JSON, with the machine they were measured on."""
+    make_folder(out.parent)
+    replace_json(out, {"machine": about, **result})
+
+
+def start(doc: str, run: Callable[[bool], dict[str, Any]], lines: Callable[[dict[str, Any]], list[str]], out: Path) -> None:
+    """A benchmark's command line: measure, print the table, write the figures."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=out)
+    given = parser.parse_args()
+    about = machine()
+    result = run(given.quick)
+    print("\n".join(lines(result)))
+    write(result, given.out, about)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
