@@ -27,6 +27,12 @@ class Commands(click.Group):
             again = Interrupted("what is done is kept", "the same command again")
             raise click.ClickException(str(again)) from error
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(len(name) for name in self.commands)
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{command.name:{width}}", words) for command, words in commands.items()])
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="facesearch")
@@ -40,12 +46,48 @@ def main() -> None:
     os.umask(0o077)  # faces are biometric data: what is written here is its owner's alone
 
 
-for command in (
-    training.toy, training.prepare, training.train, training.plot,
-    people.build_index, people.enroll, asking.query, people.forget, people.list_people, people.info, indexing.index,
-    care.rename, care.verify, care.reindex, care.export_gallery, care.import_gallery, care.merge, syncing.sync,
-    judging.evaluate, judging.calibrate, auditing.audit, album.scan, album.sort,
-    sealing.key, sealing.encrypt, sealing.decrypt,
-    serving.serve,
-):  # fmt: skip
-    main.add_command(command)
+SECTIONS: dict[str, dict[click.Command, str]] = {
+    "Ask who is in a photo": {
+        asking.query: "Name the nearest people, or say unknown",
+        people.enroll: "Add people and their photos",
+        people.forget: "Erase a person, with proof",
+        people.list_people: "List people, or one person's photos",
+        people.info: "Describe the gallery and its encoder",
+        serving.serve: "Open the page, and the service for programs",
+    },
+    "An album without names": {
+        album.scan: "Find and group all faces in a folder",
+        album.sort: "Copy or link a scanned album by person",
+    },
+    "Train an encoder": {
+        training.prepare: "Turn photos into aligned crops, once",
+        training.train: "Train on prepared crops",
+        training.plot: "Compare runs: a table and curves",
+        training.toy: "Draw people who do not exist, to try things on",
+        people.build_index: "Embed a prepared dataset into a gallery",
+    },
+    "Judge the answers": {
+        judging.evaluate: "Measure retrieval, with intervals",
+        judging.calibrate: "Set the threshold on strangers, for a rate",
+        auditing.audit: "Find wrong labels, copies and bad crops",
+    },
+    "Keep a gallery": {
+        care.rename: "Give a person another name, or join two",
+        care.verify: "Check every row and count against damage",
+        indexing.index: "Make the index anew, or choose another kind",
+        care.reindex: "Embed all photos anew with another encoder",
+        care.export_gallery: "Write all of it into one file",
+        care.import_gallery: "Add everybody from such a file",
+        care.merge: "Add everybody from another gallery",
+        syncing.sync: "Fill and check a Milvus engine",
+        sealing.key: "Make a key",
+        sealing.encrypt: "Encrypt a gallery, or exchange its key",
+        sealing.decrypt: "Write it in plain again",
+    },
+}
+"""Every command with a line about it, in the order in which help lists them."""
+
+for section in SECTIONS.values():
+    for command, words in section.items():
+        command.short_help = words
+        main.add_command(command)

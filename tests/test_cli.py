@@ -314,6 +314,13 @@ def test_help_is_quick_because_it_loads_neither_torch_nor_faiss_nor_numpy():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_help_says_of_every_command_what_it_does_in_one_whole_line(run):
+    lines = run("--help").stdout.splitlines()
+    for name, command in main.commands.items():
+        (line,) = [line for line in lines if line.startswith(f"  {name} ")]
+        assert len(line) <= 80 and line.split(maxsplit=1)[1] == command.short_help
+
+
 @pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_has_help_with_an_example(run, command: str):
     text = run(command, "--help").stdout
