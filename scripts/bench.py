@@ -1,11 +1,12 @@
 """Every figure of speed from one command: embedding, cold starts, search at size, training, the service.
 
-    python scripts/bench.py            all of it, about three quarters of an hour
+    python scripts/bench.py            all of it
     python scripts/bench.py --quick    under two minutes: fewer photos, ten thousand faces, no service
     python scripts/bench.py --only embedding --only cold
 
 Each part is a script of its own, run in a process of its own, one after the other; each compares with its baselines in the same run.
-Prints their tables and writes all their results with the machine and the versions to scripts/results/bench.json (bench-quick.json).
+Prints their tables and writes all their results, each with the machine, the versions and the commit, to scripts/results/bench.json
+(bench-quick.json).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from benching import machine
 
 from facesearch.files import replace_json
 
@@ -41,8 +41,7 @@ PARTS = {
 def main(quick: bool, only: tuple[str, ...]) -> None:
     """Run the parts one after the other."""
     target = RESULTS / ("bench-quick.json" if quick else "bench.json")
-    before = json.loads(target.read_text())["parts"] if only and target.is_file() else {}
-    result: dict[str, Any] = {"machine": machine(), "parts": before}
+    parts: dict[str, Any] = json.loads(target.read_text())["parts"] if only and target.is_file() else {}
     failed = []
     for name, (script, words) in PARTS.items():
         if (only and name not in only) or (quick and words is None and not only):
@@ -57,10 +56,8 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
             if done.returncode or not out.is_file():
                 failed.append(name)
                 continue
-            figures = json.loads(out.read_text())
-            load = figures.pop("machine")["load_before"]  # the rest stands above
-            before[name] = {"seconds": round(time.monotonic() - started, 1), "load_before": load, **figures}
-        replace_json(target, result)
+            parts[name] = {"seconds": round(time.monotonic() - started, 1), **json.loads(out.read_text())}
+        replace_json(target, {"parts": parts})
     if failed:
         raise click.ClickException(f"these parts failed: {', '.join(failed)}")
     click.echo(f"\n{target.relative_to(ROOT)}", err=True)

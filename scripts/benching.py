@@ -21,11 +21,12 @@ INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 def machine() -> dict[str, Any]:
     """What the figures are measured on, and how busy it was before."""
-    about = dict(line.split(":", 1) for line in _lines(Path("/proc/cpuinfo")) if ":" in line)
-    cpu, flags = (next((value.strip() for key, value in about.items() if key.strip() == name), "") for name in ("model name", "flags"))
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = [line.partition(":") for line in cpuinfo.read_text().splitlines()] if cpuinfo.is_file() else []
+    processor = {key.strip(): value.strip() for key, _, value in lines}
     return {
-        "cpu": cpu or platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "instructions": [name for name in INSTRUCTIONS if name in flags.split()], "python": platform.python_version(),
+        "cpu": processor.get("model name") or platform.processor() or platform.machine(), "cores": os.cpu_count(),
+        "instructions": [name for name in INSTRUCTIONS if name in processor.get("flags", "").split()], "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES}, "commit": commit(), "date": time.strftime("%Y-%m-%d"),
         "load_before": os.getloadavg()[0],
     }  # fmt: skip
@@ -52,10 +53,6 @@ def start(doc: str, run: Callable[[bool], dict[str, Any]], lines: Callable[[dict
     result = run(given.quick)
     print("\n".join(lines(result)))
     write(result, given.out, about)
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else []
 
 
 def _version(name: str) -> str | None:
