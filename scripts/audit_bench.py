@@ -23,6 +23,7 @@ from typing import Any
 import click
 import cv2
 import numpy as np
+from benching import machine, write
 from PIL import Image
 
 from facesearch.faces.table import Dataset, open_dataset
@@ -36,6 +37,7 @@ from facesearch.report_audit import findings
 from facesearch.terminal import bar
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "scripts/results/audit"
 COPIES, SPOILT, SPLIT, MERGED, SWAPPED = 50, 40, 10, 10, 0.02
 OF_LIST = {"wrong_names": "labels", "same_people": "split", "two_clusters": "merged", "copies": "copies", "bad_crops": "spoilt"}
 
@@ -47,6 +49,7 @@ OF_LIST = {"wrong_names": "labels", "same_people": "split", "two_clusters": "mer
 @click.option("--seeds", default=5, show_default=True)
 def main(weights: Path | None, gallery: Path, referee: Path | None, seeds: int) -> None:
     """Print both tables and write them."""
+    about = machine()
     runtime = load_runtime(find_weights(weights).path)
     dataset = open_dataset(ROOT / "data/celeba500")
     rows = np.arange(len(dataset))
@@ -65,7 +68,8 @@ def main(weights: Path | None, gallery: Path, referee: Path | None, seeds: int) 
             f"{name:13}  {r['planted']:7.1f}  {r['listed']:6.1f}  {r['recall']:6.3f}  {r['precision_planted']:18.3f}  "
             f"{r['precision_new']:.3f}  {r['precision_at_planted']:.3f}"
         )
-    save("planted.json", {"encoder": runtime.words, "encoder_id": runtime.encoder_id, "seeds": seeds, "means": means, "runs": runs})
+    encoder = {"encoder": runtime.words, "encoder_id": runtime.encoder_id}
+    write({**encoder, "seeds": seeds, "means": means, "runs": runs}, RESULTS / "planted.json", about)
     real = facts(as_it_is)
     if referee is not None:
         second = load_runtime(referee)
@@ -73,7 +77,7 @@ def main(weights: Path | None, gallery: Path, referee: Path | None, seeds: int) 
             theirs = dataset_vectors(dataset, rows, second, {}, progress)
         real["referee"] = {"encoder": second.words, **agreement(as_it_is, theirs)}
     click.echo(json.dumps({name: value for name, value in real.items() if name != "first"}, indent=1))
-    save("celeba500.json", {"encoder": runtime.words, "encoder_id": runtime.encoder_id, **real})
+    write({**encoder, **real}, RESULTS / "celeba500.json", about)
 
 
 def silent(done: int, total: int) -> None:
@@ -213,13 +217,6 @@ def agreement(result: Audit, theirs: Any) -> dict[str, float]:
         "wrong_names_seen_too": float(closer[rows].mean()), "of_the_first_50": float(closer[first].mean()),
         "of_all_photos": float(closer.mean()),
     }  # fmt: skip
-
-
-def save(name: str, value: dict[str, Any]) -> None:
-    """Write a result as JSON."""
-    out = ROOT / "scripts/results/audit" / name
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ by itself). Nothing is chosen here. Writes scripts/results/calibration/NAME.json
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from benching import machine, write
 
 from facesearch.errors import TooFewSearches
 from facesearch.faces.table import open_dataset
@@ -39,6 +39,7 @@ SIZES = (50, 150, 300, 500)
 @click.option("--seed", default=0, show_default=True)
 def main(weights: Path | None, name: str, fpirs: tuple[float, ...], halvings: int, seed: int) -> None:
     """Print the table and write it."""
+    about = machine()
     runtime = load_runtime(find_weights(weights).path)
     data, extra = open_dataset(ROOT / "data/celeba500"), open_dataset(ROOT / "data/celeba_extra")
     train, strangers = data.where("train"), extra.where("open")
@@ -70,10 +71,8 @@ def main(weights: Path | None, name: str, fpirs: tuple[float, ...], halvings: in
             f"{r['people']:6} {r['faces']:6}  {r['fpir']:13.1%}  [{r['low']:.2%}, {r['high']:.2%}]".ljust(60)
             + f"{r['reached']:.2%} [{r['reached_5']:.2%}, {r['reached_95']:.2%}]".ljust(27) + f"{r['kept']:5.0%}  |  {own}"
         )  # fmt: skip
-    out = ROOT / "scripts/results/calibration" / f"{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"encoder": runtime.words, "encoder_id": runtime.encoder_id, "seed": seed, "halvings": halvings,
-                               "rows": rows}, indent=1) + "\n")  # fmt: skip
+    result = {"encoder": runtime.words, "encoder_id": runtime.encoder_id, "seed": seed, "halvings": halvings, "rows": rows}
+    write(result, ROOT / "scripts/results/calibration" / f"{name}.json", about)
 
 
 def kept(best: Any, who: Any, faces: int, fpir: float, halvings: int, seed: int) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from typing import Any
 
 import click
 import numpy as np
+from benching import machine
 
+from facesearch.files import make_folder, replace_json
 from facesearch.gallery.faiss_index import nearest_people, open_index
 from facesearch.gallery.milvus_engine import connected
 from facesearch.gallery.milvus_index import open_projection
@@ -59,6 +61,7 @@ def wait_until_indexed(place: Any, name: str, limit_s: float) -> float:
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default="scripts/results/past/recall.json")
 def main(store: str, kinds: tuple[str, ...], gallery: Path, queries: int, limit_s: float, data: Path | None, out: Path) -> None:
     root, place = Path(tempfile.mkdtemp(prefix="facesearch-recall-")), place_of(store)
+    about = machine()
     found: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     try:
         shutil.copytree(gallery, root / "g")
@@ -82,7 +85,7 @@ def main(store: str, kinds: tuple[str, ...], gallery: Path, queries: int, limit_
                 finally:
                     drop(opened, place, abandon=False)
                 found[kind] = {
-                    "server": version, "faces": len(opened), "queries": queries, "same_first": first, "same_five": all_of,
+                    "machine": about, "server": version, "faces": len(opened), "queries": queries, "same_first": first, "same_five": all_of,
                     "indexed_s": waited, "index_bytes": None if files is None else files / len(opened),
                 }  # fmt: skip
                 click.echo(
@@ -90,8 +93,8 @@ def main(store: str, kinds: tuple[str, ...], gallery: Path, queries: int, limit_
                 )
     finally:
         shutil.rmtree(root)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(found, indent=2) + "\n")
+    make_folder(out.parent)
+    replace_json(out, found)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ scripts/results/past/shards.json; exit code 1 when any answer differs.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from benching import machine, write
 
 from facesearch.gallery.faiss_index import nearest_people, open_index
 from facesearch.gallery.milvus_index import open_projection
@@ -48,7 +48,7 @@ def differs(one: tuple[Match, ...], merged: list[Match]) -> bool:
 @click.option("--queries", default=500, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default="scripts/results/past/shards.json")
 def main(gallery: Path, shards: int, queries: int, out: Path) -> None:
-    root = Path(tempfile.mkdtemp(prefix="facesearch-shards-"))
+    about, root = machine(), Path(tempfile.mkdtemp(prefix="facesearch-shards-"))
     rng = np.random.default_rng(1)
     try:
         shutil.copytree(gallery, root / "whole")
@@ -73,8 +73,7 @@ def main(gallery: Path, shards: int, queries: int, out: Path) -> None:
             sizes = [len(part) for part in parts]
     finally:
         shutil.rmtree(root)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"shards": shards, "faces": sizes, "queries": queries, "top": TOP, "wrong": wrong}, indent=2) + "\n")
+    write({"shards": shards, "faces": sizes, "queries": queries, "top": TOP, "wrong": wrong}, out, about)
     click.echo(f"{shards} shards of {sizes} faces, {queries} searches: {wrong} answers differ from those of one gallery")
     raise SystemExit(1 if wrong else 0)
 

@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import benching
 import click
 import numpy as np
 
@@ -328,6 +329,7 @@ def clock_back() -> dict[str, Any]:
 @click.option("--seed", default=0, show_default=True)
 def main(seconds: float, writers: int, readers: int, stride: int, choice: str, out: Path, seed: int) -> None:
     """Run all trials."""
+    about = benching.machine()
     results = {
         "kills": kills(seconds, writers, readers, seed, choice),
         "full disk": full_disk(),
@@ -336,8 +338,7 @@ def main(seconds: float, writers: int, readers: int, stride: int, choice: str, o
     }
     for trial, facts in results.items():
         click.echo(f"{trial}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1) + "\n")
+    benching.write(results, out, about)
     harm = ("losses", "wrong", "wrong answers", "crashes", "errors", "problems", "bytes of forgotten people left")
     bad = sum(facts.get(name, 0) for facts in results.values() for name in harm)
     sys.exit(1 if bad else 0)
