@@ -40,8 +40,8 @@ def crops(seed: int, n: int) -> U8:
 
 
 @contextmanager
-def batching(encoder: ColourEncoder, **options: float) -> Iterator[BatchingRuntime]:
-    runtime = BatchingRuntime(encoder, most=int(options.get("most", 8)), wait_s=options.get("wait_s", 0.0))
+def batching(encoder: ColourEncoder, *, most: int) -> Iterator[BatchingRuntime]:
+    runtime = BatchingRuntime(encoder, most=most)
     try:
         yield runtime
     finally:
@@ -49,10 +49,10 @@ def batching(encoder: ColourEncoder, **options: float) -> Iterator[BatchingRunti
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 8), st.sampled_from([0.0, 0.005]))
-def test_everybody_gets_their_own_vectors(sizes: list[int], most: int, wait_s: float):
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 8))
+def test_everybody_gets_their_own_vectors(sizes: list[int], most: int):
     oracle = ColourEncoder()
-    with batching(ColourEncoder(), most=most, wait_s=wait_s) as runtime, ThreadPoolExecutor(12) as pool:
+    with batching(ColourEncoder(), most=most) as runtime, ThreadPoolExecutor(12) as pool:
         asked = [crops(seed, n) for seed, n in enumerate(sizes)]
         for mine, got in zip(asked, pool.map(runtime.embed, asked), strict=True):
             expected = oracle.embed(mine) if len(mine) else np.empty((0, 12), np.float32)
@@ -105,7 +105,7 @@ def test_an_error_reaches_all_of_its_batch_and_the_next_is_answered():
 
 def test_closing_answers_what_waits_and_refuses_what_comes_later():
     encoder = Gated()
-    runtime = BatchingRuntime(encoder, most=2, wait_s=0.0)
+    runtime = BatchingRuntime(encoder, most=2)
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(runtime.embed, crops(seed, 1)) for seed in range(5)]
         while len(encoder.sizes) + runtime._waiting.qsize() < 4:
@@ -121,4 +121,4 @@ def test_closing_answers_what_waits_and_refuses_what_comes_later():
 
 def test_a_batch_of_nothing_is_a_bug():
     with pytest.raises(ValueError, match="at least one"):
-        BatchingRuntime(ColourEncoder(), most=0, wait_s=0.0)
+        BatchingRuntime(ColourEncoder(), most=0)

@@ -36,9 +36,7 @@ class Service:
         """Raises NotFound when settings.photos is no folder; EncoderMismatch, CorruptGallery for a gallery that cannot be served."""
         self.settings = settings
         self.meters = Meters()
-        self._encoder = BatchingRuntime(
-            runtime, most=settings.batch, wait_s=settings.batch_wait_s, on_batch=self.meters.on_batch
-        )  # fmt: skip
+        self._encoder = BatchingRuntime(runtime, most=settings.batch, on_batch=self.meters.on_batch)
         self.desk = Desk(settings, self._encoder, detector, self.meters)
         with self.desk.gallery() as gallery:
             if gallery is not None:

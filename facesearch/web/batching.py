@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -25,18 +24,18 @@ class _Asked:
 class BatchingRuntime:
     """A Runtime for many threads over a Runtime for one. embed blocks until the vectors are there.
 
-    One thread of its own holds the encoder. It takes the first crops that wait, then whatever comes until `most` crops are
-    together or wait_s is over. While it works others gather, so under load batches fill without any waiting. An error of the
-    encoder is raised in every thread whose crops were in the batch.
+    One thread of its own holds the encoder and takes whatever waits, up to `most` crops, at once: while it works others gather,
+    so under load batches fill by themselves, and without load nobody waits for company. An error of the encoder is raised in
+    every thread whose crops were in the batch.
     """
 
-    def __init__(self, runtime: Runtime, *, most: int, wait_s: float, on_batch: Callable[[int, int], None] | None = None) -> None:
+    def __init__(self, runtime: Runtime, *, most: int, on_batch: Callable[[int, int], None] | None = None) -> None:
         """on_batch is called with (crops, requests) of each batch."""
         if most < 1:
             raise ValueError("a batch holds at least one crop")
         self.encoder_id, self.dimension, self.words = runtime.encoder_id, runtime.dimension, runtime.words
         self.notes: dict[str, Any] = runtime.notes
-        self._runtime, self._most, self._wait_s, self._on_batch = runtime, most, wait_s, on_batch
+        self._runtime, self._most, self._on_batch = runtime, most, on_batch
         self._waiting: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -75,10 +74,9 @@ class BatchingRuntime:
     def _gathered(self, first: _Asked, open_: bool) -> tuple[list[_Asked], _Asked | None, bool]:
         """The batch that begins with first, what did not fit into it, and whether more may come."""
         batch, total = [first], len(first.crops)
-        until = time.monotonic() + self._wait_s
         while open_ and total < self._most:
             try:
-                asked = self._waiting.get(timeout=max(0.0, until - time.monotonic()))
+                asked = self._waiting.get_nowait()
             except queue.Empty:
                 break
             if asked is None:

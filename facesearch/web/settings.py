@@ -32,8 +32,7 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """token: what a client must show, empty where nothing is asked. hosts: names besides the loopback's that a request may be
-    addressed to. photos: where the originals lie. batch: most crops a pass through the encoder; batch_wait_s: how long the first
-    of them waits for others."""
+    addressed to. photos: where the originals lie. batch: most crops a pass through the encoder."""
 
     gallery: Path
     host: str = "127.0.0.1"
@@ -42,7 +41,6 @@ class Settings:
     photos: Path | None = None
     report: Path = Path("report")
     batch: int = 32
-    batch_wait_s: float = 0.002
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     limits: Limits = Limits()
 
