@@ -85,11 +85,10 @@ class PlainTorch:
 def engines() -> dict[str, Callable[[U8], F32]]:
     """Everything that can run the shipped encoder on this CPU; the first is the baseline and the reference."""
     found: dict[str, Callable[[U8], F32]] = {"torch float32, as it comes": PlainTorch(SHIPPED).embed}
-    for engine in ("torch", "openvino"):
-        for half in (False, True):
+    for engine, name in (("torch", "torch {}, norms folded"), ("openvino", "OpenVINO {}")):
+        for half, precision in ((False, "float32"), (True, "bfloat16")):
             with bf16(half):
-                runtime = load_runtime(SHIPPED, device="cpu", engine=engine)
-            found[runtime.words.split(" on ")[1].replace("CPU, ", f"{engine}, " if engine == "torch" else "")] = runtime.embed
+                found[name.format(precision)] = load_runtime(SHIPPED, device="cpu", engine=engine).embed
     return found
 
 
