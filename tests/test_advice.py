@@ -60,6 +60,7 @@ def test_each_warning_comes_with_its_cause_and_not_without():
     assert "margin of 0.3 from the first step" in advice("default", "margin_ramp_epochs=0")
     assert "margin of" not in advice("default")
     assert "zero_init_residual" in advice("default", "zero_init_residual=false") and "zero_init" not in advice("default")
+    assert "zero_init" not in advice("seed-arcface")  # batches of 16: it learned from its first epoch on
     assert "lr 0.1 is outside" in advice("default", "lr=0.1") and "lr 0.1" not in advice("default", "lr=0.1", 'optimizer="sgd"')
     assert "constant learning rate" in advice("default", "schedule=constant")
     assert "nothing to check on" in advice("default", val=0) and "nothing to check" not in advice("default")
