@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra [web]")
+
 from facesearch.web.server import listen
 
 

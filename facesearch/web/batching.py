@@ -64,17 +64,17 @@ class BatchingRuntime:
     def _work(self) -> None:
         carried: _Asked | None = None
         open_ = True
-        while open_ or carried is not None:
+        while open_:
             first = carried if carried is not None else self._waiting.get()
             if first is None:
                 return
-            batch, carried, open_ = self._gathered(first, open_)
+            batch, carried, open_ = self._gathered(first)
             self._answer(batch)
 
-    def _gathered(self, first: _Asked, open_: bool) -> tuple[list[_Asked], _Asked | None, bool]:
+    def _gathered(self, first: _Asked) -> tuple[list[_Asked], _Asked | None, bool]:
         """The batch that begins with first, what did not fit into it, and whether more may come."""
         batch, total = [first], len(first.crops)
-        while open_ and total < self._most:
+        while total < self._most:
             try:
                 asked = self._waiting.get_nowait()
             except queue.Empty:
@@ -85,7 +85,7 @@ class BatchingRuntime:
                 return batch, asked, True
             batch.append(asked)
             total += len(asked.crops)
-        return batch, None, open_
+        return batch, None, True
 
     def _answer(self, batch: list[_Asked]) -> None:
         try:
