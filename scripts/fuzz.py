@@ -13,7 +13,6 @@ their own, since onnxruntime is not ours: a crash of theirs is counted apart.
 from __future__ import annotations
 
 import io
-import json
 import random
 import re
 import shutil
@@ -29,6 +28,7 @@ from typing import Any
 
 import click
 import numpy as np
+from benching import machine, write
 from PIL import Image
 
 from facesearch.errors import CorruptGallery, FaceSearchError
@@ -426,7 +426,7 @@ def main(inputs: int, seed: int, only: str, seconds: int) -> None:
         for message in facts["messages"]:
             click.echo(f"    {message}")
     if not only:
-        (ROOT / "scripts/results" / ("crypt/atheris.json" if seconds else "fuzz.json")).write_text(json.dumps(results, indent=1) + "\n")
+        write(results, ROOT / "scripts/results" / ("crypt/atheris.json" if seconds else "fuzz.json"), machine())
     sys.exit(1 if any(facts.get("crash", 0) or facts.get("slow", 0) for facts in results.values()) else 0)
 
 
