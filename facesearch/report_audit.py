@@ -19,7 +19,7 @@ from facesearch.report import as_json
 
 TITLES = {
     "wrong_names": "photos probably under the wrong name (closer to somebody else)",
-    "same_people": "people probably one person under two names",
+    "same_people": "probably one person under two names",
     "two_clusters": "one person's photos in two clusters as unlike as different people",
     "copies": "duplicate and near-duplicate photos",
     "bad_crops": "crops that look unusable",
