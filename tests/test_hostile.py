@@ -12,14 +12,10 @@ import pytest
 from facesearch.errors import CannotRead
 from facesearch.files import map_array
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))  # where Python looks when it is run
-        return importlib.import_module("fuzz")
+    return importlib.import_module("fuzz")
 
 
 def test_every_reader_refuses_what_is_damaged_in_our_words(fuzz: ModuleType, tmp_path: Path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import shutil
 import signal
 import subprocess
@@ -30,16 +30,7 @@ FLAGS = [
 SIZES = {"desk": (1200, 850), "phone": (390, 844)}
 
 
-def _drawn_world() -> Any:
-    spec = importlib.util.spec_from_file_location("drawn_world", ROOT / "scripts" / "drawn_world.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["drawn_world"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-drawn = _drawn_world()
+drawn: Any = importlib.import_module("drawn_world")
 
 
 @dataclass
