@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
-from facesearch.errors import BadCheckpoint, BadConfig, Interrupted, LossIsNaN, NotFound, NothingToDo, OutputExists
+from facesearch.cli import main
+from facesearch.errors import BadCheckpoint, BadConfig, Interrupted, LossIsNaN, NotFound, NothingToDo, OtherRun, OutputExists
 from facesearch.faces.datasets import read_source
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.prepare import PrepareConfig, prepare
@@ -216,13 +219,31 @@ def test_runs_are_not_overwritten_and_not_resumed_as_something_else(toy_dataset:
     with pytest.raises(OutputExists, match="--resume"):
         go(config, toy_dataset, tmp_path / "run")
     assert go(config, toy_dataset, tmp_path / "run", resume=True).already_done
-    with pytest.raises(BadCheckpoint, match="other settings"):
+    with pytest.raises(OtherRun, match="other settings"):
         go(config.changed(["lr=0.5"]), toy_dataset, tmp_path / "run", resume=True)
+    with pytest.raises(OtherRun, match="pass the same --data"):
+        go(config, coloured_people(tmp_path / "others"), tmp_path / "run", resume=True)
     with pytest.raises(NotFound, match="to resume"):
         go(config, toy_dataset, tmp_path / "nowhere", resume=True)
     (tmp_path / "run" / STATE).write_bytes(b"rubbish")
     with pytest.raises(BadCheckpoint, match="safetensors"):
         go(config, toy_dataset, tmp_path / "run", resume=True)
+
+
+def test_what_an_interrupted_training_says_goes_on_with_it(toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Typed into a shell as it is printed, from a folder without data/: the run's photos are named in it, blanks quoted."""
+
+    def stop(step: Step) -> None:
+        if step.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as caught:
+        go(SMALL.changed(["epochs=1"]), toy_dataset, tmp_path / "a run", on_step=stop)
+    program, *words = shlex.split(str(caught.value).splitlines()[-1])
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(main, words)
+    assert program == "facesearch" and ended.exit_code == 0, ended.stderr
+    assert f"{tmp_path / 'a run' / BEST}: epoch 1" in ended.stdout
 
 
 @pytest.mark.slow

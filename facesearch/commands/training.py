@@ -108,7 +108,7 @@ def train(
               facesearch train --recipe seed-arcface --set epochs=10 --set lr=1e-4
               torchrun --nproc-per-node 8 -m facesearch train --data data/celeba
     """
-    from facesearch.errors import BadCheckpoint
+    from facesearch.errors import OtherRun
     from facesearch.faces.table import open_dataset
     from facesearch.jobs.find_weights import POINTER, point_to
     from facesearch.jobs.run_folder import CURVES, config_of_run, load_history
@@ -127,7 +127,7 @@ def train(
         out = out or ranks.first_says(Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}")
         config = config_of_run(out) if resume else asked
         if resume and (recipe or settings) and asked != config:
-            raise BadCheckpoint(out, "the run was begun with other settings; leave --recipe and --set out, or begin a new run")
+            raise OtherRun(out, "it was begun with other settings; leave --recipe and --set out, or begin a new run")
         if unlabelled and not config.teacher:
             raise click.UsageError("--unlabelled needs --teacher: nothing else can be learned from photos without names")
         datasets = [open_dataset(folder) for folder in data or (default_data(),)]

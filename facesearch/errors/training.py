@@ -98,6 +98,15 @@ class BadCheckpoint(FaceSearchError):
 
 
 @dataclass(eq=False)
+class OtherRun(FaceSearchError):
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be gone on with: {self.reason}."
+
+
+@dataclass(eq=False)
 class PickleRefused(FaceSearchError):
     path: Path
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from facesearch.errors import BadCheckpoint, BadConfig, Interrupted, LossIsNaN, NotFound, OutputExists
+from facesearch.errors import BadConfig, Interrupted, LossIsNaN, NotFound, OtherRun, OutputExists
 from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
 from facesearch.jobs.advice import about_data, duration, not_rising, unusual, waited
@@ -253,16 +254,16 @@ class Training:
     def resume(self) -> int:
         """Take up what save left, and say how many processes it was left by.
 
-        Raises BadCheckpoint when it is of other settings or other people.
+        Raises OtherRun when it is of other settings, photos or another teacher; BadCheckpoint when it is damaged.
         """
         path = self.out / STATE
         tensors, meta = read_state(path)
         if TrainConfig.from_dict(meta["config"], str(path)) != self.config:
-            raise BadCheckpoint(path, f"it was made with other settings than {self.out / CONFIG}")
+            raise OtherRun(path, f"it was made with other settings than {self.out / CONFIG}")
         if meta["classes"] != digest(self.classes) or meta["photos"] != len(self.train):
-            raise BadCheckpoint(path, "it was trained on other photos; pass the same --data and --unlabelled")
+            raise OtherRun(path, "it was trained on other photos; pass the same --data and --unlabelled")
         if meta["teacher"] != self._teacher_id():
-            raise BadCheckpoint(path, f"it was taught by another file than {self.config.teacher or 'none'} is now")
+            raise OtherRun(path, f"it was taught by another file than {self.config.teacher or 'none'} is now")
         unpack(tensors, self.model, self.average, self.optimizer)
         self.sums = tensors["sums"].to(self.device.torch)
         self.epoch, self.step, self.seconds = meta["epoch"], meta["step"], meta["seconds"]
@@ -288,14 +289,14 @@ def train(
 
     on_epoch comes after the epoch's files are written, in the first process; on_teacher while the teacher looks at the photos.
 
-    Raises OutputExists, BadCheckpoint, LossIsNaN, CannotWrite, BadConfig; Interrupted after Ctrl-C or SIGTERM, with all saved;
+    Raises OutputExists, OtherRun, BadCheckpoint, LossIsNaN, CannotWrite, BadConfig; Interrupted after Ctrl-C or SIGTERM, with all saved;
     PeerLost when another process of the run is gone.
     """
     if resume and not (out / STATE).is_file() and not (out / CONFIG).is_file():
         raise NotFound(out, "training run to resume", "Leave --resume out to begin one.")
     if not resume and (out / CONFIG).exists():
         raise OutputExists(out, "holds a training run; pass --resume to go on with it")
-    again = f"{'' if ranks.world == 1 else f'torchrun --nproc-per-node {ranks.world} -m '}facesearch train --out {out} --resume"
+    again = _resume_command(out, datasets, nameless, ranks.world)
     kept = f"The last state that was saved stands in {out / STATE}" if resume else f"What was saved until then stands in {out}"
     with ranks.watched(kept, again):
         ranks.wait()  # all have looked into the folder before anything is written there
@@ -319,6 +320,14 @@ def train(
         _run(training, again, on_step, on_epoch, tell)
     best = [result for result in training.history if result.best][-1]
     return TrainResult(out, out / BEST, best, tuple(training.history), already_done)
+
+
+def _resume_command(out: Path, datasets: list[Dataset], nameless: list[Dataset], processes: int) -> str:
+    """What a user types to go on with a run, ready for the shell: its settings are in out, its photos are not."""
+    start = ["facesearch"] if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", "facesearch"]
+    folders = [("--data", d.folder) for d in datasets] + [("--unlabelled", d.folder) for d in nameless]
+    photos = [word for option, folder in folders for word in (option, str(folder))]
+    return shlex.join([*start, "train", *photos, "--out", str(out), "--resume"])
 
 
 def _run(
