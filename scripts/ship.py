@@ -142,8 +142,8 @@ anything commercial (the training photos forbid it). Above its promised error ra
 - Teacher: `{data["teacher"]["file"]}` (SHA-256 `{data["teacher"]["sha256"][:16]}…`), {data["teacher"]["licence"]}. The encoder was taught to foretell
   its vectors on the training photos and on mixtures of them, so it inherits whatever that model was trained on, which is not known here.
 - Recipe: `scripts/recipes/distil.toml` from random numbers, 46 epochs; then `distil-2.toml` from its last state, 14 epochs; then
-  `distil-3.toml` from that encoder, 12 of 14 epochs; then `distil-4.toml` from that one, {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs; seed {recipe["seed"]}
-  each time. The epoch was chosen by verification on val.
+  `distil-3.toml` from that encoder, 12 of 14 epochs; then `distil-4.toml` from that one, 52 of 54 epochs; then `distil-5.toml` from all of that
+  run, {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs; seed {recipe["seed"]} each time. The epoch was chosen by verification on val.
 - Made at commit `{card["commit"][:12]}` on {card["machine"]["cores"]} cores of {card["machine"]["cpu"]}, torch {card["machine"]["versions"]["torch"]}.
 
 ## How good it is
