@@ -1,6 +1,7 @@
 """Put a finished run into the package: weights in half precision, their card, and the gallery of CelebA-500 made with them.
 
     .venv/bin/python scripts/ship.py runs/distil --teacher ../shared/models/mobilefacenet.onnx --test
+    .venv/bin/python scripts/ship.py runs/distil --teacher ../shared/models/mobilefacenet.onnx --last --test   # its last epoch, not its best
 
 Writes facesearch/weights/facesearch-r34.{safetensors,json}, facesearch/weights/MODEL_CARD.md, index/gallery.sqlite and
 scripts/results/shipped/. Every row is measured here, in one go: the shipped half-precision weights, the run's own in
@@ -28,7 +29,10 @@ from facesearch.jobs.build import build_index
 from facesearch.jobs.calibrate import calibrate, strangers_of
 from facesearch.jobs.evaluate import Embedder, Evaluation, evaluate
 from facesearch.jobs.find_weights import SHIPPED
+from facesearch.jobs.run_folder import BEST, STATE
+from facesearch.jobs.train_state import AVERAGE, MODEL, part_of, read_state
 from facesearch.metrics.retrieval import closed_set
+from facesearch.metrics.verification import impostor_table, pair_scores, roc
 from facesearch.model.checkpoint import load_encoder, save_encoder
 from facesearch.model.runtime import Runtime, load_runtime
 from facesearch.report_json import evaluation_json
@@ -45,19 +49,21 @@ MOST_BYTES = 45_000_000
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--teacher", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--test", is_flag=True, help="Also measure on the test split. Once, when nothing is to be chosen any more.")
+@click.option("--last", is_flag=True, help="Ship what the run's last finished epoch left, not its best epoch by verification on val.")
 @click.option("--seed", type=int, default=0)
-def ship(run: Path, teacher: Path, test: bool, seed: int) -> None:
+def ship(run: Path, teacher: Path, test: bool, last: bool, seed: int) -> None:
     """Ship RUN's best encoder."""
     os.umask(0o022)  # these files are for everybody
     data, extra, ir = (open_dataset(ROOT / "data" / name) for name in ("celeba500", "celeba_extra", "celeba_ir"))
-    encoder, meta = load_encoder(run / "best.safetensors")
+    float32 = last_encoder(run, data) if last else run / BEST
+    encoder, meta = load_encoder(float32)
     notes = public_notes(meta["notes"], teacher)
     for folder in (SHIPPED.parent, RESULTS):
         make_folder(folder)
     encoder_id = save_encoder(SHIPPED, encoder, notes, half=True)
     if SHIPPED.stat().st_size > MOST_BYTES:
         raise click.ClickException(f"{SHIPPED} takes {SHIPPED.stat().st_size} bytes, more than {MOST_BYTES}")
-    rows = {"shipped": SHIPPED, "float32": run / "best.safetensors", "teacher": teacher}
+    rows = {"shipped": SHIPPED, "float32": float32, "teacher": teacher}
     figures: dict[str, dict[str, list[dict[str, Any]]]] = {}
     runtimes: dict[str, Runtime] = {}
     for name, weights in rows.items():
@@ -103,6 +109,20 @@ def ship(run: Path, teacher: Path, test: bool, seed: int) -> None:
         click.echo(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
 
 
+def last_encoder(run: Path, data: Dataset) -> Path:
+    """Write the network as the run's last finished epoch left it, averaged where the recipe says so, with its own table of impostors."""
+    tensors, state = read_state(run / STATE)
+    if state["step"]:
+        raise click.ClickException(f"{run / STATE} stands within an epoch: resume the run to the epoch's end first")
+    encoder, meta = load_encoder(run / BEST)
+    encoder.load_state_dict(part_of(tensors, f"{AVERAGE}module.encoder.") or part_of(tensors, f"{MODEL}encoder."))
+    notes, out, rows = meta["notes"] | {"epoch": state["history"][-1]}, run / "last-encoder.safetensors", data.where("val")
+    save_encoder(out, encoder, notes)
+    curve = roc(*pair_scores(Embedder(load_runtime(out), {}, bar())(data, rows), data.people[rows]))
+    save_encoder(out, encoder, notes | {"impostors": impostor_table(curve, len(rows))})
+    return out
+
+
 def model_card(card: dict[str, Any]) -> str:
     """The card for people, in the headings of Mitchell et al. 2019 (arXiv:1810.03993)."""
     recipe, people, half, data = card["notes"]["recipe"], card["people"], card["half_precision"], card["notes"]
@@ -120,6 +140,11 @@ def model_card(card: dict[str, Any]) -> str:
         for name, split in names
     )
     spread = people["rank1_quantiles"]
+    chosen = (
+        "The epoch was chosen by verification on val."
+        if card["notes"]["epoch"]["best"]
+        else "It is that run's last epoch, not its best by verification on val."
+    )
     enrolled = "; ".join(f"{k} photos: {v['rank1']:.3f} over {v['people']} people" for k, v in people["rank1_by_enrolled_photos"].items())
     return f"""# Model card: {card["name"]}
 
@@ -143,7 +168,7 @@ anything commercial (the training photos forbid it). Above its promised error ra
   its vectors on the training photos and on mixtures of them, so it inherits whatever that model was trained on, which is not known here.
 - Recipe: `scripts/recipes/distil.toml` from random numbers, 46 epochs; then `distil-2.toml` from its last state, 14 epochs; then
   `distil-3.toml` from that encoder, 12 of 14 epochs; then `distil-4.toml` from that one, 52 of 54 epochs; then `distil-5.toml` from all of that
-  run, {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs; seed {recipe["seed"]} each time. The epoch was chosen by verification on val.
+  run, {data["epoch"]["epoch"]} of {recipe["epochs"]} epochs; seed {recipe["seed"]} each time. {chosen}
 - Made at commit `{card["commit"][:12]}` on {card["machine"]["cores"]} cores of {card["machine"]["cpu"]}, torch {card["machine"]["versions"]["torch"]}.
 
 ## How good it is

@@ -23,7 +23,7 @@ from facesearch.metrics.openset import (
 from facesearch.metrics.pairs import curve_replicates
 from facesearch.metrics.people import confusions, per_person, resemblances, worst_share
 from facesearch.metrics.retrieval import closed_set
-from facesearch.metrics.verification import Curve, identification_pairs, pair_scores, roc
+from facesearch.metrics.verification import Curve, identification_pairs, impostor_table, pair_scores, roc
 
 
 def unit(rng: np.random.Generator, n: int, d: int = 6) -> np.ndarray:
@@ -161,6 +161,16 @@ def test_roc_auc_and_eer_agree_with_scikit_learn(seed: int, ties: bool):
         lower = [t for t in np.unique(scores) if t < threshold]
         if lower:  # the next lower threshold lets too many through: ours is the smallest that serves
             assert (scores[~same] >= max(lower)).mean() > rate
+
+
+def test_the_table_of_impostors_ends_where_pairs_are_too_few():
+    """Thirty photos are 435 pairs, which tell of rates down to three in 435; a score at a rate lets no more than that through."""
+    rng = np.random.default_rng(4)
+    scores, same = rng.normal(size=435), rng.random(435) < 0.2
+    table = impostor_table(roc(scores, same), 30)
+    assert [rate for rate, _ in table] == pytest.approx([10**-1, 10**-1.5, 10**-2])
+    for rate, score in table:
+        assert np.mean(scores[~same] >= score) <= rate < np.mean(scores[~same] >= score) + 2 / np.sum(~same)
 
 
 def test_weights_count_pairs_several_times():

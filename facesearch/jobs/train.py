@@ -34,8 +34,7 @@ from facesearch.jobs.stop_signal import stop_signal
 from facesearch.jobs.train_state import CENTRES, digest, head_tensors, pack, read_state, take_over, unpack
 from facesearch.jobs.training_photos import training_photos
 from facesearch.jobs.validate import validate
-from facesearch.metrics.bootstrap import enough_trials
-from facesearch.metrics.verification import Roc
+from facesearch.metrics.verification import Roc, impostor_table
 from facesearch.model.checkpoint import save_encoder, write_tensors
 from facesearch.model.device import Device
 from facesearch.model.freeze import freeze_first, frozen_at
@@ -377,13 +376,7 @@ def _data_parallel(model: Learner, config: TrainConfig) -> DistributedDataParall
 
 def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[str, Any]:
     """What an encoder's file tells of its making. impostors: false-positive rate a pair -> score, on val's pairs."""
-    table = []
-    if curve is not None:
-        comparisons = len(training.val) * (len(training.val) - 1) / 2
-        for exponent in range(2, 15):
-            rate = 10 ** (-exponent / 2)
-            if enough_trials(comparisons, rate):
-                table.append([rate, curve.at_fpr(rate)[1]])
+    table = [] if curve is None else impostor_table(curve, len(training.val))
     data = [{"kind": d.kind, "photos": len(d), "plan": d.manifest.get("plan")} for d in training.train.datasets]
     return {
         "recipe": asdict(training.config), "epoch": asdict(result), "classes": len(training.classes),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facesearch.metrics.bootstrap import enough_trials
 from facesearch.records import F32, F64, I64, Bools
 
 
@@ -67,6 +68,13 @@ def roc(scores: NDArray[np.floating], same: Bools, weights: F64 | None = None) -
     """
     order = np.argsort(-scores, kind="stable")
     return Curve(scores[order], same[order]).roc(None if weights is None else weights[order])
+
+
+def impostor_table(curve: Roc, photos: int) -> list[list[float]]:
+    """[false-positive rate a pair, score] at rates falling by the square root of ten from a tenth, as far as all pairs of so many
+    photos can tell of them: what an encoder's file knows of strangers."""
+    rates = (10 ** (-exponent / 2) for exponent in range(2, 15))
+    return [[rate, curve.at_fpr(rate)[1]] for rate in rates if enough_trials(photos * (photos - 1) / 2, rate)]
 
 
 class Curve:
