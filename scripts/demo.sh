@@ -9,7 +9,7 @@ mkdir -p demo && cd demo
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' -e '^encoder: ' >&2); }
 
-rm -rf gallery && cp -r "$HERE/index" gallery
+rm -rf gallery && mkdir -m 700 gallery && cp "$HERE/index/gallery.sqlite" gallery
 [ -d photos ] || "$HERE/.venv/bin/python" "$HERE/scripts/demo_photos.py" photos
 
 say "1. The gallery that comes with facesearch (a copy), and how good its encoder was measured to be"

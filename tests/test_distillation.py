@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from facesearch.errors import BadCheckpoint, BadConfig
+from facesearch.errors import BadCheckpoint, BadConfig, OtherRun
 from facesearch.faces.table import Dataset
 from facesearch.jobs.distillation import Distillation, Lesson
 from facesearch.jobs.train import train
@@ -210,7 +210,7 @@ def test_another_teacher_cannot_take_over(teacher_file: Path, toy_dataset: Datas
     model = onnx.load(str(copy))
     model.doc_string = "another"
     onnx.save(model, str(copy))
-    with pytest.raises(BadCheckpoint, match="taught by another file"):
+    with pytest.raises(OtherRun, match="taught by another file"):
         go(recipe(copy, epochs=1), toy_dataset, tmp_path / "run", resume=True)
 
 

@@ -175,4 +175,4 @@ def info(gallery: Path, as_json: bool) -> None:
         click.echo(report.as_json(facts))
     else:
         width = max(map(len, facts))
-        click.echo("\n".join(f"{name:<{width}} {value}" for name, value in facts.items()))
+        click.echo("\n".join(f"{name:<{width}} {'none' if value is None else value}" for name, value in facts.items()))

@@ -21,6 +21,7 @@ def describe(folder: Path) -> dict[str, object]:
     with Gallery.open(folder) as gallery:
         _, state = is_current(gallery)
         threshold = gallery.threshold()
+        unmade = "all compared, by each process for itself" if gallery.sealed else "made by the first query"
         used = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
         return {
             "gallery": str(folder),
@@ -33,7 +34,7 @@ def describe(folder: Path) -> dict[str, object]:
             "stale": threshold is not None and is_stale(threshold, len(gallery)),
             "generation": gallery.generation,
             "index": state or "current",
-            "search": "; ".join(part_words(part) for part in index_parts(gallery)) or None,
+            "search": "; ".join(part_words(part) for part in index_parts(gallery)) or unmade,
             "chosen index": chosen_index(gallery),
             "bytes": used,
             **({"encryption": "names, photos' names, content hashes and vectors, by AES-SIV"} if gallery.sealed else {}),
