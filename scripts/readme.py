@@ -1,6 +1,6 @@
 """Run the README's examples again and write what they print into it; fill its tables from the results beside this script.
 
-    .venv/bin/python scripts/readme.py                          # all, some four minutes; needs ../shared and data/
+    .venv/bin/python scripts/readme.py                          # all, under two minutes; needs ../shared and data/
     .venv/bin/python scripts/readme.py --only query --only index
     .venv/bin/python scripts/readme.py --tables                 # only the tables, in no time
 

@@ -30,7 +30,7 @@ from facesearch.jobs.calibrate import calibrate, strangers_of
 from facesearch.jobs.evaluate import Embedder, Evaluation, evaluate
 from facesearch.jobs.find_weights import SHIPPED
 from facesearch.jobs.run_folder import BEST, STATE
-from facesearch.jobs.train_state import AVERAGE, MODEL, part_of, read_state
+from facesearch.jobs.train_state import as_evaluated, part_of, read_state
 from facesearch.metrics.retrieval import closed_set
 from facesearch.metrics.verification import impostor_table, pair_scores, roc
 from facesearch.model.checkpoint import load_encoder, save_encoder
@@ -115,7 +115,7 @@ def last_encoder(run: Path, data: Dataset) -> Path:
     if state["step"]:
         raise click.ClickException(f"{run / STATE} stands within an epoch: resume the run to the epoch's end first")
     encoder, meta = load_encoder(run / BEST)
-    encoder.load_state_dict(part_of(tensors, f"{AVERAGE}module.encoder.") or part_of(tensors, f"{MODEL}encoder."))
+    encoder.load_state_dict(part_of(as_evaluated(tensors), "encoder."))
     notes, out, rows = meta["notes"] | {"epoch": state["history"][-1]}, run / "last-encoder.safetensors", data.where("val")
     save_encoder(out, encoder, notes)
     curve = roc(*pair_scores(Embedder(load_runtime(out), {}, bar())(data, rows), data.people[rows]))

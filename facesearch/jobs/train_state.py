@@ -61,7 +61,7 @@ def take_over(model: Learner, classes: tuple[str, ...], path: Path, backbone: st
     Raises BadConfig for a network of another shape.
     """
     tensors, meta = read_state(path)
-    theirs = part_of(tensors, f"{AVERAGE}module.") or part_of(tensors, MODEL)
+    theirs = as_evaluated(tensors)
     if meta["classes"] != digest(classes):
         theirs = {name: value for name, value in theirs.items() if not name.startswith("head.")}
     elif isinstance(model.head, ShardedArcFace) and CENTRES in theirs:
@@ -84,6 +84,11 @@ def head_tensors(model: Learner) -> dict[str, Tensor] | None:
 def digest(classes: tuple[str, ...]) -> str:
     """Tells the people of one run from those of another without naming them."""
     return hashlib.sha256("\0".join(classes).encode()).hexdigest()
+
+
+def as_evaluated(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a training state the network that is evaluated: its average where there is one."""
+    return part_of(tensors, f"{AVERAGE}module.") or part_of(tensors, MODEL)
 
 
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
