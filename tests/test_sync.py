@@ -382,6 +382,53 @@ def test_a_check_counts_what_is_missing_too_many_or_another_vector_and_full_repa
     assert check(gallery, place, quiet).words() == ""
 
 
+@lite_only
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: data[:1000] + bytes(200) + data[1200:]]
+)
+def test_a_milvus_lite_that_cannot_read_its_files_says_what_to_do_and_is_written_anew(
+    gallery: Gallery, place: Place, tmp_path: Path, damage: Callable[[bytes], bytes]
+):
+    with Gallery.create(tmp_path / "beside", "e" * 64, D, "encoder") as beside:
+        beside.add([face("eva", 700)])
+        sync(beside, place, progress=quiet)
+        sync(gallery, place, progress=quiet)
+        assert place.local is not None
+
+        def spoil() -> None:
+            assert place.local is not None
+            for file in (place.local / "collections" / collection_of(gallery)).rglob("*.parquet"):
+                file.write_bytes(damage(file.read_bytes()))
+
+        spoil()
+        for ask in (lambda: check(gallery, place, quiet), lambda: open_projection(gallery, place).__enter__()):
+            with pytest.raises(StoreRefused) as raised:
+                ask()
+            assert f"facesearch sync --store {place.text}" in str(raised.value)
+        done = sync(gallery, place, progress=quiet)
+        assert told(done) == (202, 0, 0) and done.rebuilt and check(gallery, place, quiet).words() == ""
+        with open_projection(gallery, place) as index:
+            assert nearest_people(gallery, index, unit(7)[0], 1)[0].person == brute(gallery, unit(7)[0], 1)[0][0]
+        spoil()
+        receipt, _ = forget(NAME, gallery.folder, (), tell)
+        assert receipt.projections[0].erased and check(gallery, place, quiet).same == 200
+        spoil()
+        drop(gallery, place, abandon=False)
+        assert not (place.local / "collections" / collection_of(gallery)).exists()
+        assert check(beside, place, quiet).same == 1
+
+
+@lite_only
+def test_an_engine_that_has_lost_its_rows_makes_no_stranger_of_everybody(gallery: Gallery, place: Place):
+    sync(gallery, place, progress=quiet)
+    assert place.local is not None
+    for file in place.local.rglob("*.parquet"):
+        file.unlink()
+    with open_projection(gallery, place) as index, pytest.raises(ProjectionDiffers, match="finds none of its 202 rows"):
+        nearest_people(gallery, index, unit(7)[0], 1)
+    assert told(sync(gallery, place, progress=quiet)) == (202, 0, 0)
+
+
 def test_rows_that_the_gallery_does_not_know_are_no_answers(gallery: Gallery, place: Place):
     """An engine that proposes faces that were never enrolled, or were forgotten."""
 

@@ -39,7 +39,10 @@ class StoreRefused(FaceSearchError):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.store} refused to {self.doing}: {self.reason}.\nThe gallery is as it was; run the same command again, it goes on."
+        return (
+            f"{self.store} refused to {self.doing}: {self.reason}.\nThe gallery is as it was. Run: facesearch sync --store {self.store}\n"
+            "It goes on from there, and writes the files of a Milvus Lite that cannot be read anew."
+        )
 
 
 @dataclass(eq=False)

@@ -51,7 +51,7 @@ class MilvusIndex:
 
         among: only faces with these ids (m,): they are compared in the gallery itself, all of them. Rows end in id -1 and score -inf
         where fewer are found. Equal scores: the lower id first. Raises StoreUnreachable,
-        StoreRefused, CorruptGallery; ProjectionDiffers when a face is there with another content than the gallery's.
+        StoreRefused, CorruptGallery; ProjectionDiffers when a face is there with another content than the gallery's, or none at all.
         """
         if not np.isfinite(queries).all():
             raise ValueError("a query vector holds a number that is not finite")
@@ -75,8 +75,12 @@ class MilvusIndex:
     def _proposed(self, queries: F32, k: int) -> list[list[tuple[str, int]]]:
         if not self.projection.faces:
             return [[] for _ in queries]
-        strong = time.time() < self.projection.synced + FRESH_S
-        return self.engine.search(self.projection.collection, self.projection.index, queries, min(k, self.projection.faces), strong=strong)
+        known = self.projection
+        strong = time.time() < known.synced + FRESH_S
+        hits = self.engine.search(known.collection, known.index, queries, min(k, known.faces), strong=strong)
+        if not all(hits):  # a stranger, too, has somebody nearest: an engine that has lost its rows must not make one of everybody
+            raise ProjectionDiffers(self.gallery.folder, known.store, f"it finds none of its {known.faces:,} rows")
+        return hits
 
     def _vectors(self, hits: set[tuple[str, int]]) -> dict[int, F32]:
         """The gallery's own vectors (d,) of the proposed faces that are enrolled still."""

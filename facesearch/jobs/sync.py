@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.errors import BadStore, CorruptGallery, FaceSearchError, NotSynced, ProjectionDiffers
+from facesearch.errors import BadStore, CorruptGallery, FaceSearchError, NotSynced, ProjectionDiffers, StoreRefused
 from facesearch.gallery.milvus_engine import NUMBERS, UNFINISHED, Engine, Row, connected
 from facesearch.gallery.projections import (
     Owed,
@@ -52,8 +52,8 @@ ROUNDS = 5
 @dataclass(frozen=True, slots=True)
 class Synced:
     """added, removed, same: rows; compared: all rows were looked at, not only what changed; rebuilt: everything was dropped and sent
-    anew, since the engine would have kept deleted bytes; erased: erasures that were carried out there; unindexed: rows that the
-    engine has not indexed yet, and finds more slowly."""
+    anew, since the engine would have kept deleted bytes, or could not read what it had; erased: erasures that were carried out
+    there; unindexed: rows that the engine has not indexed yet, and finds more slowly."""
 
     store: str
     collection: str
@@ -210,50 +210,70 @@ def _noted(gallery: Gallery, place: Place, known: Projection | None, index: str 
 def _round(gallery: Gallery, engine: Engine, known: Projection, *, full: bool, progress: Progress) -> Synced:
     """One pass: what is to be removed, what is to be sent, both stamps. The state aimed at is the one that is read at its start."""
     name, erasures, generation = known.collection, gallery.erasures, gallery.generation
-    before, trusted = 0, False
-    if exists := engine.has(name):
-        engine.check(name, gallery.dimension, gallery.encoder_id)
-        engine.prepare(name, known.index)
-        before = engine.count(name)
-        trusted = bool(known.stamp) and not full and engine.stamp(name) == known.stamp and before == known.faces
+    there = _there(gallery, engine, known)
+    trusted = bool(known.stamp) and not full and there.stamp == known.stamp and there.rows == known.faces
     gone = _gone(gallery, known, erasures)
     if trusted and erasures == known.erasures and gallery.last_face_id() == known.last_face_id:
-        return Synced(known.store, name, 0, 0, before, False, False, 0)
+        return Synced(known.store, name, 0, 0, there.rows, False, False, 0)
     known = replace(known, stamp="")
     note(gallery, known)
     counts = _Counts()
-    rebuild = exists and engine.keeps_deleted_bytes and gone != ()
-    if exists and not rebuild:
+    rebuild = there.exists and (not there.readable or (engine.keeps_deleted_bytes and gone != ()))
+    if there.exists and not rebuild:
         engine.set_stamp(name, UNFINISHED)
         if trusted and gone is not None:
             _take_away(engine, name, "face", [str(face) for face in gone])
-            counts = _Counts(removed=len(gone), same=before - len(gone), last=known.last_face_id)
+            counts = _Counts(removed=len(gone), same=there.rows - len(gone), last=known.last_face_id)
         else:
             counts = _repair(gallery, engine, name, progress, vectors=full)
             rebuild = engine.keeps_deleted_bytes and counts.removed > 0
     if rebuild:
-        removed = counts.removed or len(gone or ()) or max(0, before - len(gallery))
+        removed = counts.removed or len(gone or ()) or max(0, there.rows - len(gallery))
         engine.drop(name)
-    if rebuild or not exists:
+    if rebuild or not there.exists:
         known = replace(known, erasures=erasures)  # nothing of before is there any more: a killed rebuilding is gone on with
         note(gallery, known)
         engine.create(name, gallery.dimension, gallery.encoder_id, known.index)
         counts = _Counts()
     _send_newer(gallery, engine, name, counts, progress)
     engine.settle(name, compact=counts.removed > 0)
-    there = engine.count(name)
-    if there != counts.same + counts.added:
-        raise ProjectionDiffers(gallery.folder, known.store, f"{there} rows are there, {counts.same + counts.added} should be")
+    rows = engine.count(name)
+    if rows != counts.same + counts.added:
+        raise ProjectionDiffers(gallery.folder, known.store, f"{rows} rows are there, {counts.same + counts.added} should be")
     stamp = f"{generation}-{secrets.token_hex(8)}"
     engine.set_stamp(name, stamp)
     note(
         gallery,
-        replace(known, stamp=stamp, faces=there, last_face_id=counts.last, erasures=erasures, generation=generation, synced=time.time()),
+        replace(known, stamp=stamp, faces=rows, last_face_id=counts.last, erasures=erasures, generation=generation, synced=time.time()),
     )
     if rebuild:
-        same = min(there, max(0, before - removed))
-        counts = _Counts(added=there - same, removed=removed, same=same)
-    return Synced(known.store, name, counts.added, counts.removed, counts.same, exists and not trusted, rebuild, 0)
+        same = min(rows, max(0, there.rows - removed))
+        counts = _Counts(added=rows - same, removed=removed, same=same)
+    return Synced(known.store, name, counts.added, counts.removed, counts.same, there.exists and not trusted, rebuild, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """The collection as a pass finds it. readable: unless Milvus Lite cannot read its own files, of which nothing is worth keeping."""
+
+    exists: bool
+    readable: bool = True
+    rows: int = 0
+    stamp: str = ""
+
+
+def _there(gallery: Gallery, engine: Engine, known: Projection) -> _There:
+    name = known.collection
+    try:
+        if not engine.has(name):
+            return _There(False)
+        engine.check(name, gallery.dimension, gallery.encoder_id)
+        engine.prepare(name, known.index)
+        return _There(True, True, engine.count(name), engine.stamp(name))
+    except StoreRefused:
+        if engine.place.local is None:
+            raise
+        return _There(True, False)  # killed while it wrote, or damaged
 
 
 @dataclass(slots=True)
