@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ Progress = Callable[[int, int], None]
 
 Tell = Callable[[str], None]
 """Says one line to the person in front of the screen (stderr)."""
+
+
+ScoredBy = Literal["best-photo", "mean-template"]
+"""How a person's score is made of their photos: the best cosine over them, or that with the mean of their vectors."""
+WAYS_TO_SCORE: tuple[ScoredBy, ...] = get_args(ScoredBy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A person of the gallery against one query. score is the best cosine over the person's photos."""
+    """A person of the gallery against one query. score: see ScoredBy; support: their nearest photos, each with its own cosine."""
 
     person: str
     score: float
@@ -89,7 +95,7 @@ class Answer:
     best first; gap is the lead of the first over the second, None when there is no second. known is the decision: the
     best score reaches the threshold; None when the gallery has no threshold to decide by. expected_fpir: the share of
     strangers' searches that get a name by this threshold; stranger_share: that score as much as the best one here. Both are
-    None where the gallery's threshold does not tell."""
+    None where the gallery's threshold does not tell. scored_by: what the matches' scores are."""
 
     photo: Path
     face_no: int
@@ -101,3 +107,4 @@ class Answer:
     known: bool | None
     expected_fpir: float | None = None
     stranger_share: float | None = None
+    scored_by: ScoredBy = "best-photo"

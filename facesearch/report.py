@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesearch.errors import writing
 from facesearch.files import OWNER_ONLY
-from facesearch.records import Answer, Skipped
+from facesearch.records import Answer, ScoredBy, Skipped
 
 if TYPE_CHECKING:
     from facesearch.gallery.rows import PersonCount, Threshold
@@ -53,7 +53,7 @@ def answer_lines(answer: Answer) -> list[str]:
         lines.append(f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {_photos(match.photos)}, nearest: {support}")
     gap = "" if answer.gap is None else f"gap to the second {answer.gap:.3f}; "
     limit = "none" if answer.threshold is None else f"{answer.threshold:.3f}"
-    lines.append(f"     {gap}threshold {limit}; a score is the best cosine over the person's photos")
+    lines.append(f"     {gap}threshold {limit}; a score is {SCORES[answer.scored_by]}")
     if answer.expected_fpir is not None:
         rare = "" if answer.stranger_share is None else f"; up to {_share(answer.stranger_share)} reach {answer.matches[0].score:.3f}"
         lines.append(f"     {_share(answer.expected_fpir)} of strangers' searches are expected to get a name{rare}")
@@ -92,8 +92,15 @@ def calibration_lines(gallery: Path, new: Threshold, old: Threshold | None) -> l
     if new.low is not None and new.high is not None:
         lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
     lines.append(f"  {new.method}: {new.searches} searches, {new.faces} faces enrolled")
+    lines.append(f"  a score is {SCORES[new.by]}")
     lines.append(f"  before: {threshold_words(old)}")
     return lines
+
+
+SCORES: dict[ScoredBy, str] = {
+    "best-photo": "the best cosine over the person's photos",
+    "mean-template": "the cosine with the mean template of the person's photos",
+}
 
 
 def threshold_words(threshold: Threshold | None) -> str:

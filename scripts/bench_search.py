@@ -31,8 +31,9 @@ import click
 import numpy as np
 from benching import machine, write
 
-from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
+from facesearch.gallery.faiss_index import open_index, refresh
 from facesearch.gallery.index_choice import choose_index, index_parts
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.build import tidy

@@ -38,8 +38,9 @@ from facesearch.faces.photos import read_photo
 from facesearch.faces.table import open_dataset
 from facesearch.faces.toy import draw_people
 from facesearch.gallery.cipher import BrokenSeal, cipher_for
-from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.keys import Key
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, Row, vector_bytes
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.care import export, import_into

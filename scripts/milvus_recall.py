@@ -20,9 +20,10 @@ import numpy as np
 from benching import machine
 
 from facesearch.files import make_folder, replace_json
-from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.milvus_engine import connected
 from facesearch.gallery.milvus_index import open_projection
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.projections import collection_of, place_of
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.sync import drop, sync

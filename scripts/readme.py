@@ -186,7 +186,16 @@ def planted_rows() -> Iterator[list[str]]:
         yield [*words, *(f"{means[name][figure]:.3f}" for figure in ("recall", "precision_new", "precision_planted"))]
 
 
-TABLES = {"grouping": grouping_rows, "promise": promise_rows, "planted": planted_rows}
+def way_rows() -> Iterator[list[str]]:
+    """scripts/ways_to_score.py's table."""
+    for row in json.loads((RESULTS / "ways_to_score.json").read_text())["rows"]:
+        figures = zip(*(row[key][:-1] for key in ("best", "template", "difference", "error")), strict=True)
+        missed = [f"{best:.3f}, {template:.3f} ({less:+.4f} ± {error:.4f})" for best, template, less, error in figures]
+        rank1 = f"{1 - row['best'][-1]:.3f}, {1 - row['template'][-1]:.3f}"
+        yield [str(row["enrolled"] or "all, 2 to 22"), *missed, rank1, f"{100 * row['other']:.2f} %"]
+
+
+TABLES = {"grouping": grouping_rows, "promise": promise_rows, "planted": planted_rows, "ways": way_rows}
 
 
 def filled(text: str) -> str:

@@ -19,8 +19,9 @@ import click
 import numpy as np
 from benching import machine, write
 
-from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.milvus_index import open_projection
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.projections import place_of
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import Gallery

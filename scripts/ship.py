@@ -98,7 +98,7 @@ def ship(run: Path, teacher: Path, test: bool, last: bool, seed: int) -> None:
     build_index([data], index, runtimes["shipped"], splits=(), fpir=None, progress=bar())
     with Gallery.open(index) as gallery:
         strangers = strangers_of(extra, "open", gallery, runtimes["shipped"], bar())
-        click.echo(f"threshold {calibrate(gallery, strangers, 0.01, seed=seed).words()}")
+        click.echo(f"threshold {calibrate(gallery, strangers, 0.01, seed=seed, progress=bar()).words()}")
         refresh(gallery, "it is shipped")
         gallery.sweep()
         card["gallery"] = {"faces": len(gallery), "people": len(gallery.people())}

@@ -29,8 +29,9 @@ import click
 import numpy as np
 
 from facesearch.errors import CannotWrite, CorruptGallery, FaceSearchError, GalleryBusy, NotErasedYet
-from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
+from facesearch.gallery.faiss_index import open_index, refresh
 from facesearch.gallery.index_choice import choose_index
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, vector_bytes
 from facesearch.gallery.store import Gallery
 from facesearch.jobs import erase

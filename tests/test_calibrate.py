@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facesearch.errors import NothingToDo, TooFewSearches
+from facesearch.commands.judging import calibrate as command
+from facesearch.errors import CorruptGallery, NothingToDo, TooFewSearches
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import from_strangers, is_stale, share_curve, within_gallery
 from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.build import build_index, tidy
 from facesearch.jobs.calibrate import Strangers, best_scores, calibrate, calibrate_within, strangers_in, strangers_of
+from facesearch.jobs.care import export, import_into
 from facesearch.metrics.openset import promised_fpir
+from facesearch.records import WAYS_TO_SCORE
 from tests.conftest import ColourEncoder, save_colour
 
 D = 16
@@ -50,7 +55,7 @@ def crowd(seed: int, people: int = 60, photos: int = 10) -> Strangers:
 
 def test_at_most_the_rate_asked_of_these_strangers_gets_a_name_and_no_lower_threshold_would_do(gallery: Gallery):
     strangers = crowd(1)
-    threshold = calibrate(gallery, strangers, 0.05, seed=0)
+    threshold = calibrate(gallery, strangers, 0.05, seed=0, progress=quiet)
     best = best_scores(open_index(gallery), strangers.vectors)
     assert (best >= threshold.score).mean() == pytest.approx(0.05)  # 30 of 600, and not one more
     assert (best >= np.nextafter(np.float32(threshold.score), np.float32(-1))).mean() > 0.05
@@ -62,14 +67,14 @@ def test_at_most_the_rate_asked_of_these_strangers_gets_a_name_and_no_lower_thre
 
 def test_too_few_searches_are_refused_with_the_number_needed_and_nothing_changes(gallery: Gallery):
     with pytest.raises(TooFewSearches, match=r"600 searches.* 3,000 are needed"):
-        calibrate(gallery, crowd(1), 0.001, seed=0)
+        calibrate(gallery, crowd(1), 0.001, seed=0, progress=quiet)
     assert gallery.threshold() is None
 
 
 def test_the_promise_covers_other_strangers(gallery: Gallery):
     """Of 40 further crowds, drawn as the first one was, nearly all reach a rate within the interval promised."""
     vectors = gallery.vectors()[1]
-    threshold = calibrate(gallery, crowd(1), 0.05, seed=0)
+    threshold = calibrate(gallery, crowd(1), 0.05, seed=0, progress=quiet)
     assert threshold.low is not None and threshold.high is not None and 0 <= threshold.low < 0.05 < threshold.high < 0.25
     reached = [((crowd(seed).vectors @ vectors.T).max(axis=1) >= threshold.score).mean() for seed in range(100, 140)]
     inside = [threshold.low <= share <= threshold.high for share in reached]
@@ -102,7 +107,7 @@ def test_the_curve_tells_shares_that_so_many_searches_can_speak_of():
 
 
 def test_enrolling_more_does_not_replace_a_threshold_that_was_set_on_strangers(gallery: Gallery):
-    threshold = calibrate(gallery, crowd(1), 0.05, seed=0)
+    threshold = calibrate(gallery, crowd(1), 0.05, seed=0, progress=quiet)
     rng = np.random.default_rng(9)
     gallery.add([NewFace(f"n{i}", f"{i:064x}", "n.jpg", v) for i, v in enumerate(units(rng, 400))])
     tidy(gallery, {}, None)
@@ -188,3 +193,78 @@ def test_building_with_the_same_data_keeps_the_calibration(toy_dataset: Dataset,
         gallery.set_threshold(threshold)
     built = build_index([toy_dataset], tmp_path / "g", encoder, splits=(), fpir=0.02, progress=quiet)
     assert built.threshold == threshold
+
+
+# ---- by mean templates
+
+
+def templates_by_hand(gallery: Gallery, vectors: np.ndarray) -> np.ndarray:
+    """The slow, obvious twin: the cosine of each vector (n, d) with the normalised mean of each person's vectors."""
+    scores = []
+    for person in gallery.people():
+        mean = np.mean(gallery.vectors_of(person.name).astype(np.float64), axis=0)
+        scores.append(vectors @ (mean / np.linalg.norm(mean)))
+    return np.stack(scores, axis=1)
+
+
+def test_a_gallery_set_by_mean_templates_scores_by_them_from_then_on_and_names_the_rate_it_promised(gallery: Gallery):
+    strangers = crowd(1)
+    by_photo = calibrate(gallery, strangers, 0.05, seed=0, progress=quiet)
+    threshold = calibrate(gallery, strangers, 0.05, seed=0, by="mean-template", progress=quiet)
+    scores = templates_by_hand(gallery, strangers.vectors)
+    assert (threshold.by, by_photo.by) == ("mean-template", "best-photo") and threshold.score != by_photo.score
+    assert (scores.max(axis=1) >= threshold.score).mean() == pytest.approx(0.05)
+    assert gallery.scored_by == "mean-template" and "mean templates, 600 searches" in threshold.words()
+    for vector, own in zip(strangers.vectors[:20], scores, strict=False):
+        for top in (1, 5):
+            found = nearest_people(gallery, open_index(gallery), vector, top, by="mean-template")
+            order = np.argsort(-own, kind="stable")[:top]
+            assert [m.person for m in found] == [gallery.people()[i].name for i in order]
+            assert [m.score for m in found] == pytest.approx(own[order].tolist(), abs=1e-5)
+            nearest = gallery.vectors_of(found[0].person) @ vector
+            assert found[0].support[0].score == pytest.approx(nearest.max(), abs=1e-5)  # a photo keeps its own cosine
+    again = calibrate(gallery, strangers, 0.03, seed=0, progress=quiet)  # what is not said stays
+    assert again.by == "mean-template" and calibrate(gallery, strangers, 0.05, seed=0, by="best-photo", progress=quiet) == by_photo
+
+
+def test_the_gallerys_own_people_play_strangers_by_templates_without_their_own(gallery: Gallery):
+    threshold = calibrate_within(gallery, 0.05, seed=0, by="mean-template")
+    _, vectors, people = gallery.vectors()
+    scores = templates_by_hand(gallery, vectors)
+    names = [person.name for person in gallery.people()]
+    scores[np.arange(len(people)), [names.index(person) for person in people]] = -1
+    best = scores.max(axis=1)
+    assert (best >= threshold.score).mean() == pytest.approx(0.05) and threshold.by == "mean-template"
+    assert (best >= np.nextafter(np.float32(threshold.score), np.float32(-1)) - 1e-6).mean() > 0.05
+
+
+def test_a_gallery_that_grows_keeps_its_way_to_score(toy_dataset: Dataset, tmp_path: Path):
+    encoder = ColourEncoder()
+    build_index([toy_dataset], tmp_path / "g", encoder, splits=("train",), fpir=None, progress=quiet)
+    with Gallery.open(tmp_path / "g") as opened:
+        stored = opened.threshold() or Threshold(0.5, 0.01, "drawn", 0, 1)
+        opened.set_threshold(replace(stored, by="mean-template", faces=1))  # so stale that the next command sets it anew
+        tidy(opened, {"impostors": [(0.1, 0.2), (0.001, 0.5)]}, None)
+        threshold = opened.threshold()
+        assert threshold is not None and threshold.faces == len(opened) and threshold.by == "mean-template"
+        exported = tmp_path / "out.facesearch"
+        export(tmp_path / "g", exported)
+        import_into(exported, tmp_path / "h", quiet)
+    with Gallery.open(tmp_path / "h") as opened:
+        assert opened.scored_by == "mean-template"
+
+
+def test_a_way_to_score_that_nobody_knows_is_damage_and_not_a_guess(gallery: Gallery):
+    stored = calibrate(gallery, crowd(1), 0.05, seed=0, progress=quiet)
+    noted = json.loads(gallery.meta("threshold") or "")
+    gallery.set_meta("threshold", json.dumps({**noted, "by": "worst-photo"}))
+    with pytest.raises(CorruptGallery, match="threshold"):
+        gallery.threshold()
+    del noted["by"]  # as galleries had it before there was a choice
+    gallery.set_meta("threshold", json.dumps(noted))
+    assert gallery.threshold() == stored
+
+
+def test_the_command_line_offers_the_ways_there_are():
+    option = next(option for option in command.params if option.name == "by")
+    assert tuple(option.type.choices) == WAYS_TO_SCORE

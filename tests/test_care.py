@@ -21,7 +21,8 @@ from facesearch.errors import (
     OutputExists,
     UnknownPerson,
 )
-from facesearch.gallery.faiss_index import is_current, nearest_people, open_index, refresh
+from facesearch.gallery.faiss_index import is_current, open_index, refresh
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, Threshold, checksum_of, vector_bytes
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.care import export, import_into, rename, verify

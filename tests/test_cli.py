@@ -102,6 +102,7 @@ def test_the_json_of_a_query_holds_all_that_the_lines_say(run, gallery: Path, al
     answer = answers[0]
     assert set(answer) == {
         "photo", "face_no", "faces_in_photo", "box", "matches", "gap", "threshold", "decision", "expected_fpir", "stranger_share",
+        "scored_by",
     }  # fmt: skip
     assert answer["decision"] == "match" and len(answer["matches"]) == 2
     first = answer["matches"][0]

@@ -33,9 +33,10 @@ from facesearch.faces.table import Dataset
 from facesearch.faces.toy import draw_people
 from facesearch.gallery import faiss_index
 from facesearch.gallery.cipher import PLAIN, new_cipher
-from facesearch.gallery.faiss_index import is_current, nearest_people, open_index, refresh
+from facesearch.gallery.faiss_index import is_current, open_index, refresh
 from facesearch.gallery.index_files import drop_files
 from facesearch.gallery.keys import Key, using
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, Threshold, checksum_of, vector_bytes
 from facesearch.gallery.store import FILE, NEXT, Gallery
 from facesearch.jobs import encrypt as job

@@ -16,7 +16,8 @@ import pytest
 from facesearch.errors import StillThere, UnknownPerson, UnknownPhoto
 from facesearch.files import sha256_of
 from facesearch.gallery import faiss_index, index_files, remains
-from facesearch.gallery.faiss_index import nearest_people, open_index, refresh
+from facesearch.gallery.faiss_index import open_index, refresh
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs import erase

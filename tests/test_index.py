@@ -14,10 +14,11 @@ import pytest
 from facesearch.errors import BadIndex, CorruptGallery, NothingToDo, UnknownPerson
 from facesearch.gallery import faiss_index, index_files, index_kinds
 from facesearch.gallery.bit_codes import code_bytes, encode, rotated, scanner
-from facesearch.gallery.faiss_index import count_faces, erase_from_index, is_current, nearest_people, open_index, refresh, update
+from facesearch.gallery.faiss_index import count_faces, erase_from_index, is_current, open_index, refresh, update
 from facesearch.gallery.index_choice import choose_index, chosen_index, index_parts, part_words
 from facesearch.gallery.index_kinds import FLAT, Recall, Trial, finder_for
 from facesearch.gallery.index_rows import flat_index, header, rows_in, vectors_of
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.gallery.sums import mixed, row_sums

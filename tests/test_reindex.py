@@ -10,7 +10,8 @@ import pytest
 
 from facesearch.errors import GalleryChanged, PhotosMissing
 from facesearch.faces.table import Dataset
-from facesearch.gallery.faiss_index import is_current, nearest_people, open_index
+from facesearch.gallery.faiss_index import is_current, open_index
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import Threshold
 from facesearch.gallery.store import NEXT, Gallery
 from facesearch.jobs import reindex as job

@@ -21,7 +21,8 @@ from facesearch.errors import (
     UnknownPerson,
 )
 from facesearch.gallery import faiss_index
-from facesearch.gallery.faiss_index import is_current, nearest_people, open_index, refresh
+from facesearch.gallery.faiss_index import is_current, open_index, refresh
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 

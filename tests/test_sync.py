@@ -38,10 +38,11 @@ from facesearch.errors import (
     UnknownPerson,
 )
 from facesearch.gallery import milvus_index, projections
-from facesearch.gallery.faiss_index import nearest_people, open_index
+from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.keys import Key, using
 from facesearch.gallery.milvus_engine import UNFINISHED, Engine, Row, connected
 from facesearch.gallery.milvus_index import MilvusIndex, open_projection
+from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.projections import Place, Projection, collection_of, place_of, projection_at, row_id, sole_sync
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, Gallery

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
 from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
+
+if TYPE_CHECKING:  # records needs numpy, which help does without
+    from facesearch.records import ScoredBy
 
 
 @click.command()
@@ -97,6 +101,13 @@ def evaluate(
 @click.option(
     "--fpir", type=click.FloatRange(1e-6, 0.5), default=0.01, show_default=True, help="Share of their searches that may get a name."
 )
+@click.option(
+    "--by",
+    type=click.Choice(["best-photo", "mean-template"]),
+    default=None,
+    help="What a person's score is from now on: the best cosine over their photos, or that with the mean of them, which misses fewer "
+    "people who have several photos.  [default: as it was, at first best-photo]",
+)
 @click.option("--largest", is_flag=True, help="In a photo with several faces take the largest.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @options.as_json
@@ -105,8 +116,8 @@ def evaluate(
 @options.detection
 @options.strict
 def calibrate(
-    strangers: Path | None, split: str, fpir: float, largest: bool, seed: int, as_json: bool, gallery: Path, encoder: EncoderChoice,
-    detection: DetectionChoice, strict: bool,
+    strangers: Path | None, split: str, fpir: float, by: ScoredBy | None, largest: bool, seed: int, as_json: bool, gallery: Path,
+    encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Set the gallery's threshold for a rate of strangers named, at its size.
 
@@ -114,6 +125,7 @@ def calibrate(
 
     \b
     Example:  facesearch calibrate --fpir 0.01 --strangers data/celeba_extra
+              facesearch calibrate --fpir 0.01 --strangers data/celeba_extra --by mean-template
     """
     from dataclasses import asdict
 
@@ -128,7 +140,7 @@ def calibrate(
         before = opened.threshold()
         if strangers is None:
             tell("no --strangers given: the gallery's own people play them, which is an extrapolation")
-            threshold = job.calibrate_within(opened, fpir, seed=seed)
+            threshold = job.calibrate_within(opened, fpir, seed=seed, by=by)
         else:
             prepared = (strangers / MANIFEST).is_file()
             detector = None if prepared else detector_for(detection)
@@ -140,6 +152,7 @@ def calibrate(
                 else:
                     found = job.strangers_in(strangers, opened, runtime, detector, largest=largest, progress=progress)
             left_out = found.left_out
-            threshold = job.calibrate(opened, found, fpir, seed=seed)
+            with bar("search", "photo") as progress:
+                threshold = job.calibrate(opened, found, fpir, seed=seed, by=by, progress=progress)
     click.echo(report.as_json(asdict(threshold)) if as_json else "\n".join(report.calibration_lines(gallery, threshold, before)))
     report_skips(left_out, strict)

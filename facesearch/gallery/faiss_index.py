@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facesearch.errors import CorruptGallery, EmptyGallery, FaceSearchError, GalleryChanged
+from facesearch.errors import EmptyGallery, FaceSearchError, GalleryChanged
 from facesearch.gallery.bit_codes import encode
 from facesearch.gallery.index_choice import chosen_index
 from facesearch.gallery.index_files import MANIFEST as MANIFEST
@@ -30,11 +30,10 @@ from facesearch.gallery.index_files import (
 from facesearch.gallery.index_files import drop_unfinished as drop_unfinished
 from facesearch.gallery.index_kinds import BITS, FLAT
 from facesearch.gallery.index_rows import AT_ONCE, vectors_of
-from facesearch.gallery.nearest import Nearest
 from facesearch.gallery.segments import Reread, Segment
 from facesearch.gallery.store import Gallery
 from facesearch.gallery.sums import ERASED, row_sums
-from facesearch.records import F32, I64, EnrolledFace, Match, Support
+from facesearch.records import F32, I64
 
 DELTA_LIMIT = 2000
 """So many faces enrolled since are read from the store and searched beside the segments, before they become one."""
@@ -42,7 +41,6 @@ GROWTH = 4
 """A new segment swallows those before it that are not so many times its size."""
 ERASED_LIMIT = 0.1
 """A segment with a larger share of erased rows is written anew."""
-SUPPORTING = 3
 IN_MEMORY = "in memory only, since the gallery is encrypted"
 
 
@@ -163,35 +161,6 @@ def count_faces(gallery: Gallery) -> int:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return len(gallery)
-
-
-def nearest_people(gallery: Gallery, index: Nearest, vector: F32, top: int, among: I64 | None = None) -> tuple[Match, ...]:
-    """The `top` people nearest to one unit vector (d,), best first. A person's score is the best over their photos.
-
-    among: only faces with these ids (m,), rising, see Gallery.face_ids. Raises CorruptGallery when a face of the index has no row,
-    though nobody was forgotten since.
-    """
-    most = len(index) if among is None else len(among)
-    k = min(most, max(50, 10 * top))
-    while True:
-        ids, scores = index.search(vector[None, :], k, among)
-        rows = gallery.faces(int(i) for i in ids[0] if i >= 0)
-        lost = next((int(i) for i in ids[0] if i >= 0 and int(i) not in rows), None)
-        if lost is not None and gallery.erasures == index.erasures:
-            raise CorruptGallery(gallery.folder, f"the row of face {lost} is gone, though nobody was forgotten")
-        by_person: dict[str, list[tuple[EnrolledFace, float]]] = {}
-        for face_id, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True):
-            if face_id in rows:
-                by_person.setdefault(rows[face_id].person, []).append((rows[face_id], score))
-        if len(by_person) >= top or k >= most:
-            break
-        k = min(most, 4 * k)
-    chosen = list(by_person.items())[:top]
-    counts = gallery.photo_counts(name for name, _ in chosen)
-    return tuple(
-        Match(name, found[0][1], counts[name], tuple(Support(face.source, score, face.sha256) for face, score in found[:SUPPORTING]))
-        for name, found in chosen
-    )
 
 
 # ---- inside

@@ -1,10 +1,20 @@
-"""What an index of faces must be able to do, so that people can be named by it: FAISS on this machine, Milvus on others."""
+"""Who is nearest to a face, and what an index must be able to do to say so: FAISS on this machine, Milvus on others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from facesearch.records import F32, I64
+import numpy as np
+
+from facesearch.errors import CorruptGallery
+from facesearch.gallery.store import Gallery
+from facesearch.metrics.openset import mean_templates
+from facesearch.records import F32, I64, EnrolledFace, Match, ScoredBy, Support
+
+SUPPORTING = 3
+COMPARED = 20
+"""So many people, those with the nearest photos, are compared by their mean templates; more when more are asked for."""
 
 
 class Nearest(Protocol):
@@ -26,3 +36,65 @@ class Nearest(Protocol):
         rows end in id -1 and score -inf. Equal scores: the lower id first.
         """
         ...
+
+
+def nearest_people(
+    gallery: Gallery, index: Nearest, vector: F32, top: int, among: I64 | None = None, by: ScoredBy = "best-photo"
+) -> tuple[Match, ...]:
+    """The `top` people nearest to one unit vector (d,), best first.
+
+    by: a person's score is the best cosine over their photos; or that with the mean of all their vectors, brought to length 1,
+    of the COMPARED people whose photos are the nearest. among: only faces with these ids (m,), rising, see
+    Gallery.face_ids. Raises CorruptGallery when a face of the index has no row, though nobody was forgotten since.
+    """
+    wanted = top if by == "best-photo" else max(top, COMPARED)
+    by_person = _photos_near(gallery, index, vector, top, wanted, among)
+    nearest = list(by_person)[:wanted]
+    scores = {name: by_person[name][0][1] for name in nearest} if by == "best-photo" else template_scores(gallery, nearest, vector)
+    chosen = sorted(scores, key=lambda name: -scores[name])[:top]
+    counts = gallery.photo_counts(chosen)
+    return tuple(
+        Match(
+            name, scores[name], counts[name],
+            tuple(Support(face.source, score, face.sha256) for face, score in by_person[name][:SUPPORTING]),
+        )
+        for name in chosen
+    )  # fmt: skip
+
+
+def template_scores(gallery: Gallery, people: Iterable[str], vector: F32) -> dict[str, float]:
+    """The cosine of a unit vector (d,) with the mean template of each of these people who is enrolled still."""
+    own = {name: vectors for name in people if len(vectors := gallery.vectors_of(name))}
+    if not own:
+        return {}
+    templates, names = mean_templates(np.concatenate(list(own.values())), np.repeat(list(own), [len(vectors) for vectors in own.values()]))
+    return dict(zip(names.tolist(), np.clip(templates @ vector, -1, 1).tolist(), strict=True))
+
+
+def person_score(gallery: Gallery, person: str, vector: F32, by: ScoredBy) -> float | None:
+    """One person's score for a unit vector (d,); None of somebody who is not enrolled."""
+    if by == "mean-template":
+        return template_scores(gallery, [person], vector).get(person)
+    own = gallery.vectors_of(person) @ vector
+    return float(own.max()) if len(own) else None
+
+
+def _photos_near(
+    gallery: Gallery, index: Nearest, vector: F32, top: int, people: int, among: I64 | None
+) -> dict[str, list[tuple[EnrolledFace, float]]]:
+    """The nearest photos with their cosines, of each person in the order of their nearest: of so many people, or of all."""
+    most = len(index) if among is None else len(among)
+    k = min(most, max(50, 10 * top))
+    while True:
+        ids, scores = index.search(vector[None, :], k, among)
+        rows = gallery.faces(int(i) for i in ids[0] if i >= 0)
+        lost = next((int(i) for i in ids[0] if i >= 0 and int(i) not in rows), None)
+        if lost is not None and gallery.erasures == index.erasures:
+            raise CorruptGallery(gallery.folder, f"the row of face {lost} is gone, though nobody was forgotten")
+        by_person: dict[str, list[tuple[EnrolledFace, float]]] = {}
+        for face_id, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True):
+            if face_id in rows:
+                by_person.setdefault(rows[face_id].person, []).append((rows[face_id], score))
+        if len(by_person) >= people or k >= most:
+            return by_person
+        k = min(most, 4 * k)

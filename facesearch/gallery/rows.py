@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 
 from facesearch.errors import BadName
-from facesearch.records import F32
+from facesearch.records import F32, ScoredBy
 
 LONGEST_NAME = 200
 VECTOR = np.dtype("<f2")
@@ -52,7 +52,8 @@ class Threshold:
 
     fpir: the rate of strangers named that it aims at; method in words; searches: how many it was read from; faces: the
     gallery's size then. on_strangers: it was set on searches of real strangers, `people` of them; low, high: where the rate of
-    other strangers lies, 95 %. curve: (score, share of searches with a candidate at or above it), scores rising.
+    other strangers lies, 95 %. curve: (score, share of searches with a candidate at or above it), scores rising. by: what the
+    scores are, which the gallery's answers follow.
     """
 
     score: float
@@ -65,10 +66,12 @@ class Threshold:
     low: float | None = None
     high: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
+    by: ScoredBy = "best-photo"
 
     def words(self) -> str:
         basis = f"{self.searches} searches, " if self.searches else ""
-        return f"{self.score:.3f} for an FPIR of {self.promise()}: {self.method} ({basis}{self.faces} faces enrolled)"
+        scores = "" if self.by == "best-photo" else "mean templates, "
+        return f"{self.score:.3f} for an FPIR of {self.promise()}: {self.method} ({scores}{basis}{self.faces} faces enrolled)"
 
     def promise(self) -> str:
         """The rate with its interval, where there is one."""

@@ -34,7 +34,7 @@ from facesearch.gallery.rows import (
 )
 from facesearch.gallery.sqlite import APPLICATION_ID, SCHEMA, connect, new_file, read_only, sqlite_errors, statements, without_meta
 from facesearch.gallery.sqlite import FILE as FILE
-from facesearch.records import F32, I64, EnrolledFace
+from facesearch.records import F32, I64, WAYS_TO_SCORE, EnrolledFace, ScoredBy
 
 NEXT = "next"
 """Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
@@ -209,9 +209,18 @@ class Gallery(ErasableGallery):
             return None
         try:
             stored = json.loads(noted)
-            return Threshold(**{**stored, "curve": tuple((float(score), float(share)) for score, share in stored.get("curve", ()))})
+            found = Threshold(**{**stored, "curve": tuple((float(score), float(share)) for score, share in stored.get("curve", ()))})
+            if found.by not in WAYS_TO_SCORE:
+                raise ValueError
+            return found
         except (TypeError, ValueError) as error:
             raise CorruptGallery(self.folder, "its threshold cannot be read") from error
+
+    @property
+    def scored_by(self) -> ScoredBy:
+        """What a person's score is in this gallery's answers, as its threshold was set for."""
+        threshold = self.threshold()
+        return threshold.by if threshold else "best-photo"
 
     # ---- writing
 

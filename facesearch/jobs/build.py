@@ -135,8 +135,8 @@ def tidy(gallery: Gallery, notes: dict[str, object], fpir: float | None, *, rewr
 def calibrated(gallery: Gallery, notes: dict[str, object], fpir: float) -> Threshold | None:
     """The best threshold that can be had without strangers' photos; None when there is nothing to take it from."""
     _, vectors, people = gallery.vectors()
-    within = within_gallery(vectors, np.array(people), fpir)
+    within = within_gallery(vectors, np.array(people), fpir, by=gallery.scored_by)
     if within is not None:
         return within
     table = notes.get("impostors")
-    return from_impostors(table, len(vectors), fpir) if isinstance(table, list) else None
+    return from_impostors(table, len(vectors), fpir, by=gallery.scored_by) if isinstance(table, list) else None

@@ -13,14 +13,15 @@ from facesearch.errors import NothingToDo
 from facesearch.faces.detect import Detector
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import from_strangers, within_gallery
-from facesearch.gallery.faiss_index import FaceIndex, open_index
+from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.nearest import Nearest, nearest_people
 from facesearch.gallery.rows import Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.people import people_folders
 from facesearch.jobs.stream import detected, embedded, one_face
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.model.runtime import Runtime
-from facesearch.records import F32, U8, Progress, Skipped
+from facesearch.records import F32, U8, Progress, ScoredBy, Skipped
 
 SEARCHES_AT_ONCE = 256
 
@@ -67,21 +68,28 @@ def strangers_in(
     return Strangers(np.stack([vectors[i] for i in kept]), np.array([seen[i][0] for i in kept]), (*skipped, *left))
 
 
-def calibrate(gallery: Gallery, strangers: Strangers, fpir: float, *, seed: int) -> Threshold:
+def calibrate(
+    gallery: Gallery, strangers: Strangers, fpir: float, *, seed: int, by: ScoredBy | None = None, progress: Progress
+) -> Threshold:
     """Search everybody, set the threshold for `fpir` at this gallery's size, and keep it in the gallery.
 
-    Raises TooFewSearches (nothing is changed then), EmptyGallery.
+    by: what a person's score is from now on; None keeps what it is. Raises TooFewSearches (nothing is changed then), EmptyGallery.
     """
-    best = best_scores(open_index(gallery), strangers.vectors)
-    threshold = from_strangers(best, strangers.people, len(gallery), fpir, seed=seed)
+    by = by or gallery.scored_by
+    index = open_index(gallery)
+    if by == "best-photo":
+        best = best_scores(index, strangers.vectors)
+    else:
+        best = best_template_scores(gallery, index, strangers.vectors, progress)
+    threshold = from_strangers(best, strangers.people, len(gallery), fpir, seed=seed, by=by)
     gallery.set_threshold(threshold)
     return threshold
 
 
-def calibrate_within(gallery: Gallery, fpir: float, *, seed: int) -> Threshold:
-    """Without strangers: each of the gallery's photos is searched among everybody else's. Raises NothingToDo."""
+def calibrate_within(gallery: Gallery, fpir: float, *, seed: int, by: ScoredBy | None = None) -> Threshold:
+    """Without strangers: each of the gallery's photos is searched among everybody else's. by: as calibrate. Raises NothingToDo."""
     _, vectors, people = gallery.vectors()
-    threshold = within_gallery(vectors, np.array(people), fpir, seed=seed)
+    threshold = within_gallery(vectors, np.array(people), fpir, seed=seed, by=by or gallery.scored_by)
     if threshold is None:
         raise NothingToDo(
             str(gallery.folder), f"{len(vectors)} photos of {len(set(people))} people are too few to speak of an FPIR of {fpir:.2%}"
@@ -90,10 +98,20 @@ def calibrate_within(gallery: Gallery, fpir: float, *, seed: int) -> Threshold:
     return threshold
 
 
-def best_scores(index: FaceIndex, vectors: F32) -> F32:
+def best_scores(index: Nearest, vectors: F32) -> F32:
     """The best score of each search (n,) over a whole gallery: vectors (n, d)."""
     parts = [index.search(vectors[i : i + SEARCHES_AT_ONCE], 1)[1][:, 0] for i in range(0, len(vectors), SEARCHES_AT_ONCE)]
     return np.concatenate(parts)
+
+
+def best_template_scores(gallery: Gallery, index: Nearest, vectors: F32, progress: Progress) -> F32:
+    """The same by mean templates, found as a query finds them."""
+    best = np.empty(len(vectors), np.float32)
+    progress(0, len(vectors))
+    for number, vector in enumerate(vectors):
+        best[number] = nearest_people(gallery, index, vector, 1, by="mean-template")[0].score
+        progress(number + 1, len(vectors))
+    return best
 
 
 def _strange(photos: Sequence[tuple[str, str, Path]], gallery: Gallery, where: str) -> tuple[list[int], tuple[Skipped, ...]]:

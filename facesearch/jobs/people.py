@@ -16,14 +16,14 @@ from facesearch.errors import CannotRead, NotFound, NothingToDo, reason_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import walk
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.faiss_index import nearest_people, open_index
-from facesearch.gallery.nearest import Nearest
+from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.nearest import Nearest, nearest_people, person_score
 from facesearch.gallery.rows import NewFace, Threshold, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.jobs.stream import Cropped, detected, embedded, one_face, read_faces
 from facesearch.model.runtime import Runtime
-from facesearch.records import F32, I64, U8, Answer, Progress, Skipped
+from facesearch.records import F32, I64, U8, Answer, Progress, ScoredBy, Skipped
 
 COMMIT = 64
 
@@ -62,20 +62,22 @@ class Queried:
 class Belief:
     """By what the answers of one go are decided, read once: counting a large gallery takes longer than searching it.
 
-    stored: the gallery's own threshold; limit: the score that decides; fpir: what is to be expected of it; faces enrolled.
+    stored: the gallery's own threshold; limit: the score that decides; fpir: what is to be expected of it; faces enrolled; by:
+    what the scores are.
     """
 
     stored: Threshold | None
     limit: float | None
     fpir: float | None
     faces: int
+    by: ScoredBy
 
     @classmethod
     def of(cls, gallery: Gallery, threshold: float | None, faces: int) -> Self:
         """threshold decides in the place of the gallery's own; faces: how many are searched, as the index knows without counting."""
         stored = gallery.threshold()
         limit = threshold if threshold is not None else stored.score if stored else None
-        return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces)
+        return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces, gallery.scored_by)
 
 
 def enroll(
@@ -163,7 +165,7 @@ class _Guard:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery, self._index = gallery, open_index(gallery)
         stored = gallery.threshold()
-        self._limit = stored.score if stored else None
+        self._limit, self._by = stored.score if stored else None, gallery.scored_by
         self.unchecked = 0
 
     def reason(self, person: str, vector: F32) -> str:
@@ -174,11 +176,11 @@ class _Guard:
         if self._limit is None:
             self.unchecked += 1
             return ""
-        nearest = nearest_people(self._gallery, self._index, vector, 1)
+        nearest = nearest_people(self._gallery, self._index, vector, 1, by=self._by)
         if not nearest or nearest[0].person == person or nearest[0].score < self._limit:
             return ""
-        own = self._gallery.vectors_of(person) @ vector
-        its = f"{own.max():.3f} with {person}" if len(own) else f"{person} has no photo yet"
+        own = person_score(self._gallery, person, vector, self._by)
+        its = f"{person} has no photo yet" if own is None else f"{own:.3f} with {person}"
         match = nearest[0]
         return f"closer to {match.person}, {match.score:.3f} with {match.support[0].source}; {its}; threshold {self._limit:.3f}"
 
@@ -267,11 +269,11 @@ class Asker:
 
 def decide(face: Cropped, vector: F32, gallery: Gallery, index: Nearest, belief: Belief, top: int, among: I64 | None = None) -> Answer:
     """Who is nearest to a face with this unit vector (d,), of all or of the faces with these ids, and whether that is a match."""
-    matches = nearest_people(gallery, index, vector, max(top, 2), among)
+    matches = nearest_people(gallery, index, vector, max(top, 2), among, belief.by)
     gap = matches[0].score - matches[1].score if len(matches) > 1 else None
     known = None if belief.limit is None else matches[0].score >= belief.limit
     risk = None if belief.stored is None else belief.stored.share_above(matches[0].score, belief.faces)
-    return Answer(face.path, face.number, face.of, face.box, matches[:top], gap, belief.limit, known, belief.fpir, risk)
+    return Answer(face.path, face.number, face.of, face.box, matches[:top], gap, belief.limit, known, belief.fpir, risk, belief.by)
 
 
 def query(paths: Iterable[Path], asker: Asker, detector: Detector | None) -> Queried:

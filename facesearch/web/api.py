@@ -279,5 +279,6 @@ def _found(answer: Answer) -> models.FoundFace:
         {
             "face": answer.face_no, "box": list(answer.box), "decision": decision, "candidates": candidates, "gap": answer.gap,
             "threshold": answer.threshold, "expected_fpir": answer.expected_fpir, "stranger_share": answer.stranger_share,
+            "scored_by": answer.scored_by,
         }
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from facesearch.gallery.rows import LONGEST_NAME
+from facesearch.records import ScoredBy
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -92,7 +93,7 @@ class SupportingPhoto(Model):
 
 
 class Candidate(Model):
-    """score: the best cosine over the person's photos."""
+    """score: as scored_by of the face says; of a photo, its own cosine."""
 
     person: str
     score: float
@@ -102,7 +103,8 @@ class Candidate(Model):
 
 class FoundFace(Model):
     """box: x, y, width, height in pixels of the upright photo. gap: the lead of the first candidate over the second.
-    expected_fpir: the share of strangers' searches that get a name by this threshold; stranger_share: that score as high."""
+    expected_fpir: the share of strangers' searches that get a name by this threshold; stranger_share: that score as high.
+    scored_by: a candidate's score is the best cosine over their photos, or that with the mean of their vectors."""
 
     face: int
     box: list[float] = Field(min_length=4, max_length=4)
@@ -112,6 +114,7 @@ class FoundFace(Model):
     threshold: float | None = None
     expected_fpir: float | None = None
     stranger_share: float | None = None
+    scored_by: ScoredBy = "best-photo"
 
 
 class SearchedPhoto(Model):
@@ -137,7 +140,7 @@ class Searched(Model):
                     "faces": [
                         {
                             "face": 1, "box": [410.0, 122.0, 96.0, 118.0], "decision": "match", "gap": 0.41, "threshold": 0.772,
-                            "expected_fpir": 0.01, "stranger_share": 0.002,
+                            "expected_fpir": 0.01, "stranger_share": 0.002, "scored_by": "best-photo",
                             "candidates": [
                                 {"person": "Ada Lovelace", "score": 0.94, "photos": 3,
                                  "support": [{"source": "ada2.jpg", "sha256": SHA, "score": 0.94}]},

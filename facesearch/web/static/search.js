@@ -198,7 +198,8 @@ function sentence(face, first) {
   const rate = face.expected_fpir === null ? "" : ` By this threshold ${percent(face.expected_fpir)} of strangers' searches are expected to get a name`;
   const rare = rate && face.stranger_share !== null ? `; up to ${percent(face.stranger_share)} score as high as this.` : rate && ".";
   const what = face.decision === "match" ? `${score(first.score)} reaches the threshold ${score(face.threshold)}.` : `Nobody reaches the threshold ${score(face.threshold)}; the nearest has ${score(first.score)}.`;
-  return what + lead + rate + rare;
+  const by = face.scored_by === "mean-template" ? " A person's score is that with the mean of their photos." : "";
+  return what + lead + rate + rare + by;
 }
 
 function candidateRow(candidate, face) {
