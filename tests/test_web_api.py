@@ -8,6 +8,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,20 @@ def test_a_search_says_what_the_command_lines_job_says(client: TestClient, galle
     assert (face["threshold"], face["expected_fpir"]) == (0.9, 0.01)
     assert face["stranger_share"] == pytest.approx(expected.stranger_share)
     assert face["candidates"][0]["support"][0]["source"] == expected.matches[0].support[0].source
+    assert face["scored_by"] == "best-photo"
+
+
+def test_a_search_follows_the_gallerys_way_to_score_and_says_which_it_is(client: TestClient, gallery: Path):
+    with Gallery.open(gallery) as opened:
+        stored = opened.threshold()
+        assert stored is not None
+        opened.set_threshold(replace(stored, by="mean-template"))
+        mean = opened.vectors_of("Ada").mean(axis=0)
+        expected = ColourEncoder().embed(np.asarray(Image.open(io.BytesIO(png(RED, shade=40))))[None])[0] @ (mean / np.linalg.norm(mean))
+    face = ask(client, png(RED, shade=40))["photos"][0]["faces"][0]
+    first = face["candidates"][0]
+    assert (face["scored_by"], first["person"], first["photos"]) == ("mean-template", "Ada", 2)
+    assert first["score"] == pytest.approx(expected, abs=1e-5) and first["score"] != first["support"][0]["score"]
 
 
 def test_many_photos_form_or_json_are_answered_alike_and_in_order(client: TestClient):
