@@ -257,7 +257,7 @@ def test_strangers_are_grouped_and_each_face_of_a_photo_by_itself(found: Path):
 
 
 def test_the_gallery_names_whom_it_knows_and_no_gallery_names_nobody(photos: Path, found: Path, tmp_path: Path):
-    from facesearch.gallery.rows import NewFace
+    from facesearch.gallery.rows import NewFace, Threshold
 
     encoder = ColourEncoder()
     with Album.open(found) as album:
@@ -269,6 +269,20 @@ def test_the_gallery_names_whom_it_knows_and_no_gallery_names_nobody(photos: Pat
             assert recognise(album, gallery, threshold=0.6) == 4
             assert {face.nearest for face in album.faces()} == {"Ruby"}
             assert recognise(album, gallery) == 0  # a gallery without a threshold tells resemblances and no matches
+            gallery.add(
+                [
+                    NewFace("Ruby", "1" * 64, "far.png", np.roll(vectors[red], 1)),
+                    NewFace("Sam", "2" * 64, "s.png", np.roll(vectors[red], 2)),
+                ]
+            )
+            gallery.set_threshold(Threshold(0.6, 0.01, "made up", 0, 3, by="mean-template"))
+            known = recognise(album, gallery)
+            means = {"Ruby": vectors[red] + np.roll(vectors[red], 1), "Sam": np.roll(vectors[red], 2)}
+            for face, vector in zip(album.faces(), vectors, strict=True):
+                scores = {name: float(vector @ mean / np.linalg.norm(mean)) for name, mean in means.items()}
+                assert face.nearest == max(scores, key=scores.__getitem__)
+                assert face.nearest_score == pytest.approx(scores[face.nearest], abs=1e-3) and face.known == (max(scores.values()) >= 0.6)
+            assert known == sum(face.known for face in album.faces())
         assert recognise(album, None) == 0 and {face.nearest for face in album.faces()} == {""}
         with Gallery.create(tmp_path / "h", "f" * 64, 12, "other") as other:
             other.add([NewFace("x", "0" * 64, "r.png", vectors[red])])

@@ -14,12 +14,13 @@ from facesearch.errors import CorruptGallery, NothingToDo, TooFewSearches
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import from_strangers, is_stale, share_curve, within_gallery
 from facesearch.gallery.faiss_index import open_index
-from facesearch.gallery.nearest import nearest_people
+from facesearch.gallery.nearest import nearest_people, nearest_to_each
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.build import build_index, tidy
-from facesearch.jobs.calibrate import Strangers, best_scores, calibrate, calibrate_within, strangers_in, strangers_of
+from facesearch.jobs.calibrate import Strangers, calibrate, calibrate_within, strangers_in, strangers_of
 from facesearch.jobs.care import export, import_into
+from facesearch.jobs.people import _Guard
 from facesearch.metrics.openset import promised_fpir
 from facesearch.records import WAYS_TO_SCORE
 from tests.conftest import ColourEncoder, save_colour
@@ -56,7 +57,7 @@ def crowd(seed: int, people: int = 60, photos: int = 10) -> Strangers:
 def test_at_most_the_rate_asked_of_these_strangers_gets_a_name_and_no_lower_threshold_would_do(gallery: Gallery):
     strangers = crowd(1)
     threshold = calibrate(gallery, strangers, 0.05, seed=0, progress=quiet)
-    best = best_scores(open_index(gallery), strangers.vectors)
+    best = np.array([score for _, score in nearest_to_each(gallery, open_index(gallery), strangers.vectors, "best-photo")], np.float32)
     assert (best >= threshold.score).mean() == pytest.approx(0.05)  # 30 of 600, and not one more
     assert (best >= np.nextafter(np.float32(threshold.score), np.float32(-1))).mean() > 0.05
     assert threshold.on_strangers and threshold.people == 60 and threshold.searches == 600 and threshold.faces == 300
@@ -268,3 +269,16 @@ def test_a_way_to_score_that_nobody_knows_is_damage_and_not_a_guess(gallery: Gal
 def test_the_command_line_offers_the_ways_there_are():
     option = next(option for option in command.params if option.name == "by")
     assert tuple(option.type.choices) == WAYS_TO_SCORE
+
+
+def test_strict_enrolment_judges_by_the_gallerys_way_to_score(tmp_path: Path):
+    e0, e1, e2 = np.eye(D, dtype=np.float32)[:3]
+    with Gallery.create(tmp_path / "g", "e" * 64, D, "encoder") as gallery:
+        gallery.add(
+            [NewFace("ana", "1" * 64, "a1", e0), NewFace("ana", "2" * 64, "a2", e1), NewFace("ben", "3" * 64, "b1", 0.8 * e0 + 0.6 * e2)]
+        )
+        for by, reason in (("best-photo", ""), ("mean-template", "closer to ben, 0.800 with b1; 0.707 with ana; threshold 0.750")):
+            gallery.set_threshold(Threshold(0.75, 0.01, "drawn", 0, 3, by=by))
+            assert _Guard(gallery).reason("ana", e0) == reason
+        assert _Guard(gallery).reason("cy", e0) == "closer to ben, 0.800 with b1; cy has no photo yet; threshold 0.750"
+        assert _Guard(gallery).reason("ben", e0) == ""

@@ -311,7 +311,7 @@ def test_the_evaluation_is_the_reports_and_its_det_is_used_for_the_same_encoder_
     entry = {"section": "closed set", "name": "rank-1", "rate": {"value": 0.9, "low": 0.8, "high": 1.0, "trials": 10},
              "threshold": None, "note": "x"}  # fmt: skip
     data = {"encoder": "colours", "encoder_id": "colours".ljust(64, "0"), "split": "val", "figures": [entry], "left_out": ["pairs"],
-            "curves": {"det": {"fpir": [0.1, 0.01], "fnir": [0.2, 0.5]}}}  # fmt: skip
+            "curves": {"det": {"fpir": [0.1, 0.01], "fnir": [0.2, 0.5]}, "det_template": {"fpir": [0.01], "fnir": [0.25]}}}  # fmt: skip
     (report / "evaluation.json").write_text(json.dumps(data))
     (report / "index.html").write_text("<!doctype html><title>r</title>")
     with TestClient(service(gallery, report=report).asgi, base_url=HOST) as client:
@@ -319,6 +319,12 @@ def test_the_evaluation_is_the_reports_and_its_det_is_used_for_the_same_encoder_
         assert told["source"] == "report" and told["same_encoder"] and told["page"] and told["left_out"] == ["pairs"]
         assert told["figures"][0]["value"] == 0.9 and "nearest person" in told["figures"][0]["meaning"]
         assert client.get("/v1/calibration").json()["det"] == [{"fpir": 0.01, "fnir": 0.5}, {"fpir": 0.1, "fnir": 0.2}]
+        with Gallery.open(gallery) as opened:
+            stored = opened.threshold()
+            assert stored is not None
+            opened.set_threshold(replace(stored, by="mean-template"))
+        told = client.get("/v1/calibration").json()
+        assert told["threshold"]["by"] == "mean-template" and told["det"] == [{"fpir": 0.01, "fnir": 0.25}]
         page = client.get("/report")
         assert page.status_code == 200 and "sandbox" in page.headers["content-security-policy"]
         (report / "evaluation.json").write_text(json.dumps(data | {"encoder_id": "f" * 64}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from facesearch.metrics.openset import mean_templates
 from facesearch.records import F32, I64, EnrolledFace, Match, ScoredBy, Support
 
 SUPPORTING = 3
+SEARCHES_AT_ONCE = 256
 COMPARED = 20
 """So many people, those with the nearest photos, are compared by their mean templates; more when more are asked for."""
 
@@ -60,6 +61,20 @@ def nearest_people(
         )
         for name in chosen
     )  # fmt: skip
+
+
+def nearest_to_each(gallery: Gallery, index: Nearest, vectors: F32, by: ScoredBy) -> Iterator[tuple[str, float]]:
+    """For each unit vector (n, d), in order, the nearest person and their score; no name and -inf where nobody is enrolled any more."""
+    if by == "mean-template":
+        for vector in vectors:
+            found = nearest_people(gallery, index, vector, 1, by=by)
+            yield (found[0].person, found[0].score) if found else ("", -np.inf)
+        return
+    for start in range(0, len(vectors), SEARCHES_AT_ONCE):
+        ids, scores = index.search(vectors[start : start + SEARCHES_AT_ONCE], 1)
+        rows = gallery.faces({int(i) for i in ids[:, 0] if i >= 0})
+        for face_id, score in zip(ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True):
+            yield (rows[face_id].person, score) if face_id in rows else ("", -np.inf)
 
 
 def template_scores(gallery: Gallery, people: Iterable[str], vector: F32) -> dict[str, float]:

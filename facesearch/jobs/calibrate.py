@@ -14,7 +14,7 @@ from facesearch.faces.detect import Detector
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import from_strangers, within_gallery
 from facesearch.gallery.faiss_index import open_index
-from facesearch.gallery.nearest import Nearest, nearest_people
+from facesearch.gallery.nearest import nearest_to_each
 from facesearch.gallery.rows import Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.people import people_folders
@@ -22,8 +22,6 @@ from facesearch.jobs.stream import detected, embedded, one_face
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Progress, ScoredBy, Skipped
-
-SEARCHES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,11 @@ def calibrate(
     by: what a person's score is from now on; None keeps what it is. Raises TooFewSearches (nothing is changed then), EmptyGallery.
     """
     by = by or gallery.scored_by
-    index = open_index(gallery)
-    if by == "best-photo":
-        best = best_scores(index, strangers.vectors)
-    else:
-        best = best_template_scores(gallery, index, strangers.vectors, progress)
+    best = np.empty(len(strangers.vectors), np.float32)
+    progress(0, len(best))
+    for number, (_, score) in enumerate(nearest_to_each(gallery, open_index(gallery), strangers.vectors, by)):
+        best[number] = score
+        progress(number + 1, len(best))
     threshold = from_strangers(best, strangers.people, len(gallery), fpir, seed=seed, by=by)
     gallery.set_threshold(threshold)
     return threshold
@@ -96,22 +94,6 @@ def calibrate_within(gallery: Gallery, fpir: float, *, seed: int, by: ScoredBy |
         )
     gallery.set_threshold(threshold)
     return threshold
-
-
-def best_scores(index: Nearest, vectors: F32) -> F32:
-    """The best score of each search (n,) over a whole gallery: vectors (n, d)."""
-    parts = [index.search(vectors[i : i + SEARCHES_AT_ONCE], 1)[1][:, 0] for i in range(0, len(vectors), SEARCHES_AT_ONCE)]
-    return np.concatenate(parts)
-
-
-def best_template_scores(gallery: Gallery, index: Nearest, vectors: F32, progress: Progress) -> F32:
-    """The same by mean templates, found as a query finds them."""
-    best = np.empty(len(vectors), np.float32)
-    progress(0, len(vectors))
-    for number, vector in enumerate(vectors):
-        best[number] = nearest_people(gallery, index, vector, 1, by="mean-template")[0].score
-        progress(number + 1, len(vectors))
-    return best
 
 
 def _strange(photos: Sequence[tuple[str, str, Path]], gallery: Gallery, where: str) -> tuple[list[int], tuple[Skipped, ...]]:

@@ -21,13 +21,12 @@ from facesearch.faces.photos import decode, read_bytes, read_photo, walk
 from facesearch.faces.table import landmarks_text
 from facesearch.gallery.album import Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
 from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.nearest import nearest_to_each
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.people import Belief
 from facesearch.jobs.stream import detected, embedded_batches
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Face, Photo, Progress, Skipped
-
-SEARCHES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +115,10 @@ def recognise(album: Album, gallery: Gallery | None, *, threshold: float | None 
     if gallery is not None and faces and not gallery.is_empty():
         gallery.require_encoder(album.encoder_id)
         index = open_index(gallery)
-        limit = Belief.of(gallery, threshold, len(index)).limit
-        for start in range(0, len(faces), SEARCHES_AT_ONCE):
-            ids, scores = index.search(vectors[start : start + SEARCHES_AT_ONCE], 1)
-            rows = gallery.faces({int(i) for i in ids[:, 0] if i >= 0})
-            for i, (face_id, score) in enumerate(zip(ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True), start):
-                if face_id in rows:
-                    nearest[i] = (rows[face_id].person, round(score, 4), limit is not None and score >= limit)
+        belief = Belief.of(gallery, threshold, len(index))
+        for i, (person, score) in enumerate(nearest_to_each(gallery, index, vectors, belief.by)):
+            if person:
+                nearest[i] = (person, round(score, 4), belief.limit is not None and score >= belief.limit)
     changes: dict[int, dict[str, object]] = {}
     for face, (person, near, known) in zip(faces, nearest, strict=True):
         if (face.nearest, face.nearest_score, face.known) != (person, near, known):

@@ -11,18 +11,24 @@ from facesearch.files import read_json
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.rows import Threshold
 from facesearch.jobs.describe import CARD
+from facesearch.records import ScoredBy
 from facesearch.report_words import meaning
 from facesearch.web import models
 from facesearch.web.problems import Problem
 
 DATA, PAGE = "evaluation.json", "index.html"
-AT_RATE = re.compile(r"FNIR at FPIR ([\d.]+)%")
+DET: dict[ScoredBy, tuple[str, re.Pattern[str]]] = {
+    "best-photo": ("det", re.compile(r"FNIR at FPIR ([\d.]+)%")),
+    "mean-template": ("det_template", re.compile(r"FNIR at FPIR ([\d.]+)% by mean template")),
+}
+"""The curve's key in evaluate's report, and the name of its points in the encoder's card."""
 CARD_SPLIT = "val"
 
 
 def calibration(threshold: Threshold | None, faces: int, report: Path, encoder_id: str) -> models.Calibration:
     """The threshold in use, the shares of strangers along scores, and the misses along those shares where they were measured."""
-    det, split = _det(report, encoder_id)
+    by = threshold.by if threshold else "best-photo"
+    det, split = _det(report, encoder_id, by)
     growth = faces / threshold.faces if threshold and threshold.faces else 1.0
     in_use = None
     if threshold is not None:
@@ -51,17 +57,18 @@ def evaluation(report: Path, encoder_id: str) -> models.Evaluation:
     )
 
 
-def _det(report: Path, encoder_id: str) -> tuple[list[models.DetPoint], str | None]:
-    """FPIR and FNIR of this very encoder, rising by FPIR; none where nobody measured it."""
+def _det(report: Path, encoder_id: str, by: ScoredBy) -> tuple[list[models.DetPoint], str | None]:
+    """FPIR and FNIR of this very encoder by this way to score, rising by FPIR; none where nobody measured it."""
+    key, name = DET[by]
     data = _report(report)
     if data is not None and data["encoder_id"] == encoder_id:
-        curve = data["curves"]["det"]
+        curve = data["curves"].get(key)
         pairs = list(zip(curve["fpir"], curve["fnir"], strict=True)) if curve else []
         if pairs:
             return [models.DetPoint(fpir=x, fnir=y) for x, y in sorted(pairs, key=lambda pair: (pair[0], -pair[1]))], str(data["split"])
     measured = []
     for entry in _card(encoder_id) or ():
-        match = AT_RATE.fullmatch(str(entry["name"]))
+        match = name.fullmatch(str(entry["name"]))
         if match and entry["rate"]["value"] is not None:
             measured.append((float(match[1]) / 100, float(entry["rate"]["value"])))
     return [models.DetPoint(fpir=x, fnir=y) for x, y in sorted(measured)], CARD_SPLIT if measured else None

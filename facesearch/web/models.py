@@ -296,6 +296,7 @@ class ThresholdInUse(Model):
     people: int
     low: float | None
     high: float | None
+    by: ScoredBy
 
 
 class Calibration(Model):
@@ -305,7 +306,7 @@ class Calibration(Model):
     model_config = example(
         {
             "threshold": {"score": 0.772, "fpir": 0.01, "method": "set on searches of 100 strangers", "searches": 2558, "faces": 12011,
-                          "on_strangers": True, "people": 100, "low": 0.004, "high": 0.022},
+                          "on_strangers": True, "people": 100, "low": 0.004, "high": 0.022, "by": "best-photo"},
             "stale": False, "faces": 12011, "growth": 1.0,
             "curve": [{"score": 0.6, "share": 0.12}, {"score": 0.772, "share": 0.01}],
             "det": [{"fpir": 0.01, "fnir": 0.603}], "det_split": "val",

@@ -33,7 +33,7 @@ function thresholdParts(told) {
   const between = limit.low === null ? "" : ` (other strangers: ${percent(limit.low)} to ${percent(limit.high)}, 95%)`;
   const basis = limit.searches ? `${count(limit.searches, "search", "searches")}, ` : "";
   const out = [
-    el("p", {}, `Decided by ${score(limit.score)}, for ${percent(limit.fpir)} of strangers' searches that may get a name${between}: ${limit.method} (${basis}${count(limit.faces, "face")} enrolled then, ${told.faces.toLocaleString("en")} now).`),
+    el("p", {}, `Decided by ${score(limit.score)}, for ${percent(limit.fpir)} of strangers' searches that may get a name${between}: ${limit.method} (${basis}${count(limit.faces, "face")} enrolled then, ${told.faces.toLocaleString("en")} now). A person's score is ${limit.by === "mean-template" ? "that with the mean of their photos" : "the best over their photos"}.`),
   ];
   if (told.stale) out.push(el("p", { class: "warning" }, "The gallery has grown or shrunk by half since then, so the threshold no longer keeps its promise. Set it anew."));
   if (told.curve.length < 2) out.push(el("p", {}, "There is no curve to move along: this threshold was read from a table. Set it on strangers with: facesearch calibrate --strangers FOLDER"));
