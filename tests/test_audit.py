@@ -514,9 +514,9 @@ def test_strict_searches_once_a_photo_and_opens_the_index_once(two_people, tmp_p
     counts = {"open": 0, "search": 0}
 
     def counted(name, real):
-        def call(*args):
+        def call(*args, **named):
             counts[name] += 1
-            return real(*args)
+            return real(*args, **named)
 
         return call
 
