@@ -128,10 +128,7 @@ def _near(cosines: F32, column: I64, count: int) -> Any:
     order = np.argsort(-cosines, axis=1, kind="stable")
     near = np.zeros((len(cosines), count), bool)
     for i, photos in enumerate(order):
-        k = min(50, len(photos))
-        while len(np.unique(column[photos[:k]])) < COMPARED and k < len(photos):
-            k = min(4 * k, len(photos))
-        whose = column[photos[:k]]
+        whose = column[photos]
         _, first = np.unique(whose, return_index=True)
         near[i, whose[np.sort(first)[:COMPARED]]] = True
     return near

@@ -96,6 +96,11 @@ class Threshold:
         return min(1.0, float(np.exp(np.interp(score, scores, np.log(shares)))) * faces / self.faces)
 
 
+def way_of(threshold: Threshold | None) -> ScoredBy:
+    """What a person's score is in the answers of a gallery with this threshold, or with none."""
+    return threshold.by if threshold else "best-photo"
+
+
 @dataclass(frozen=True, slots=True)
 class Erased:
     """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes and other bytes that were on disk,

@@ -30,6 +30,7 @@ from facesearch.gallery.rows import (
     clean_name,
     usual_form,
     vector_bytes,
+    way_of,
     wrong_with,
 )
 from facesearch.gallery.sqlite import APPLICATION_ID, SCHEMA, connect, new_file, read_only, sqlite_errors, statements, without_meta
@@ -219,8 +220,7 @@ class Gallery(ErasableGallery):
     @property
     def scored_by(self) -> ScoredBy:
         """What a person's score is in this gallery's answers, as its threshold was set for."""
-        threshold = self.threshold()
-        return threshold.by if threshold else "best-photo"
+        return way_of(self.threshold())
 
     # ---- writing
 

@@ -18,7 +18,7 @@ from facesearch.faces.photos import walk
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.nearest import Nearest, nearest_people, person_score
-from facesearch.gallery.rows import NewFace, Threshold, clean_name
+from facesearch.gallery.rows import NewFace, Threshold, clean_name, way_of
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
 from facesearch.jobs.stream import Cropped, detected, embedded, one_face, read_faces
@@ -77,7 +77,7 @@ class Belief:
         """threshold decides in the place of the gallery's own; faces: how many are searched, as the index knows without counting."""
         stored = gallery.threshold()
         limit = threshold if threshold is not None else stored.score if stored else None
-        return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces, gallery.scored_by)
+        return cls(stored, limit, None if stored is None or limit is None else stored.expected_fpir(limit, faces), faces, way_of(stored))
 
 
 def enroll(
@@ -165,7 +165,7 @@ class _Guard:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery, self._index = gallery, open_index(gallery)
         stored = gallery.threshold()
-        self._limit, self._by = stored.score if stored else None, gallery.scored_by
+        self._limit, self._by = stored.score if stored else None, way_of(stored)
         self.unchecked = 0
 
     def reason(self, person: str, vector: F32) -> str:

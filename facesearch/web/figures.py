@@ -9,7 +9,7 @@ from typing import Any
 from facesearch.errors import CannotRead
 from facesearch.files import read_json
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.rows import Threshold
+from facesearch.gallery.rows import Threshold, way_of
 from facesearch.jobs.describe import CARD
 from facesearch.records import ScoredBy
 from facesearch.report_words import meaning
@@ -27,8 +27,7 @@ CARD_SPLIT = "val"
 
 def calibration(threshold: Threshold | None, faces: int, report: Path, encoder_id: str) -> models.Calibration:
     """The threshold in use, the shares of strangers along scores, and the misses along those shares where they were measured."""
-    by = threshold.by if threshold else "best-photo"
-    det, split = _det(report, encoder_id, by)
+    det, split = _det(report, encoder_id, way_of(threshold))
     growth = faces / threshold.faces if threshold and threshold.faces else 1.0
     in_use = None
     if threshold is not None:
