@@ -107,13 +107,17 @@ def threshold_words(threshold: Threshold | None) -> str:
     return threshold.words() if threshold else "none (too few people and photos to set one; pass --threshold to query)"
 
 
-def epoch_line(result: EpochResult, epochs: int) -> str:
-    """One line an epoch, as the seed project prints: loss and score on train and val."""
-    mark = "  best" if result.best else ""
+def epoch_line(result: EpochResult, epochs: int, minutes: float = 0.0) -> str:
+    """One line for each look at val, as the seed project prints: loss and score on train and val. minutes: of a run by the clock."""
+    mark = "  best" if result.best else "" if result.usable else "  not usable"
     teacher = "" if result.val_teacher is None else f" teacher {result.val_teacher:.4f}"
+    where = f"epoch {result.epoch:3d}/{epochs}"
+    if minutes and result.minutes is not None:
+        where = f"{result.minutes:.1f}/{minutes:g} min  step {result.step}, round {result.epoch}"
+    held = "" if result.held_teacher is None else f"  held out: teacher {result.held_teacher:.4f} length {result.held_length:.3f}"
     return (
-        f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:7.4f} score {result.train_accuracy:.4f}  "
-        f"val loss {result.val_loss:7.4f} score {result.val_accuracy:.4f} verification {result.val_tpr:.4f}{teacher}  "
+        f"{where}  train loss {result.train_loss:7.4f} score {result.train_accuracy:.4f}  "
+        f"val loss {result.val_loss:7.4f} score {result.val_accuracy:.4f} verification {result.val_tpr:.4f}{teacher}{held}  "
         f"lr {result.lr:.1e} margin {result.margin_rad:.2f} {result.size_px} px  {result.img_per_s:.0f} img/s {result.seconds:.0f} s{mark}"
     )
 

@@ -13,17 +13,19 @@ from facesearch.errors import BadCheckpoint, BadConfig, OtherRun
 from facesearch.faces.table import Dataset
 from facesearch.jobs.distillation import Distillation, Lesson
 from facesearch.jobs.train import train
-from facesearch.jobs.training_photos import training_photos
-from facesearch.model.augment import Augmenter, mixed
+from facesearch.jobs.training_photos import Chosen, training_photos
+from facesearch.model.augment import Augmenter, Draws, mixed
 from facesearch.model.device import choose_device
 from facesearch.model.encoder import Encoder, EncoderConfig
 from facesearch.model.fast_conv import FastConv2d, _MatmulConv, speed_up
 from facesearch.model.losses import Pupil, map_distance, relation_distance, vector_distance
+from facesearch.model.onnx_runtime import OnnxRuntime
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.teacher import Teacher
 
 onnx = pytest.importorskip("onnx")
 CHANNELS, VECTOR = 6, 5
+CPU = choose_device("cpu")
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +69,14 @@ def quiet(done: int, total: int) -> None:
     pass
 
 
+def drawn(n: int, seed: int) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed), n, CPU.torch)
+
+
+def taught(config: TrainConfig, chosen: Chosen, sides: list[int]) -> Distillation:
+    return Distillation(config, chosen.train, None, chosen.val, chosen.held, sides, CPU, quiet, lambda line: None)
+
+
 def go(config: TrainConfig, dataset: Dataset, out: Path, nameless: list[Dataset] | None = None, resume: bool = False):
     return train(
         config, [dataset], nameless or [], choose_device("cpu"), out, resume=resume, on_step=lambda step: None,
@@ -75,14 +85,17 @@ def go(config: TrainConfig, dataset: Dataset, out: Path, nameless: list[Dataset]
 
 
 def test_the_teacher_shows_its_vector_and_its_map(teacher_file: Path):
-    teacher = Teacher(teacher_file, sides=[6])
+    teacher = Teacher(teacher_file, "imagenet", CPU, sides=[6])
     crops = torch.randint(0, 256, (3, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    vectors, (maps,) = teacher.look(crops)
+    pixels = crops.permute(0, 3, 1, 2).float()
+    vectors, (maps,) = teacher.look(pixels)
     assert vectors.shape == (3, VECTOR) and maps.shape == (3, CHANNELS, 7, 7) and teacher.channels == (CHANNELS,)
-    assert torch.allclose(vectors.norm(dim=1), torch.ones(3), atol=1e-5)
-    # Flip-averaging two looks is what the runtime gives.
-    both = F.normalize(vectors + teacher.look(crops.flip(2))[0])
-    assert np.allclose(both.numpy(), teacher.runtime.embed(crops.numpy()), atol=1e-5)
+    # Flip-averaging two looks is what the runtime of an ONNX encoder gives.
+    both = F.normalize(F.normalize(vectors) + F.normalize(teacher.look(pixels.flip(3))[0]))
+    runtime = OnnxRuntime(teacher_file, "cpu", "imagenet")
+    assert np.allclose(both.numpy(), runtime.embed(crops.numpy()), atol=1e-5)
+    assert np.allclose(teacher.embed(crops.numpy()), runtime.embed(crops.numpy()), atol=1e-5)
+    assert teacher.encoder_id == runtime.encoder_id
 
 
 def test_of_several_maps_the_last_sum_of_about_that_size_is_shown(tmp_path: Path):
@@ -104,10 +117,10 @@ def test_of_several_maps_the_last_sum_of_about_that_size_is_shown(tmp_path: Path
     )  # fmt: skip
     path = tmp_path / "t.onnx"
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), str(path))
-    teacher = Teacher(path, sides=[24, 13, 3])
-    _, maps = teacher.look(torch.full((1, 112, 112, 3), 255, dtype=torch.uint8))
+    teacher = Teacher(path, "imagenet", CPU, sides=[24, 13, 3])
+    _, maps = teacher.look(torch.full((1, 3, 112, 112), 255.0))
     assert [tuple(each.shape[1:]) for each in maps] == [(2, 28, 28), (4, 14, 14), (4, 14, 14)] and teacher.channels == (2, 4, 4)
-    white = float(teacher.runtime.pixels(np.full((1, 112, 112, 3), 255, np.uint8)).mean())
+    white = float(OnnxRuntime(path, "cpu", "imagenet").pixels(np.full((1, 112, 112, 3), 255, np.uint8)).mean())
     assert float(maps[0].mean()) == pytest.approx(2 * white, rel=1e-5)
 
 
@@ -119,47 +132,55 @@ def test_a_file_without_a_map_is_no_teacher(tmp_path: Path):
     )  # fmt: skip
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), str(tmp_path / "t.onnx"))
     with pytest.raises(BadCheckpoint, match="no map of features"):
-        Teacher(tmp_path / "t.onnx")
+        Teacher(tmp_path / "t.onnx", "imagenet", CPU)
 
 
 def test_a_lesson_keeps_known_vectors_and_unnames_mixtures(teacher_file: Path, toy_dataset: Dataset):
     config = recipe(teacher_file)
-    photos, val, _ = training_photos([toy_dataset])
-    distillation = Distillation(config, photos, val, [6], quiet)
+    chosen = training_photos([toy_dataset])
+    photos = chosen.train
+    distillation = taught(config, chosen, [6])
     numbers = np.arange(12)
     crops, labels = photos.crops(numbers), torch.from_numpy(photos.label[numbers])
-    generator = torch.Generator().manual_seed(1)
-    views = Augmenter(config).views(12, generator)
-    shown, left, turned, lesson = distillation.show(crops, torch.arange(12), labels, views, 0, generator)
+    draws = drawn(12, 1)
+    augment = Augmenter(config)
+    views = augment.views(12, draws)
+    live = distillation.live(12, 0)
+    shown, left, turned = distillation.mix(crops, labels, views, live, draws)
+    lesson = distillation.lesson(torch.arange(12), shown, augment(shown, None, turned, 112, draws), live)
     assert left[:3].tolist() == [-1] * 3 and torch.equal(left[3:], labels[3:])  # half of 12 live, half of these mixed
     assert [len(each) for each in lesson.maps] == [6]
-    assert np.allclose(lesson.vectors[3:], distillation.teacher.runtime.embed(crops[3:].numpy()), atol=1e-5)
-    assert torch.allclose(lesson.vectors[:3], distillation.teacher.look(shown[:3])[0], atol=1e-5)
+    assert np.allclose(lesson.vectors[3:], distillation.teacher.embed(crops[3:].numpy()), atol=1e-5)
+    seen = distillation.teacher.look(shown[:6].permute(0, 3, 1, 2).float())[0]
+    assert torch.allclose(lesson.vectors[:3], F.normalize(seen[:3]), atol=1e-5)
+    assert torch.allclose(lesson.lengths, seen.norm(dim=1), rtol=1e-5)
     assert torch.equal(shown[6:], crops[6:]) and torch.equal(turned[6:], views[6:])
 
 
 def test_mirroring_beforehand_shows_the_same_photo(teacher_file: Path, toy_dataset: Dataset):
     """What show() mirrors itself and then views unmirrored is, pixel by pixel, what the view alone would have shown."""
     config = recipe(teacher_file, distill_mixed=0.0, distill_live=1.0, rotate_deg=10.0, zoom=0.1)
-    photos, val, _ = training_photos([toy_dataset])
-    distillation = Distillation(config, photos, val, [], quiet)
-    augment, generator = Augmenter(config), torch.Generator().manual_seed(2)
-    crops, views = photos.crops(np.arange(12)), augment.views(12, generator)
+    chosen = training_photos([toy_dataset])
+    photos = chosen.train
+    distillation = taught(config, chosen, [])
+    augment, draws = Augmenter(config), drawn(12, 2)
+    crops, views = photos.crops(np.arange(12)), augment.views(12, draws)
     assert 0 < (torch.linalg.det(views[:, :, :2]) < 0).sum() < 12
-    shown, _, turned, _ = distillation.show(crops, torch.arange(12), torch.zeros(12, dtype=torch.int64), views, 0, generator)
+    shown, _, turned = distillation.mix(crops, torch.zeros(12, dtype=torch.int64), views, 12, draws)
     assert (torch.linalg.det(turned[:, :, :2]) > 0).all()
-    before, after = augment(crops, None, views, 64, generator), augment(shown, None, turned, 64, generator)
+    before, after = augment(crops, None, views, 64, draws), augment(shown, None, turned, 64, draws)
     assert torch.allclose(before, after, atol=0.5)
 
 
 def test_maps_are_compared_where_the_pupil_looked(teacher_file: Path, toy_dataset: Dataset):
     """A pupil that foretells the teacher's map, standardised and seen through the same view, is at distance 0; else it is not."""
     config = recipe(teacher_file, distill_vectors=0.0, distill_relations=0.0, distill_maps=1.0)
-    photos, val, _ = training_photos([toy_dataset])
-    distillation = Distillation(config, photos, val, [7], quiet)
+    chosen = training_photos([toy_dataset])
+    photos = chosen.train
+    distillation = taught(config, chosen, [7])
     views = torch.tensor([[[1.0, 0, 0.3], [0, 1.0, 0]]])
-    _, (maps,) = distillation.teacher.look(photos.crops(np.arange(1)))
-    lesson = Lesson(torch.zeros(1, VECTOR), (maps,))
+    _, (maps,) = distillation.teacher.look(photos.crops(np.arange(1)).permute(0, 3, 1, 2).float())
+    lesson = Lesson(torch.zeros(1, VECTOR), torch.ones(1), (maps,))
     grid = F.affine_grid(views, [1, 1, 7, 7], align_corners=False)
     seen = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
     spread, mean = torch.std_mean(seen, dim=(0, 2, 3), keepdim=True, correction=0)
@@ -174,7 +195,7 @@ def test_maps_are_compared_where_the_pupil_looked(teacher_file: Path, toy_datase
 def test_mixtures_are_made_of_both_faces():
     black, white = torch.zeros(1, 112, 112, 3, dtype=torch.uint8), torch.full((1, 112, 112, 3), 200, dtype=torch.uint8)
     crops = torch.cat([black, white] * 20)
-    faces = mixed(crops, torch.Generator().manual_seed(3))
+    faces = mixed(crops, drawn(40, 3))
     assert faces.shape == crops.shape and faces.dtype == torch.uint8
     shares = faces.float().flatten(1).mean(1) / 200
     assert ((shares > 0.25) & (shares < 0.75)).all()
@@ -215,9 +236,9 @@ def test_another_teacher_cannot_take_over(teacher_file: Path, toy_dataset: Datas
 
 
 def test_nameless_photos_join_without_becoming_classes(toy_dataset: Dataset):
-    named, _, classes = training_photos([toy_dataset])
-    more, val, same = training_photos([toy_dataset], [toy_dataset])
-    assert same == classes and len(more) == 2 * len(named) and (more.label[len(named) :] == -1).all()
+    alone, both = training_photos([toy_dataset]), training_photos([toy_dataset], [toy_dataset])
+    named, more, val = alone.train, both.train, both.val
+    assert both.classes == alone.classes and len(more) == 2 * len(named) and (more.label[len(named) :] == -1).all()
     assert (val.label >= 0).all()
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.transforms.v2 import functional as V
 
 from facesearch.errors import BadConfig, DeviceMissing, NoPretrained
-from facesearch.model.augment import GREY, Augmenter, _lit, blended, colour_versions
+from facesearch.model.augment import GREY, Augmenter, Draws, _lit, blended, colour_versions
 from facesearch.model.device import choose_device
 from facesearch.model.encoder import LAST_LAYER, Encoder, EncoderConfig
 from facesearch.model.freeze import freeze_first, frozen_at
@@ -90,9 +90,13 @@ def some_crops(n: int = 6) -> torch.Tensor:
     return torch.randint(0, 256, (n, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-def augmented(config: TrainConfig, crops: torch.Tensor, generator: torch.Generator, size_px: int = 112) -> torch.Tensor:
-    augment = Augmenter(config)
-    return augment(crops, None, augment.views(len(crops), generator), size_px, generator)
+def drawn(n: int, seed: int = 0) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed), n, torch.device("cpu"))
+
+
+def augmented(config: TrainConfig, crops: torch.Tensor, seed: int = 0, size_px: int = 112) -> torch.Tensor:
+    augment, draws = Augmenter(config), drawn(len(crops), seed)
+    return augment(crops, None, augment.views(len(crops), draws), size_px, draws)
 
 
 FIVE = ("grayscale", "jitter", "blur", "posterize", "equalize")
@@ -109,28 +113,28 @@ def test_five_colours_make_six_versions_and_composed_thirty_two():
 
 def test_version_zero_is_the_photo_itself_and_version_one_is_grey():
     augment, crops = Augmenter(TrainConfig(colours=FIVE, colour_mode="multiply")), some_crops(2)
-    plain, grey = augment(crops, torch.tensor([0, 1]), augment.views(2, torch.Generator()), 112, torch.Generator())
+    plain, grey = augment(crops, torch.tensor([0, 1]), augment.views(2, drawn(2)), 112, drawn(2))
     assert torch.equal(plain, crops[0].permute(2, 0, 1).float())
     assert torch.equal(grey[0], grey[1]) and torch.equal(grey[1], grey[2])
 
 
 def test_nothing_asked_for_changes_nothing():
     crops = some_crops()
-    assert torch.equal(augmented(TrainConfig(), crops, torch.Generator()), crops.permute(0, 3, 1, 2).float())
+    assert torch.equal(augmented(TrainConfig(), crops), crops.permute(0, 3, 1, 2).float())
 
 
 def test_every_augmentation_changes_photos_and_keeps_them_pixels():
     crops = some_crops()
     plain = crops.permute(0, 3, 1, 2).float()
     for setting in ("flip=true", "shift=0.1", "zoom=0.2", "rotate_deg=10", "border=1", "light=0.3", "grey=1", "low_res=1", "erase=1"):
-        x = augmented(TrainConfig().changed([setting]), crops, torch.Generator().manual_seed(3))
+        x = augmented(TrainConfig().changed([setting]), crops, 3)
         assert x.shape == plain.shape and not torch.equal(x, plain), setting
         assert x.min() >= 0 and x.max() <= 255, setting
 
 
 def test_a_flip_is_a_flip():
     crops = some_crops(40)
-    x = augmented(TrainConfig(flip=True), crops, torch.Generator().manual_seed(3))
+    x = augmented(TrainConfig(flip=True), crops, 3)
     plain = crops.permute(0, 3, 1, 2).float()
     same = torch.isclose(x, plain, atol=0.02).flatten(1).all(1)
     mirrored = torch.isclose(x, plain.flip(3), atol=0.02).flatten(1).all(1)
@@ -140,7 +144,7 @@ def test_a_flip_is_a_flip():
 def test_light_is_brightness_contrast_and_saturation_one_after_the_other():
     config = TrainConfig(light=0.3)
     x = torch.rand((4, 3, 8, 8), generator=torch.Generator().manual_seed(2)) * 80 + 60
-    got = _lit(x, config, torch.Generator().manual_seed(1))
+    got = _lit(x, config, drawn(4, 1))
     factors = 0.7 + 0.6 * torch.rand((3, 4, 1, 1), generator=torch.Generator().manual_seed(1))
     weights = torch.tensor(GREY).view(3, 1, 1)
     for i in range(4):
@@ -156,14 +160,14 @@ def test_light_is_brightness_contrast_and_saturation_one_after_the_other():
 
 def test_the_same_generator_gives_the_same_photos():
     config = TrainConfig(flip=True, shift=0.1, zoom=0.1, light=0.3, erase=0.5, low_res=0.5, border=0.5)
-    one, two = (augmented(config, some_crops(), torch.Generator().manual_seed(8), 96) for _ in range(2))
+    one, two = (augmented(config, some_crops(), 8, 96) for _ in range(2))
     assert torch.equal(one, two) and one.shape == (6, 3, 96, 96)
-    assert not torch.equal(one, augmented(config, some_crops(), torch.Generator().manual_seed(9), 96))
+    assert not torch.equal(one, augmented(config, some_crops(), 9, 96))
 
 
 def test_a_border_repeats_the_rim_as_tight_pictures_do():
     crops = some_crops(20)
-    x = augmented(TrainConfig(border=1.0), crops, torch.Generator().manual_seed(3))
+    x = augmented(TrainConfig(border=1.0), crops, 3)
     repeated = (x[:, :, :, 0] == x[:, :, :, 1]).flatten(1).all(1)
     assert repeated.sum() > 10
 

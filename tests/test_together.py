@@ -139,7 +139,7 @@ def test_a_batch_must_be_shared_evenly_and_people_suffice(toy_dataset: Dataset, 
         (["batch_size=40"], 2, "batch_size"),
     ):
         config = SMALL.changed([*settings, "colour_mode=off"])
-        photos, _, _ = training_photos([toy_dataset])
+        photos = training_photos([toy_dataset]).train
         with pytest.raises(BadConfig, match=name):
             Batches(config, photos, torch.device("cpu"), None, Ranks(0, world))
     for setting in ("shard_classes=true", "class_sample=0.5"):
@@ -148,7 +148,7 @@ def test_a_batch_must_be_shared_evenly_and_people_suffice(toy_dataset: Dataset, 
 
 
 def test_the_shares_of_a_batch_are_the_batch(toy_dataset: Dataset):
-    photos, _, _ = training_photos([toy_dataset])
+    photos = training_photos([toy_dataset]).train
     config = PLAIN.changed(["size_px=112"])
     whole = next(Batches(config, photos, torch.device("cpu"), None, ALONE).of_epoch(3, 1))
     parts = [next(Batches(config, photos, torch.device("cpu"), None, Ranks(rank, 3)).of_epoch(3, 1)) for rank in range(3)]
@@ -160,7 +160,7 @@ def test_the_shares_of_a_batch_are_the_batch(toy_dataset: Dataset):
 
 def test_batches_made_ahead_are_the_same_batches(toy_dataset: Dataset):
     """The thread that works ahead on a GPU, here on the CPU: same batches in the same order, also when left in the middle."""
-    photos, _, _ = training_photos([toy_dataset])
+    photos = training_photos([toy_dataset]).train
     batches = Batches(SMALL.changed(["dropout=0", "mixup=0.3"]), photos, torch.device("cpu"), None, ALONE)
     plain = list(batches.of_epoch(1))
     order = np.random.default_rng([0, 1]).permutation(len(photos))
@@ -290,14 +290,15 @@ def test_a_compiled_backbone_learns_as_the_plain_one_and_leaves_no_trace(toy_dat
     again = Training(config, [toy_dataset], [], device, tmp_path / "b", lambda done, total: None)
     again.resume()
     assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in other.model.state_dict().items())
-    with pytest.raises(BadConfig, match="compile"):
-        Training(config.changed(["compile=true"]), [toy_dataset], [], device, tmp_path, lambda done, total: None)
+    told: list[str] = []
+    Training(config.changed(["compile=true"]), [toy_dataset], [], device, tmp_path, lambda done, total: None, tell=told.append)
+    assert ["compile is for GPUs" in line for line in told] == [True]
 
 
 @pytest.mark.gpu
 def test_a_gpu_makes_batches_ahead_as_it_would_in_turn_and_compiles(toy_dataset: Dataset, tmp_path: Path):
     device = choose_device("cuda")
-    photos, _, _ = training_photos([toy_dataset])
+    photos = training_photos([toy_dataset]).train
     batches = Batches(SMALL.changed(["dropout=0"]), photos, device.torch, None, ALONE)
     assert batches.is_ahead
     order = np.random.default_rng([0, 1]).permutation(len(photos))
@@ -305,7 +306,7 @@ def test_a_gpu_makes_batches_ahead_as_it_would_in_turn_and_compiles(toy_dataset:
         late = batches.make(order[step * 12 : step * 12 + 12], 1, step)
         assert all(torch.equal(a, b) for a, b in zip(early.tensors(), late.tensors(), strict=True))
     training = Training(PLAIN.changed(["compile=true"]), [toy_dataset], [], device, tmp_path, lambda done, total: None)
-    assert training.run_epoch(lambda step: None, lambda: False) and training.end_epoch()[0].train_loss > 0
+    assert training.run_epoch(lambda step: None, lambda: False) and training.check()[0].train_loss > 0
 
 
 @pytest.mark.gpu

@@ -97,7 +97,7 @@ def test_mixup_counts_both_names(toy_dataset: Dataset, tmp_path: Path):
     (first, own), (second, other) = seen
     assert first.tolist() == training.train.label[numbers].tolist() and second.tolist() == np.roll(first, -1).tolist()
     generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(b"0 0 0").digest()[:7], "big"))
-    training.batches.augmenter.views(12, generator)
+    torch.rand((12 * 5,), generator=generator)  # where the photos are looked at
     share = torch.rand((12,), generator=generator)
     assert float(loss) == pytest.approx(float((share * own + (1 - share) * other).mean().detach()), rel=1e-5)
 
@@ -179,13 +179,15 @@ def test_only_train_and_val_photos_are_touched(tmp_path: Path):
     (tmp_path / "roles.txt").write_text("0 train\n1 train\n2 train\n3 open\n4 open\n5 val\n")
     prepare(read_source(tmp_path), None, PrepareConfig(out=tmp_path / "data"), lambda d, t: None)
     dataset = open_dataset(tmp_path / "data")
-    learned, checked, classes = training_photos([dataset])
+    chosen = training_photos([dataset])
+    learned, checked, classes = chosen.train, chosen.val, chosen.classes
     assert {dataset.people[r] for r in learned.row} == {"celeba_extra-0", "celeba_extra-1", "celeba_extra-2"} == set(classes)
     assert {dataset.people[r] for r in checked.row} == {"celeba_extra-5"} and set(checked.label.tolist()) == {-1}
 
 
 def test_people_of_two_datasets_are_never_one_person(toy_dataset: Dataset):
-    learned, _, classes = training_photos([toy_dataset, toy_dataset])
+    chosen = training_photos([toy_dataset, toy_dataset])
+    learned, classes = chosen.train, chosen.classes
     assert len(classes) == 12 and len(learned) == 72
     both = learned.crops(np.array([0, 36]))
     assert torch.equal(both[0], both[1])

@@ -95,23 +95,36 @@ def prepare(
 @click.option("--out", type=FOLDER, default=None, help="Folder of the run.  [default: runs/RECIPE-DATE]")
 @click.option("--teacher", type=FILE, default=None, help="An .onnx encoder to learn from too (distillation).")
 @click.option("--unlabelled", type=FOLDER, multiple=True, help="Prepared dataset whose train photos are learned from the teacher alone.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=None, help="End in time: every schedule spans the clock.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with the settings it was begun with.")
+@click.option("--settings", "explain", is_flag=True, help="Print every setting of a recipe, and do nothing.")
 @options.device
 def train(
     data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...], out: Path | None, teacher: Path | None,
-    unlabelled: tuple[Path, ...], resume: bool, device: str,
+    unlabelled: tuple[Path, ...], minutes: float | None, resume: bool, explain: bool, device: str,
 ) -> None:  # fmt: skip
     """Train an encoder on prepared datasets. Under torchrun all its processes train one encoder together.
 
     \b
     Example:  facesearch train --data data/celeba500 --recipe default --out runs/celeba500
               facesearch train --recipe seed-arcface --set epochs=10 --set lr=1e-4
+              facesearch train --recipe distil-gpu --teacher teacher.onnx --unlabelled data/faces --minutes 11
               torchrun --nproc-per-node 8 -m facesearch train --data data/celeba
     """
+    if explain:
+        from facesearch.model.recipe import setting_lines
+
+        for line in setting_lines():
+            click.echo(line)
+        return
+    started = time.monotonic()
+    from dataclasses import replace
+
     from facesearch.errors import OtherRun
     from facesearch.faces.table import open_dataset
     from facesearch.jobs.find_weights import POINTER, point_to
     from facesearch.jobs.run_folder import CURVES, config_of_run, load_history
+    from facesearch.jobs.train import same_run
     from facesearch.jobs.train import train as run
     from facesearch.model.device import choose_device
     from facesearch.model.recipe import find_recipe, load_recipe
@@ -119,15 +132,19 @@ def train(
 
     if resume and out is None:
         raise click.UsageError("--resume needs --out, the folder of the run")
-    if teacher is not None:
+    if minutes is not None:
+        settings = (*settings, f"minutes={minutes}")
+    if teacher is not None and not resume:
         settings = (*settings, f"teacher={json.dumps(str(teacher))}")
     asked = load_recipe(find_recipe(recipe or "default")).changed(settings)
     with together(device) as (ranks, own):
         chosen = choose_device(own)
         out = out or ranks.first_says(Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}")
         config = config_of_run(out) if resume else asked
-        if resume and (recipe or settings) and asked != config:
+        if resume and (recipe or settings) and not same_run(asked, config):
             raise OtherRun(out, "it was begun with other settings; leave --recipe and --set out, or begin a new run")
+        if resume and teacher is not None:  # the same file in another place: the run was moved
+            config = replace(config, teacher=str(teacher))
         if unlabelled and not config.teacher:
             raise click.UsageError("--unlabelled needs --teacher: nothing else can be learned from photos without names")
         datasets = [open_dataset(folder) for folder in data or (default_data(),)]
@@ -138,19 +155,22 @@ def train(
 
             def on_epoch(result: Any, folder: Path) -> None:
                 clear()
-                tell(epoch_line(result, config.epochs))
+                tell(epoch_line(result, config.epochs, config.minutes))
                 write_curves(load_history(folder), folder / CURVES)
 
             result = run(
                 config, datasets, nameless, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, on_teacher=on_teacher,
-                tell=tell, ranks=ranks,
+                tell=tell, ranks=ranks, started=started,
             )  # fmt: skip
         if result.already_done:
             tell("this run had finished already")
         best = result.best_epoch
-        if ranks.is_first:
-            point_to(result.best)
-        tell(f"bare commands now use it ({POINTER})")
+        if not best.usable:
+            tell("not usable: on val it tells people apart no better than chance; bare commands go on with the encoder that they use")
+        else:
+            if ranks.is_first:
+                point_to(result.best)
+            tell(f"bare commands now use it ({POINTER})")
         click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")
 
 

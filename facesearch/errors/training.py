@@ -53,6 +53,18 @@ class BadConfig(FaceSearchError):
         return f"setting {self.name!r} is {self.value!r}; it should be {self.expected}."
 
 
+OTHER_NAMES = {
+    "learning_rate": "lr", "max_lr": "lr", "min_lr": "lr_min", "eta_min": "lr_min", "wd": "weight_decay", "margin": "margin_rad",
+    "m": "margin_rad", "s": "scale", "arch": "backbone", "model": "backbone", "network": "backbone", "num_epochs": "epochs",
+    "n_epochs": "epochs", "bs": "batch_size", "batch": "batch_size", "image_size": "size_px", "img_size": "size_px", "size": "size_px",
+    "input_size": "size_px", "dim": "embedding_size", "embedding_dim": "embedding_size", "ema": "ema_decay", "scheduler": "schedule",
+    "lr_scheduler": "schedule", "warmup": "warmup_epochs", "early_stopping": "patience", "clip": "grad_clip",
+    "max_grad_norm": "grad_clip", "hflip": "flip", "horizontal_flip": "flip", "rotation": "rotate_deg", "random_erasing": "erase",
+    "weights": "pretrained", "random_state": "seed", "torch_compile": "compile", "optim": "optimizer", "smoothing": "label_smoothing",
+}  # fmt: skip
+"""What settings are called elsewhere."""
+
+
 @dataclass(eq=False)
 class UnknownSetting(FaceSearchError):
     name: str
@@ -62,7 +74,8 @@ class UnknownSetting(FaceSearchError):
     def __str__(self) -> str:
         import difflib
 
-        close = difflib.get_close_matches(self.name, self.known, n=1)
+        close = [name for name in (OTHER_NAMES.get(self.name.lower()),) if name in self.known]
+        close = close or difflib.get_close_matches(self.name, self.known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else f"\nKnown settings: {', '.join(self.known)}"
         return f"{self.where}: there is no setting {self.name!r}.{hint}"
 
@@ -144,6 +157,19 @@ class LossIsNaN(FaceSearchError):
             f"the loss is not a number any more at epoch {self.epoch}, step {self.step}, learning rate {self.lr:.3g} "
             f"({self.settings}).\nThe last good state is {self.checkpoint}. Try a smaller lr, a longer warm-up "
             "(warmup_epochs), a smaller margin_rad or grad_clip=1."
+        )
+
+
+@dataclass(eq=False)
+class NothingLearned(FaceSearchError):
+    out: Path
+    epochs: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.out}: not usable. In each of {self.epochs} looks at val the network's weights or vectors were no numbers, so no "
+            "encoder was written, and the one in use stays.\n"
+            "Try a smaller lr, a longer warm-up (warmup_epochs, onecycle_rise), a smaller margin_rad or grad_clip=1, in a new --out."
         )
 
 

@@ -22,8 +22,8 @@ STALLING_BATCH = 32
 """From this size of a batch on deep networks without zero_init_residual did not get going; in batches of 16 they did."""
 
 
-def about_data(train: Photos, val: Photos) -> str:
-    """One line: people, photos, and how many people have few."""
+def about_data(train: Photos, val: Photos, held: Photos | None = None) -> str:
+    """One line: people, photos, how many people have few, and whom of val nobody was taught."""
     named = train.label[train.label >= 0]
     counts = np.array(list(Counter(named.tolist()).values()))
     few = int((counts < FEW_PHOTOS).sum())
@@ -33,6 +33,10 @@ def about_data(train: Photos, val: Photos) -> str:
     )
     if len(named) < len(train):
         line += f", {len(train) - len(named)} without a name"
+    if held is not None and len(held):
+        line += f", {len(held)} of such held out"
+    if strangers := int((val.label < 0).sum()):
+        line += f"; {strangers} of those to check on show people without a training photo: they count for verification, not for accuracy"
     if few:
         line += f"; {few} people have under {FEW_PHOTOS} photos: expect to know these worse"
     return line
@@ -74,6 +78,12 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
         yield 'a constant learning rate leaves the last percents unlearned; schedule="onecycle" ends at zero'
     if photos < c.batch_size:
         yield f"batch_size {c.batch_size} is more than the {photos} photos there are: an epoch is one step of a part of it"
+    steps = c.epochs * max(1, len(train) // c.batch_size)
+    if c.ema_decay and not c.minutes and steps < (window := round(2 / (1 - c.ema_decay))):
+        yield (
+            f"ema_decay {c.ema_decay:g} averages over some {window} steps, and the run has about {steps}: the average follows the "
+            "first ones more closely and may still lag; set a smaller one, or 0"
+        )
     if not len(val):
         yield "nothing to check on: the last epoch will be taken for the best; prepare with --split random to set photos apart"
     if c.colour_mode == "multiply" and c.colour_compose:

@@ -18,7 +18,7 @@ from torch import Tensor
 from facesearch.errors import BadConfig
 from facesearch.jobs.distillation import Distillation, Lesson
 from facesearch.jobs.training_photos import Photos
-from facesearch.model.augment import Augmenter, blended
+from facesearch.model.augment import Augmenter, Draws, blended
 from facesearch.model.losses import Names
 from facesearch.model.ranks import Ranks
 from facesearch.model.recipe import TrainConfig
@@ -40,18 +40,24 @@ class Batch:
         yield from (self.pixels, self.views, self.names.labels)
         yield from (tensor for tensor in (self.names.second, self.names.share) if tensor is not None)
         if self.lesson is not None:
-            yield from (self.lesson.vectors, *self.lesson.maps)
+            yield from (self.lesson.vectors, self.lesson.lengths, *self.lesson.maps)
 
 
 class Batches:
     """The batches of a run, for one of its processes."""
 
-    def __init__(self, config: TrainConfig, photos: Photos, device: torch.device, distillation: Distillation | None, ranks: Ranks) -> None:
-        """Raises BadConfig for a batch that the processes cannot share evenly."""
+    def __init__(
+        self, config: TrainConfig, photos: Photos, device: torch.device, distillation: Distillation | None, ranks: Ranks,
+        resident: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """resident: the crops of photos on the device, where they are. Raises BadConfig for a batch that the processes cannot share
+        evenly."""
         self.config, self.photos, self.device, self.ranks = config, photos, device, ranks
         self.distillation = distillation
         self.augmenter = Augmenter(config)
-        self.drawn = len(photos) * self.augmenter.multiplies
+        self._shown = photos.repeated(config.repeat)
+        """The photo behind each number of an epoch's first round."""
+        self.drawn = len(self._shown) * self.augmenter.multiplies
         """How many versions of photos an epoch goes through."""
         self.steps = max(1, self.drawn // config.batch_size)
         if ranks.world > 1:
@@ -59,7 +65,7 @@ class Batches:
                 raise BadConfig("batch_size", config.batch_size, f"a multiple of the {ranks.world} processes, at least two photos for each")
             if config.batch_size > self.drawn:
                 raise BadConfig("batch_size", config.batch_size, f"at most the {self.drawn} photos there are, when processes share it")
-        self._resident = photos.resident(device)
+        self._resident, self._labels = resident, torch.from_numpy(photos.label).to(device)
         self.is_ahead = device.type == "cuda" and not (config.colour_mode != "off" and (config.dropout or config.class_sample < 1))
         """Whether the next batch is made while the network works on this one: on a GPU, where the processor would be idle. Colours
         and dropout both draw from torch's one generator, so with both they take turns."""
@@ -69,41 +75,49 @@ class Batches:
         own = f" {self.ranks.rank}" if self.ranks.rank else ""
         return int.from_bytes(hashlib.sha256(f"{self.config.seed} {epoch} {step}{own}".encode()).digest()[:7], "big")
 
-    def of_epoch(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
-        """The batches of an epoch from step `first` on."""
+    def of_epoch(self, epoch: int, first: int = 0, at: Callable[[int], float] | None = None) -> Generator[Batch, None, None]:
+        """The batches of an epoch from step `first` on. at: the moment of the run, in epochs of the recipe, at which a step is made,
+        if not by its number; size and teacher go by it."""
         c, order = self.config, np.random.default_rng([self.config.seed, epoch]).permutation(self.drawn)
 
         def make(step: int) -> Batch:
-            return self.make(order[step * c.batch_size : (step + 1) * c.batch_size], epoch, step)
+            numbers = order[step * c.batch_size : (step + 1) * c.batch_size]
+            return self.make(numbers, epoch, step, None if at is None else at(step))
 
         steps = range(first, self.steps)
         return ahead(make, steps, self.device) if self.is_ahead else (make(step) for step in steps)
 
-    def make(self, numbers: I64, epoch: int, step: int) -> Batch:
-        """This process's part of the step's photos `numbers` (m,), numbered through all their versions."""
+    def make(self, numbers: I64, epoch: int, step: int, moment: float | None = None) -> Batch:
+        """This process's part of the step's photos `numbers` (m,), numbered through all their versions, at a moment of the run."""
         c, dev = self.config, self.device
+        moment = epoch + step / self.steps if moment is None else moment
         share = len(numbers) // self.ranks.world
         numbers = numbers[self.ranks.rank * share :][:share] if self.ranks.world > 1 else numbers
         seed = self.seed(epoch, step)
         if c.colour_mode != "off":
             torch.manual_seed(seed)  # torchvision's colour transforms draw from here
-        generator = torch.Generator().manual_seed(seed)
-        photo = numbers % len(self.photos)
-        version = torch.from_numpy(numbers // len(self.photos)) if self.augmenter.multiplies > 1 else None
-        index = torch.from_numpy(photo)
-        crops = self._resident[index.to(dev)] if self._resident is not None else self.photos.crops(photo).to(dev)
-        names = Names(torch.from_numpy(self.photos.label[photo]).to(dev))
-        views, lesson = self.augmenter.views(len(photo), generator), None
+        draws = Draws(torch.Generator().manual_seed(seed), len(numbers), dev)
+        photo = self._shown[numbers % len(self._shown)]
+        version = torch.from_numpy(numbers // len(self._shown)) if self.augmenter.multiplies > 1 else None
+        index = torch.from_numpy(photo).to(dev)
+        crops = self._resident[index] if self._resident is not None else self.photos.crops(photo).to(dev)
+        names = Names(self._labels[index])
+        views, lesson = self.augmenter.views(len(photo), draws), None
         if c.mixup:
             part, count = torch.ones(len(photo), device=dev), round(c.mixup * len(photo))
-            part[:count] = torch.rand((count,), generator=generator).to(dev)
+            part[:count] = draws.uniform((count,))
             # Of the others nothing changes, and blending is the dearest thing here: it is left out for them.
             crops = torch.cat([blended(crops[: count + 1], part[: count + 1].view(-1, 1, 1, 1))[:count], crops[count:]])
             names = Names(names.labels, names.labels.roll(-1), part)
+        live = 0
         if self.distillation is not None:
-            crops, labels, views, lesson = self.distillation.show(crops, index, names.labels, views, epoch, generator)
+            live = self.distillation.live(len(photo), moment)
+            crops, labels, views = self.distillation.mix(crops, names.labels, views, live, draws)
             names = Names(labels)
-        return Batch(self.augmenter(crops, version, views, c.size_at(epoch), generator), names, views, lesson)
+        pixels = self.augmenter(crops, version, views, c.size_at(moment), draws)
+        if self.distillation is not None:
+            lesson = self.distillation.lesson(index, crops, pixels, live)
+        return Batch(pixels, names, views, lesson)
 
 
 def ahead(make: Callable[[int], Batch], steps: range, device: torch.device) -> Generator[Batch, None, None]:

@@ -1,4 +1,4 @@
-"""What a teacher adds to a training run: what it says of the photos, and how far the pupil is from that."""
+"""What a teacher adds to a training run: what it says of the photos, and how far the student is from that."""
 
 from __future__ import annotations
 
@@ -7,80 +7,122 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from facesearch.jobs.training_photos import Photos
 from facesearch.jobs.vectors import dataset_vectors
-from facesearch.model.augment import mixed
-from facesearch.model.losses import Pupil, map_distance, relation_distance, vector_distance
+from facesearch.model.augment import Draws, mixed
+from facesearch.model.device import Device
+from facesearch.model.losses import Pupil, length_distance, map_distance, relation_distance, vector_distance
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.teacher import Teacher
-from facesearch.records import Progress
+from facesearch.records import Progress, Tell
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What the teacher says of one batch. vectors (n, t) of length 1; maps, each (live, c, h, w), of its first photos, not yet
-    turned."""
+    """What the teacher says of one batch. vectors (n, t) of length 1; of the live photos, which come first: lengths (live,) of the
+    vectors before that, and maps, each (live, c, h, w), as the teacher's view was (distill_view)."""
 
     vectors: Tensor
+    lengths: Tensor
     maps: tuple[Tensor, ...]
 
 
 class Distillation:
-    """The teacher with its vectors of every photo, computed once and kept beside the photos."""
+    """The teacher with its vectors of every photo, computed once: on a GPU from the crops that are there, else kept beside them."""
 
-    def __init__(self, config: TrainConfig, train: Photos, val: Photos, sides: Sequence[int], progress: Progress) -> None:
-        """sides: cells a side of the maps that shall be foretold. Raises NotFound, PackageMissing, BadCheckpoint."""
+    def __init__(
+        self, config: TrainConfig, photos: Photos, resident: Tensor | None, val: Photos, held: Photos, sides: Sequence[int],
+        device: Device, progress: Progress, tell: Tell,
+    ) -> None:  # fmt: skip
+        """photos, with their crops where they are on the device, are learned from; held are faces to be measured on alone.
+        sides: cells a side of the maps that are to be learned. Raises NotFound, PackageMissing, BadCheckpoint."""
         self.config = config
-        self.teacher = Teacher(Path(config.teacher), config.teacher_preprocess, sides)
-        self._known = self._vectors(train, progress)
-        self.val = self._vectors(val, progress)
+        self.teacher = Teacher(
+            Path(config.teacher), config.teacher_preprocess, device, sides=sides, compiled=config.compile, tell=tell
+        )  # fmt: skip
+        tell(f"the teacher is {self.teacher.words}")
+        self._known = self._vectors(photos, resident, progress).to(device.torch)
+        self.val = self._vectors(val, None, progress)
+        self.held = self._vectors(held, None, progress)
+        self.held_lengths = self._lengths(held, device)
 
-    def _vectors(self, photos: Photos, progress: Progress) -> Tensor:
+    def _vectors(self, photos: Photos, resident: Tensor | None, progress: Progress) -> Tensor:
         out = torch.empty((len(photos), self.teacher.dimension))
+        if resident is not None:
+            step = 16 * 1024
+            for start in range(0, len(photos), step):
+                out[start : start + step] = self.teacher.embedded(resident[start : start + step]).cpu()
+                progress(min(start + step, len(photos)), len(photos))
+            return out
         for i, dataset in enumerate(photos.datasets):
             mine = photos.dataset == i
-            vectors = dataset_vectors(dataset, photos.row[mine], self.teacher.runtime, {}, progress)
-            out[torch.from_numpy(mine)] = torch.from_numpy(vectors)
+            if mine.any():
+                vectors = dataset_vectors(dataset, photos.row[mine], self.teacher, {}, progress)
+                out[torch.from_numpy(mine)] = torch.from_numpy(vectors)
         return out
 
-    def show(
-        self, crops: Tensor, photo: Tensor, labels: Tensor, views: Tensor, epoch: int, generator: Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Lesson]:
-        """Show the teacher the live part of a batch, some of it mixed; the others it knows by number `photo` (n,).
+    def _lengths(self, photos: Photos, device: Device) -> Tensor:
+        """(n,) float32: how long the teacher's vectors of plain crops are before they are normalised."""
+        parts = [self.teacher.look(pixels)[0].norm(dim=1).cpu() for pixels in photos.pixels(device.torch, self.config.size_px)]
+        return torch.cat(parts) if parts else torch.zeros(0)
 
-        crops (n, h, w, 3) uint8, labels (n,) int64, views (n, 2, 3). Returns them as they are to be learned, mixtures labelled
-        -1, with the lesson. A live photo that is to be seen mirrored is mirrored here already: a network's map of a mirrored
-        face is not the mirrored map.
+    def live(self, n: int, epoch: float) -> int:
+        """How many of n photos of a batch are shown to the teacher at this moment of the run."""
+        return round(self.config.distill_live * n) if epoch >= self.config.distill_live_start_epoch else 0
+
+    def mix(self, crops: Tensor, labels: Tensor, views: Tensor, live: int, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """Make the batch ready for the teacher: of its live first photos some become mixtures, labelled -1.
+
+        crops (n, h, w, 3) uint8, labels (n,) int64, views (n, 2, 3), all on one device. Where the teacher sees plain crops, a
+        live photo that is to be seen mirrored is mirrored here: a network's map of a mirrored face is not the mirrored map.
         """
-        c = self.config
-        vectors = self._known[photo]
-        live = round(c.distill_live * len(crops)) if epoch >= c.distill_live_start_epoch else 0
         if not live:
-            return crops, labels, views, Lesson(vectors.to(crops.device), ())
-        crops, labels, views = crops.clone(), labels.clone(), views.clone()
-        turned = torch.nonzero(torch.linalg.det(views[:live, :, :2]) < 0)[:, 0]
-        views[turned, 0] *= -1
-        turned = turned.to(crops.device)
-        crops[turned] = crops[turned].flip(2)
-        mixtures = round(c.distill_mixed * live)
-        crops[:mixtures] = mixed(crops[:mixtures], generator)
-        labels[:mixtures] = -1
-        found, maps = self.teacher.look(crops[:live])
-        vectors[:mixtures] = found[:mixtures]
-        return crops, labels, views, Lesson(vectors.to(crops.device), tuple(each.to(crops.device) for each in maps))
+            return crops, labels, views
+        if self.config.distill_view == "plain":
+            turned = torch.linalg.det(views[:live, :, :2]) < 0
+            flipped = torch.where(turned.view(-1, 1, 1, 1), crops[:live].flip(2), crops[:live])
+            crops = torch.cat([flipped, crops[live:]])
+            views = views.clone()
+            views[:live, 0] *= (1 - 2 * turned.float())[:, None]
+        mixtures = round(self.config.distill_mixed * live)
+        if mixtures:
+            crops = torch.cat([mixed(crops[:mixtures], draws), crops[mixtures:]])
+            labels = torch.cat([torch.full_like(labels[:mixtures], -1), labels[mixtures:]])
+        return crops, labels, views
+
+    def lesson(self, photo: Tensor, crops: Tensor, pixels: Tensor, live: int) -> Lesson:
+        """What the teacher says of a batch: of the photos `photo` (n,), which it knows by number, and of the live first ones, which
+        it is shown: as they are in crops (n, h, w, 3) uint8, or in pixels (n, 3, s, s), as distill_view says."""
+        vectors = self._known[photo]
+        if not live:
+            return Lesson(vectors, vectors.new_zeros(0), ())
+        if self.config.distill_view == "same":
+            found, maps = self.teacher.look(pixels[:live])
+            anew = live
+        else:
+            found, maps = self.teacher.look(crops[:live].permute(0, 3, 1, 2).float())
+            anew = round(self.config.distill_mixed * live)  # of the others the mean over both mirror images is known
+        vectors = torch.cat([F.normalize(found[:anew]), vectors[anew:]])
+        return Lesson(vectors, found.norm(dim=1), tuple(maps))
 
     def loss(self, pupil: Pupil, embedding: Tensor, stages: Sequence[Tensor], views: Tensor, lesson: Lesson) -> Tensor:
         """How far embedding (n, d) and stages, each (n, c, h, w), are from the lesson, weighted as the recipe says."""
         c = self.config
+        live = len(lesson.lengths)
         total = c.distill_vectors * vector_distance(pupil.vector(embedding), lesson.vectors)
+        if c.distill_length and live > 1:
+            total = total + c.distill_length * length_distance(embedding[:live], lesson.lengths)
         if c.distill_relations:
             total = total + c.distill_relations * relation_distance(embedding, lesson.vectors)
         for own, theirs, guess in zip(stages, lesson.maps, pupil.maps, strict=False):  # no maps: no photo is live yet
-            live, size = len(theirs), own.shape[2:]
-            grid = F.affine_grid(views[:live].to(own.device), [live, 1, *size], align_corners=False)
-            seen = F.grid_sample(theirs, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            seen = theirs
+            if c.distill_view == "plain":
+                grid = F.affine_grid(views[:live].to(own.device), [live, 1, *own.shape[2:]], align_corners=False)
+                seen = F.grid_sample(theirs, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            elif theirs.shape[2:] != own.shape[2:]:
+                seen = F.interpolate(theirs, own.shape[2:], mode="bilinear", align_corners=False)
             total = total + c.distill_maps / len(lesson.maps) * map_distance(guess(own[:live]), seen)
         return total

@@ -61,7 +61,10 @@ def make_learner(config: TrainConfig, classes: int, distillation: Distillation |
     stages = stages_of(config)
     teacher = distillation.teacher
     channels = [encoder.map_of(stage)[0] for stage in stages]
-    pupil = Pupil(config.embedding_size, teacher.dimension, list(zip(channels, teacher.channels, strict=True)))
+    direct = config.distill_guess == "embedding"
+    if direct and teacher.dimension != config.embedding_size:
+        raise BadConfig("embedding_size", config.embedding_size, f"{teacher.dimension}, as the teacher's vectors, for this distill_guess")
+    pupil = Pupil(config.embedding_size, teacher.dimension, list(zip(channels, teacher.channels, strict=True)), direct=direct)
     return Learner(encoder, head, pupil, stages)
 
 
@@ -75,5 +78,5 @@ def make_encoder(config: TrainConfig) -> Encoder:
 
 
 def stages_of(config: TrainConfig) -> tuple[str, ...]:
-    """The parts of the backbone whose maps shall foretell the teacher's."""
+    """The stages of the backbone whose maps are to be like the teacher's."""
     return config.distill_stages if config.teacher and config.distill_maps else ()

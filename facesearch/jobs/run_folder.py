@@ -33,7 +33,7 @@ CONFIG, METRICS, CURVES = "config.toml", "metrics.jsonl", "curves.png"
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
-    """One line of the log. Accuracies are the classifier's top-1 without the margin; val_tpr is verification on val's pairs."""
+    """One line of the log: an epoch, or in a run by the clock those since the last check on val. Accuracies are the classifier's top-1 without the margin; val_tpr is verification on val's pairs."""
 
     epoch: int
     lr: float
@@ -48,7 +48,17 @@ class EpochResult:
     seconds: float
     best: bool
     val_teacher: float | None = None
-    """Mean cosine between the teacher's vectors of val's photos and the pupil's guesses; None without a teacher."""
+    """Mean cosine between the teacher's vectors of val's photos and the student's guesses; None without a teacher."""
+    held_teacher: float | None = None
+    """The same on the faces that are held out."""
+    held_length: float | None = None
+    """Rank correlation (Spearman's) between the lengths of the student's and the teacher's vectors on the held-out faces."""
+    usable: bool = True
+    """Whether the encoder's vectors are numbers and tell people of val apart better than chance."""
+    step: int | None = None
+    """Steps of the run until then."""
+    minutes: float | None = None
+    """Minutes that the run had taken until then, all included."""
 
 
 def config_of_run(out: Path) -> TrainConfig:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,15 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-from facesearch.errors import BadConfig, Interrupted, LossIsNaN, NotFound, OtherRun, OutputExists
+from facesearch.errors import BadConfig, Interrupted, LossIsNaN, NotFound, NothingLearned, OtherRun, OutputExists
 from facesearch.faces.table import Dataset
 from facesearch.files import make_folder, replace_file
 from facesearch.jobs.advice import about_data, duration, not_rising, unusual, waited
 from facesearch.jobs.batches import Batch, Batches
 from facesearch.jobs.distillation import Distillation
 from facesearch.jobs.learner import Learner, make_encoder, make_learner, stages_of
+from facesearch.jobs.pace import Clock, Pace
 from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, EpochResult, backbone_weights, save_classifier, save_history
 from facesearch.jobs.stop_signal import stop_signal
 from facesearch.jobs.train_state import CENTRES, digest, head_tensors, pack, read_state, take_over, unpack
@@ -44,7 +46,10 @@ from facesearch.model.schedule import learning_rate, make_optimizer
 from facesearch.model.synced_norm import synchronise_norms
 from facesearch.records import Progress, Tell
 
-SHOW_EVERY = 10
+SHOW_SECONDS = 1.0
+"""The loss is read for the progress bar so often: each time a GPU is waited for."""
+SLOW_START = 5.0
+"""A first step of more seconds than this is told: kernels were chosen or compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +78,46 @@ class Training:
 
     def __init__(
         self, config: TrainConfig, datasets: list[Dataset], nameless: list[Dataset], device: Device, out: Path, progress: Progress,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = ALONE, tell: Tell = lambda line: None, clock: Clock = time.monotonic, started: float | None = None,
     ) -> None:  # fmt: skip
         self.config, self.device, self.out, self.ranks = config, device, out, ranks
-        self.train, self.val, self.classes = training_photos(datasets, nameless)
+        self._tell: Tell | None = tell
+        """Until the first step is over."""
+        self.pace = Pace(config, clock, started)
+        chosen = training_photos(datasets, nameless, held_out=config.held_out, seed=config.seed)
+        self.train, self.val, self.held, self.classes = chosen.train, chosen.val, chosen.held, chosen.classes
+        if config.teacher and config.best_by == "teacher" and not len(self.held):
+            raise BadConfig("best_by", config.best_by, "verification, since no photo without a name is held out; pass --unlabelled")
         torch.manual_seed(config.seed)
+        if device.torch.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # batches are of one size
         encoder = make_encoder(config)
+        freeze_first(encoder.backbone, max(config.freeze, default=0))  # refused now rather than in the epoch that it is of
         sides = [encoder.map_of(stage)[1] for stage in stages_of(config)]
+        resident = self.train.resident(device.torch)
         self.distillation: Distillation | None = None
         if config.teacher:
             with ranks.first_goes_first():  # its vectors are kept in files beside the photos
-                self.distillation = Distillation(config, self.train, self.val, sides, progress)
+                self.distillation = Distillation(config, self.train, resident, self.val, self.held, sides, device, progress, tell)
         model = make_learner(config, len(self.classes), self.distillation, encoder, ranks)
         synchronise_norms(model, device.torch, ranks)
         self.model: Learner = model.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decay = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.model, multi_avg_fn=decay, use_buffers=True) if config.ema_decay else None
+        self.average = _averaged(self.model, config.ema_decay) if config.ema_decay else None
         self.optimizer = make_optimizer([self.model], config)
-        if config.compile:
-            if device.torch.type != "cuda":
-                raise BadConfig("compile", True, "false on a CPU, where it gains little and many a compiler fails on it")
-            self.model.encoder.backbone.compile()
+        if config.compile and device.torch.type == "cuda":
+            self.model.encoder.backbone.compile(dynamic=False)
+        elif config.compile:
+            tell("compile is for GPUs: on a CPU, where it gains little and many a compiler fails on it, the run does without")
         self.network: nn.Module = self.model if ranks.world == 1 else _data_parallel(self.model, config)
-        self.batches = Batches(config, self.train, device.torch, self.distillation, ranks)
+        self.batches = Batches(config, self.train, device.torch, self.distillation, ranks, resident)
         self.steps = self.batches.steps
         self.epoch = self.step = 0
-        # Loss, photos, right answers and labelled photos of the running epoch, summed on the device: a GPU is not waited for.
+        self.total_steps = 0
+        # Loss, photos, right answers and labelled photos since the last check, summed on the device: a GPU is not waited for.
         self.sums = torch.zeros(4, dtype=torch.float64, device=device.torch)
         self.seconds = 0.0
+        self.ended = False
+        """Whether the minutes of the run were used up when it was saved."""
         self.history: list[EpochResult] = []
 
     @property
@@ -122,39 +139,69 @@ class Training:
         if self.average is not None:
             self.average.module.load_state_dict(self.model.state_dict())
 
+    def moment(self, step: int | None = None) -> tuple[float, float]:
+        """Where the run is, in epochs of its recipe and in steps; the same in all processes."""
+        here = self.pace.moment(self.epoch, self.step if step is None else step, self.steps)
+        return self.ranks.first_says(here) if self.pace.by_clock and self.ranks.world > 1 and step is None else here
+
     def run_epoch(self, on_step: Callable[[Step], None], stop: Callable[[], bool]) -> bool:
-        """Go on with the current epoch to its end. Returns False when stop() asked to leave earlier, in all processes at once."""
-        c, started = self.config, time.monotonic()
+        """Go on with the current epoch to its end, or to the end of the run's minutes. Returns False when stop() asked to leave
+        earlier, in all processes at once."""
+        c, started = self.config, self.pace.clock()
         saved_seconds = self.seconds
-        freeze_first(self.model.encoder.backbone, frozen_at(c.freeze, self.epoch))
+        freeze_first(self.model.encoder.backbone, frozen_at(c.freeze, int(self.moment()[0])))
         self.model.train()
         pending: Tensor | None = None
-        shown = math.nan
-        with closing(self.batches.of_epoch(self.epoch, self.step)) as batches:
-            while self.step < self.steps:
+        shown, shown_at = math.nan, -math.inf
+        with closing(self.batches.of_epoch(self.epoch, self.step, lambda step: self.moment(step)[0])) as batches:
+            while self.step < self.steps and not self.is_over():
                 if stop():
                     self._check(pending)
                     return False
+                before = time.monotonic()
                 loss, counts = self.learn(next(batches))
                 self._check(pending)  # one step late, so that a GPU is never waited for
                 pending = loss
+                if self._tell is not None:
+                    self._tell_first_step(loss, before)
                 self.sums += counts
                 self.step += 1
-                self.seconds = saved_seconds + time.monotonic() - started
-                if self.step % SHOW_EVERY == 1 or self.step == self.steps or math.isnan(shown):
-                    shown = float(self.sums[0] / self.sums[1])
+                self.total_steps += 1
+                self.seconds = saved_seconds + self.pace.clock() - started
+                if time.monotonic() - shown_at > SHOW_SECONDS or self.step == self.steps:
+                    shown, shown_at = float(self.sums[0] / self.sums[1]), time.monotonic()
                 on_step(Step(self.epoch, c.epochs, self.step, self.steps, min(c.batch_size, self.batches.drawn), shown))
             self._check(pending)
         return True
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to be done: all epochs or minutes are over, or patience is."""
+        c = self.config
+        patient = c.patience and waited(self.history) >= c.patience
+        return bool(self.ended or patient or (not c.minutes and self.epoch >= c.epochs))
+
+    def is_over(self) -> bool:
+        """Whether the minutes of the run are used up but for its end, in all processes at once."""
+        return self.pace.by_clock and self.ranks.any(self.pace.is_over())[0]
+
+    def _tell_first_step(self, loss: Tensor, before: float) -> None:
+        """Say once how long the first step took and what memory is taken, where that is worth it."""
+        self._check(loss)
+        seconds = time.monotonic() - before
+        if seconds > SLOW_START and self.device.torch.type == "cuda":
+            chosen = "chosen and compiled" if self.config.compile else "chosen"
+            self._tell(f"the first step took {seconds:.0f} s: kernels were {chosen}; memory {memory_words(self.device)}")
+        self._tell = None
 
     def learn(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One optimiser step. Returns the loss of all processes' photos, and what is to be added to sums (4,)."""
         c, world = self.config, self.ranks.world
         if c.colour_mode == "off":
             torch.manual_seed(self.batches.seed(self.epoch, self.step))  # for dropout; with colours, making the batch has done it
+        moment, number = self.moment()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(c, self.epoch * self.steps + self.step, self.steps)
-        margin = c.margin_at(self.epoch + self.step / self.steps)
+            group["lr"] = learning_rate(c, number, self.steps)
+        margin = c.margin_at(moment)
         labelled = self.ranks.sum((batch.names.labels >= 0).sum())
         with self.device.autocast():
             losses, right, distance = self.network(batch, margin, c.label_smoothing, self.distillation)
@@ -185,34 +232,49 @@ class Training:
     def _check(self, loss: Tensor | None) -> None:
         if loss is not None and not torch.isfinite(loss):
             c = self.config
-            rate = learning_rate(c, self.epoch * self.steps + self.step, self.steps)
+            rate = learning_rate(c, self.moment()[1], self.steps)
             settings = f"{c.optimizer}, {c.loss}, scale {c.scale:g}, margin {c.margin_rad:g}, batch {c.batch_size}"
             raise LossIsNaN(self.epoch + 1, self.step, rate, settings, self.out / STATE)
 
-    def end_epoch(self) -> tuple[EpochResult, Roc | None]:
-        """Validate, add the epoch to the history and make ready for the next."""
+    def next_epoch(self) -> None:
+        """Make ready for the photos to be seen once more. The schedules do not go by this in a run by the clock."""
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def check(self) -> tuple[EpochResult, Roc | None]:
+        """Look at val and at the held-out photos, and add what was learned since the last check to the history.
+
+        It belongs to the epoch that has just ended, or in which the run's time did.
+        """
         c = self.config
-        found = validate(self.evaluated, self.val, c.size_at(self.epoch), self.device, self.distillation, self.ranks)
-        tpr = found.curve.at_fpr(c.val_fpr)[0] if found.curve else math.nan
-        before = max((_merit(result, c) for result in self.history), default=(-1.0, -1.0, -1.0))
+        epoch = self.epoch + (self.step > 0)
+        moment = self.moment()[0] if self.pace.by_clock else epoch - 1
+        size = c.size_at(moment)
+        found = validate(self.evaluated, self.val, self.held, size, self.device, self.distillation, self.ranks)
+        tpr = found.roc.at_fpr(c.val_fpr)[0] if found.roc else math.nan
+        before = max((_merit(result, c) for result in self.history if result.best), default=(-1.0,) * 5)
         loss, photos, right, labelled = self.sums.tolist()
+        number = self.moment()[1] if self.pace.by_clock else (epoch - 1) * self.steps
         result = EpochResult(
-            epoch=self.epoch + 1, lr=learning_rate(c, self.epoch * self.steps, self.steps),
-            margin_rad=c.margin_at(self.epoch + 1), size_px=c.size_at(self.epoch), train_loss=loss / photos,
+            epoch=epoch, lr=learning_rate(c, number, self.steps),
+            margin_rad=c.margin_at(moment if self.pace.by_clock else epoch), size_px=size, train_loss=loss / photos,
             train_accuracy=right / max(1, labelled), val_loss=found.loss, val_accuracy=found.accuracy, val_tpr=tpr,
             img_per_s=photos / max(1e-9, self.seconds), seconds=self.seconds, best=False, val_teacher=found.teacher,
+            held_teacher=found.held_teacher, held_length=found.held_length, usable=found.usable, step=self.total_steps,
+            minutes=self.pace.spent / 60,
         )  # fmt: skip
-        result = self.ranks.first_says(replace(result, best=_merit(result, c) > before or not len(self.val)))
+        best = found.finite and (_merit(result, c) > before or not len(self.val))
+        result = self.ranks.first_says(replace(result, best=best))
         self.history.append(result)
-        self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
+        self.seconds = 0.0
         self.sums.zero_()
-        return result, found.curve
+        return result, found.roc
 
     def save(self) -> None:
         """Write everything that resuming needs, in one step. All processes call it, the first one writes."""
         tensors = pack(self.model, self.average, self.optimizer) | {"sums": self.sums}
         meta = {
-            "kind": "training state", "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "kind": "training state", "epoch": self.epoch, "step": self.step, "seconds": self.seconds, "spent": self.pace.spent,
+            "total_steps": self.total_steps, "over": self.ended,
             "config": asdict(self.config), "classes": digest(self.classes), "photos": len(self.train), "teacher": self._teacher_id(),
             "history": [asdict(r) for r in self.history], "processes": self.ranks.world,
         }  # fmt: skip
@@ -227,7 +289,7 @@ class Training:
             save_classifier(self.out / CLASSIFIER, head, self.config, self.classes, identity)
 
     def seconds_left(self) -> float:
-        """How long the rest of the run takes, from two steps at each size on a throwaway copy of the network."""
+        """How long the rest of the run takes, from two steps at each size on a throwaway copy of the network, and one batch of val."""
         kept = self.model, self.network, self.optimizer, self.average, self.epoch
         first = self.epoch
         self.network = self.model = copy.deepcopy(self.model)
@@ -247,6 +309,13 @@ class Training:
         steps = sum(seconds[self.config.size_at(number)] * self.steps for number in range(first, self.config.epochs))
         return steps * (1 - self.step / max(1, self.steps * (self.config.epochs - first)))
 
+    def rehearse_end(self) -> None:
+        """Do once what the end of a run by the clock takes, so that time is kept for it."""
+        started = self.pace.clock()
+        validate(self.evaluated, self.val, self.held, self.config.size_px, self.device, self.distillation, self.ranks)
+        self.save()
+        self.pace.ending(self.ranks.first_says(self.pace.clock() - started))
+
     def _teacher_id(self) -> str:
         return self.distillation.teacher.encoder_id if self.distillation is not None else ""
 
@@ -257,7 +326,7 @@ class Training:
         """
         path = self.out / STATE
         tensors, meta = read_state(path)
-        if TrainConfig.from_dict(meta["config"], str(path)) != self.config:
+        if not same_run(TrainConfig.from_dict(meta["config"], str(path)), self.config):
             raise OtherRun(path, f"it was made with other settings than {self.out / CONFIG}")
         if meta["classes"] != digest(self.classes) or meta["photos"] != len(self.train):
             raise OtherRun(path, "it was trained on other photos; pass the same --data and --unlabelled")
@@ -266,6 +335,8 @@ class Training:
         unpack(tensors, self.model, self.average, self.optimizer)
         self.sums = tensors["sums"].to(self.device.torch)
         self.epoch, self.step, self.seconds = meta["epoch"], meta["step"], meta["seconds"]
+        self.total_steps = meta.get("total_steps", self.epoch * self.steps + self.step)
+        self.pace.spent_before, self.ended = meta.get("spent", 0.0), meta.get("over", False)
         self.history = [EpochResult(**entry) for entry in meta["history"]]
         return int(meta.get("processes", 1))
 
@@ -283,13 +354,16 @@ def train(
     on_teacher: Progress,
     tell: Tell,
     ranks: Ranks = ALONE,
+    clock: Clock = time.monotonic,
+    started: float | None = None,
 ) -> TrainResult:
     """Train to the end and return the best epoch; nameless datasets are learned from the teacher alone.
 
-    on_epoch comes after the epoch's files are written, in the first process; on_teacher while the teacher looks at the photos.
+    on_epoch comes after the files of an epoch that was checked on val are written, in the first process; on_teacher while the
+    teacher looks at the photos. clock: what a run by minutes goes by; started: when these began on it, if not now.
 
-    Raises OutputExists, OtherRun, BadCheckpoint, LossIsNaN, CannotWrite, BadConfig; Interrupted after Ctrl-C or SIGTERM, with all saved;
-    PeerLost when another process of the run is gone.
+    Raises OutputExists, OtherRun, BadCheckpoint, LossIsNaN, CannotWrite, BadConfig; NothingLearned when no epoch is of use;
+    Interrupted after Ctrl-C or SIGTERM, with all saved; PeerLost when another process of the run is gone.
     """
     if resume and not (out / STATE).is_file() and not (out / CONFIG).is_file():
         raise NotFound(out, "training run to resume", "Leave --resume out to begin one.")
@@ -300,7 +374,9 @@ def train(
     with ranks.watched(kept, again):
         ranks.wait()  # all have looked into the folder before anything is written there
         make_folder(out)
-        training = Training(config, datasets, nameless, device, out, on_teacher, ranks)
+        for line in config.idle():
+            tell(f"unusual: {line}")
+        training = Training(config, datasets, nameless, device, out, on_teacher, ranks, tell, clock, started)
         if resume and (out / STATE).is_file():
             processes = training.resume()
             tell(f"resuming at epoch {training.epoch + 1}, step {training.step} of {training.steps}")
@@ -310,15 +386,38 @@ def train(
             training.start_from(config.pretrained)
             if ranks.is_first:
                 replace_file(out / CONFIG, config.as_toml().encode())
-        already_done = training.epoch >= config.epochs
+        already_done = training.is_done()
         if not already_done:
-            tell(about_data(training.train, training.val))
+            tell(about_data(training.train, training.val, training.held))
             for line in unusual(config, training.train, training.val, len(training.classes)):
                 tell(f"unusual: {line}")
-            tell(f"about {duration(training.seconds_left())} of training, by a trial step at each size")
-        _run(training, again, on_step, on_epoch, tell)
-    best = [result for result in training.history if result.best][-1]
-    return TrainResult(out, out / BEST, best, tuple(training.history), already_done)
+            if config.minutes:
+                training.rehearse_end()
+                tell(f"{duration(60 * config.minutes - training.pace.spent)} of {config.minutes:g} min are left for training")
+            else:
+                left = duration(training.seconds_left())
+                tell(f"about {left} of training, by a trial step at each size; memory {memory_words(device)}")
+            _run(training, again, on_step, on_epoch, tell)
+    best = [result for result in training.history if result.best]
+    if not best:
+        raise NothingLearned(out, len(training.history))
+    return TrainResult(out, out / BEST, best[-1], tuple(training.history), already_done)
+
+
+def same_run(before: TrainConfig, now: TrainConfig) -> bool:
+    """Whether two configs are of one run. Files may lie elsewhere on another machine: a teacher is known by its hash."""
+    return replace(before, teacher="", pretrained="") == replace(now, teacher="", pretrained="")
+
+
+def memory_words(device: Device) -> str:
+    """The most memory that this process has taken so far, in words."""
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    words = f"{most:.1f} GB"
+    if device.torch.type == "cuda":
+        words += f", {torch.cuda.max_memory_reserved(device.torch) / 1e9:.1f} GB of the GPU's"
+    return words
 
 
 def _resume_command(out: Path, datasets: list[Dataset], nameless: list[Dataset], processes: int) -> str:
@@ -339,28 +438,63 @@ def _run(
 
         def stop_or_save() -> bool:
             nonlocal last_save
-            is_due = ranks.is_first and time.monotonic() - last_save > 60 * c.checkpoint_minutes > 0
+            every = min(c.checkpoint_minutes, 1.0) if c.minutes else c.checkpoint_minutes
+            is_due = ranks.is_first and time.monotonic() - last_save > 60 * every > 0
             stopped, is_due = ranks.any(stop(), is_due)
             if is_due:
                 training.save()
                 last_save = time.monotonic()
             return stopped
 
-        while training.epoch < c.epochs and not (c.patience and waited(training.history) >= c.patience):
+        while not training.is_done():
             finished = training.run_epoch(on_step, stop_or_save)
             if not finished:
                 training.save()
                 raise Interrupted(f"epoch {training.epoch + 1}, step {training.step} is saved in {out}", again)
-            result, curve = training.end_epoch()
-            if result.best:
-                training.save_best(result, curve)
-            training.save()
-            last_save = time.monotonic()
-            if ranks.is_first:
-                save_history(out, training.history)
-                on_epoch(result, out)
-            if line := not_rising(training.history):
-                tell(line)
+            is_whole, training.ended = training.step >= training.steps, training.is_over()
+            if training.ended or ranks.first_says(training.pace.check_is_due()):
+                started = training.pace.clock()
+                if not training.pace.by_clock:
+                    training.save()  # before val is looked at, so that nothing that happens there costs the epoch
+                result, curve = training.check()
+                if result.best:
+                    training.save_best(result, curve)
+                _next(training, is_whole)
+                training.save()
+                training.pace.ending(ranks.first_says(training.pace.clock() - started))
+                last_save = time.monotonic()
+                if ranks.is_first:
+                    save_history(out, training.history)
+                    on_epoch(result, out)
+                if line := not_rising(training.history):
+                    tell(line)
+            else:
+                _next(training, is_whole)
+        if c.minutes:
+            tell(f"{c.minutes:g} min: {training.total_steps} steps, {training.epoch + training.step / training.steps:.1f} rounds of the photos")
+
+
+def _next(training: Training, is_whole: bool) -> None:
+    if is_whole:
+        training.next_epoch()
+
+
+def _averaged(model: Learner, decay: float) -> AveragedModel:
+    """The exponential average of a model over steps, with at most (1 + n) / (10 + n) after n of them: at first the start, which is
+    nobody's opinion, soon counts for nothing."""
+    average: AveragedModel
+
+    @torch.no_grad()
+    def towards(averages: Any, currents: Any, _: Any) -> None:
+        if not averages[0].is_floating_point():  # counters
+            for kept, current in zip(averages, currents, strict=True):
+                kept.copy_(current)
+            return
+        n = int(average.n_averaged)  # on the CPU: no GPU is waited for
+        torch._foreach_lerp_(averages, currents, 1 - min(decay, (1 + n) / (10 + n)))
+
+    average = AveragedModel(model, multi_avg_fn=towards, use_buffers=True)
+    return average
 
 
 def _data_parallel(model: Learner, config: TrainConfig) -> DistributedDataParallel:
@@ -384,7 +518,9 @@ def _notes(training: Training, result: EpochResult, curve: Roc | None) -> dict[s
     }  # fmt: skip
 
 
-def _merit(result: EpochResult, config: TrainConfig) -> tuple[float, float, float]:
-    """What makes an epoch the best: that it was trained at the size of use, then verification on val, then accuracy."""
-    tpr, accuracy = (-1.0 if math.isnan(score) else score for score in (result.val_tpr, result.val_accuracy))
-    return float(result.size_px == config.size_px), tpr, accuracy
+def _merit(result: EpochResult, config: TrainConfig) -> tuple[float, float, float, float, float]:
+    """What makes an epoch the best: that it was trained at the size of use, that it is better than chance, then what best_by says,
+    verification on val, accuracy."""
+    held = result.held_teacher if config.best_by == "teacher" else 0.0
+    scores = (-1.0 if score is None or math.isnan(score) else score for score in (held, result.val_tpr, result.val_accuracy))
+    return (float(result.size_px == config.size_px), float(result.usable), *scores)  # type: ignore[return-value]

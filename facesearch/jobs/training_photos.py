@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,13 @@ from torch import Tensor
 
 from facesearch.errors import NothingToDo
 from facesearch.faces.table import Dataset
+from facesearch.model.encoder import as_pixels
 from facesearch.records import I64
 
 RESIDENT_SHARE = 0.5
 """Crops are kept on a GPU when they fit into this share of its free memory."""
+LOOK = 256
+"""Photos that are looked at in one go where nothing is learned."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,14 @@ class Photos:
     def __len__(self) -> int:
         return len(self.row)
 
+    def repeated(self, times: Sequence[int]) -> I64:
+        """The numbers of all photos, each as often as times says of its dataset: entry i for dataset i, the last one for all further
+        ones; photos without a name, and all where times is empty, once. (m,) int64."""
+        if not times:
+            return np.arange(len(self))
+        each = np.array(times, np.int64)[np.minimum(self.dataset, len(times) - 1)]
+        return np.repeat(np.arange(len(self)), np.where(self.label >= 0, each, 1))
+
     def resident(self, device: torch.device) -> Tensor | None:
         """All crops (n, h, w, 3) uint8 on a GPU that has room for them, else None."""
         if device.type != "cuda" or not len(self):
@@ -43,8 +54,13 @@ class Photos:
             whole[start : start + len(part)] = self.crops(part).to(device)
         return whole
 
+    def pixels(self, device: torch.device, size_px: int) -> Iterator[Tensor]:
+        """All photos in their order as pixels (m, 3, size_px, size_px) float32 in 0..255 on a device, a batch at a time."""
+        for start in range(0, len(self), LOOK):
+            yield as_pixels(self.crops(np.arange(start, min(start + LOOK, len(self)))).to(device), size_px)
+
     def crops(self, numbers: I64) -> Tensor:
-        """Read crops (m, h, w, 3) uint8 from the memory-mapped files."""
+        """Read crops (m, h, w, 3) uint8 from the datasets' files."""
         if len(self.datasets) == 1:
             return torch.from_numpy(self.datasets[0].crops[self.row[numbers]])
         out = np.empty((len(numbers), *self.datasets[0].crops.shape[1:]), np.uint8)
@@ -54,12 +70,22 @@ class Photos:
         return torch.from_numpy(out)
 
 
-def training_photos(datasets: Sequence[Dataset], nameless: Sequence[Dataset] = ()) -> tuple[Photos, Photos, tuple[str, ...]]:
-    """Pick (train, val, class names): classes are the people with a training photo.
+@dataclass(frozen=True)
+class Chosen:
+    """The photos of a run: train, val, held (faces without a name that are not trained on), and the people to be told apart."""
 
-    The train photos of nameless datasets join train as photos of nobody. Only the splits train and val are touched: test,
-    open, query and distractor photos never get here. People of different datasets are different people: a name that
-    several datasets use gets the dataset's number. Raises NothingToDo without two people.
+    train: Photos
+    val: Photos
+    held: Photos
+    classes: tuple[str, ...]
+
+
+def training_photos(datasets: Sequence[Dataset], nameless: Sequence[Dataset] = (), *, held_out: float = 0.0, seed: int = 0) -> Chosen:
+    """Pick train, val, held and class names: classes are the people with a training photo.
+
+    The train photos of nameless datasets join train as photos of nobody, all but the share held_out of them. Only the splits
+    train and val are touched: test, open, query and distractor photos never get here. People of different datasets are
+    different people: a name that several datasets use gets the dataset's number. Raises NothingToDo without two people.
     """
     uses = Counter(name for d in datasets for name in np.unique(d.people))
     names = [[f"{p} #{i}" if uses[p] > 1 else str(p) for p in d.people] for i, d in enumerate(datasets, 1)]
@@ -73,7 +99,14 @@ def training_photos(datasets: Sequence[Dataset], nameless: Sequence[Dataset] = (
         return [(i, int(r), number.get(names[i][r], -1)) for i, d in enumerate(datasets) for r in d.where(split) if d.people[r]]
 
     extra = [(i, int(r), -1) for i, d in enumerate(nameless, len(datasets)) for r in d.where("train")]
-    return _photos((*datasets, *nameless), pick("train") + extra), _photos(datasets, pick("val")), tuple(classes)
+    apart = np.random.default_rng([seed, len(extra)]).permutation(len(extra))[: round(held_out * len(extra))]
+    held = set(apart.tolist())
+    everywhere = (*datasets, *nameless)
+    learned = pick("train") + [row for i, row in enumerate(extra) if i not in held]
+    return Chosen(
+        _photos(everywhere, learned), _photos(datasets, pick("val")), _photos(everywhere, [extra[i] for i in sorted(held)]),
+        tuple(classes),
+    )  # fmt: skip
 
 
 def _photos(datasets: Sequence[Dataset], rows: list[tuple[int, int, int]]) -> Photos:

@@ -22,6 +22,51 @@ def pair_scores(vectors: F32, people: NDArray[np.generic]) -> tuple[F32, Bools]:
     return cosines[upper].astype(np.float32, copy=False), codes[upper[0]] == codes[upper[1]]
 
 
+BINS = 1 << 22
+"""Of the cosines from -1 to 1 in roc_of_all_pairs: two scores in one bin differ by less than 5e-7."""
+BLOCK = 2048
+
+
+def roc_of_all_pairs(vectors: F32, people: NDArray[np.generic]) -> Roc | None:
+    """The ROC of every pair of vectors (n, d) unit rows, people (n,) any labels; None without a mated and a non-mated pair.
+
+    Scores are counted into BINS block by block: memory stays the same for any n, time grows with its square. Thresholds are the
+    lower ends of bins.
+    """
+    _, codes = np.unique(people, return_inverse=True)
+    order = np.argsort(codes, kind="stable")  # mated pairs then lie near the diagonal
+    codes, vectors = codes[order], vectors[order]
+    every, mated = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+    starts = range(0, len(vectors), BLOCK)
+    for i in starts:
+        rows = slice(i, i + BLOCK)
+        for j in starts[i // BLOCK :]:
+            columns = slice(j, j + BLOCK)
+            bins = _bins(vectors[rows] @ vectors[columns].T)
+            if i == j:
+                upper = np.triu(np.ones(bins.shape, bool), 1)
+                every += np.bincount(bins[upper], minlength=BINS)
+            else:
+                every += np.bincount(bins.reshape(-1), minlength=BINS)
+            if codes[j] <= codes[rows][-1]:
+                same = codes[rows][:, None] == codes[columns][None]
+                mated += np.bincount(bins[same & upper if i == j else same], minlength=BINS)
+    falling = np.flatnonzero(every)[::-1]
+    true, total = np.cumsum(mated[falling]), np.cumsum(every[falling])
+    false = total - true
+    if not len(true) or not true[-1] or not false[-1]:
+        return None
+    fpr, tpr = (np.concatenate([[0.0], count / count[-1]]) for count in (false, true))
+    return Roc(fpr, tpr, np.concatenate([[np.inf], falling / (BINS / 2) - 1]))
+
+
+def _bins(cosines: F32) -> NDArray[np.int32]:
+    """The bin of each cosine, same shape."""
+    cosines += 1
+    cosines *= np.float32(BINS / 2)
+    return np.clip(cosines, 0, BINS - 1).astype(np.int32)
+
+
 def pair_cosines(vectors: F32, first: I64, second: I64, chunk: int = 65536) -> F32:
     """Cosines (p,) of chosen pairs: vectors (n, d) unit rows; first, second (p,) rows. A chunk of pairs is held at a time."""
     starts = range(0, len(first), chunk)

@@ -35,7 +35,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def encoder_id(tensors: dict[str, Tensor], config: EncoderConfig) -> str:
     """Name an encoder by all that decides its vectors: weights, network, crop geometry, preprocessing. 64 hex digits."""
-    digest = hashlib.sha256(json.dumps([GEOMETRY, PREPROCESSING, asdict(config)], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([GEOMETRY, PREPROCESSING, config.described()], sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

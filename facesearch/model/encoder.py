@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torchvision
@@ -33,6 +35,14 @@ class EncoderConfig:
     dropout: float = 0.0
     size_px: int = 112
     flip_average: bool = True
+    pooling: str = "average"
+
+    def described(self) -> dict[str, Any]:
+        """What an encoder's id is made of: all settings, those that came later only where they are not as they used to be."""
+        raw = asdict(self)
+        if self.pooling == "average":
+            del raw["pooling"]
+        return raw
 
     @classmethod
     def of(cls, config: TrainConfig) -> EncoderConfig:
@@ -45,6 +55,7 @@ class EncoderConfig:
             dropout=config.dropout,
             size_px=config.size_px,
             flip_average=config.flip_average,
+            pooling=config.pooling,
         )
 
 
@@ -65,6 +76,8 @@ class Encoder(nn.Module):
             raise BadConfig("backbone", config.backbone, f"one of {', '.join(LAST_LAYER)} (torchvision has no resnet38)")
         self.backbone: nn.Module = torchvision.models.get_model(config.backbone, weights=None)
         _replace_last_layer(self.backbone, config)
+        if config.pooling == "weighted":
+            _weigh_cells(self.backbone, config)
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -91,7 +104,8 @@ class Encoder(nn.Module):
             raise BadConfig("distill_stages", stage, f"a part of {self.config.backbone}, such as 'layer3'") from error
         was_training = self.training
         with torch.inference_mode():
-            self.eval()(torch.zeros(1, 3, CROP_PX, CROP_PX))
+            size = CROP_PX if self.config.pooling == "average" else self.config.size_px
+            self.eval()(torch.zeros(1, 3, size, size))
         hook.remove()
         self.train(was_training)
         if not found or found[0].ndim != 4:
@@ -108,14 +122,16 @@ class Encoder(nn.Module):
         self.load_backbone(state)
 
     def load_backbone(self, state: dict[str, Tensor]) -> None:
-        """Take over a torchvision state dict, or that of an encoder of ours; the last layer only when it is of the same make.
+        """Take over a torchvision state dict, or that of an encoder of ours; the last layer and the weights of the last map's cells
+        only when they are of the same make.
 
         Raises BadConfig when the rest does not fit.
         """
-        last, own = self.config.encoder_last_layer_name + ".", self.backbone.state_dict()
-        ours = {name: value.shape for name, value in own.items() if name.startswith(last)}
-        theirs = {name: value.shape for name, value in state.items() if name.startswith(last)}
-        kept = {name: value for name, value in state.items() if ours == theirs or not name.startswith(last)}
+        own, kept = self.backbone.state_dict(), state
+        for part in (self.config.encoder_last_layer_name + ".", "avgpool."):
+            ours = {name: value.shape for name, value in own.items() if name.startswith(part)}
+            theirs = {name: value.shape for name, value in kept.items() if name.startswith(part)}
+            kept = {name: value for name, value in kept.items() if ours == theirs or not name.startswith(part)}
         wrong = [name for name, value in kept.items() if name not in own or own[name].shape != value.shape]
         if wrong or not kept:
             raise BadConfig("pretrained", wrong[:3], f"weights of {self.config.backbone}")
@@ -145,6 +161,17 @@ def as_pixels(crops: Tensor, size_px: int) -> Tensor:
         size = (size_px, size_px)
         pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
     return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def _weigh_cells(backbone: nn.Module, config: EncoderConfig) -> None:
+    """Replace a resnet's average over the last map by one depthwise convolution over all of it, which begins as that average."""
+    if not config.backbone.startswith("resnet"):
+        raise BadConfig("pooling", config.pooling, "average for a backbone that is no resnet")
+    cells = math.ceil(config.size_px / 32)
+    channels = 512 if config.backbone in ("resnet18", "resnet34") else 2048
+    layer = nn.Conv2d(channels, channels, cells, groups=channels, bias=False)
+    nn.init.constant_(layer.weight, 1 / cells**2)
+    backbone.avgpool = layer
 
 
 def _replace_last_layer(backbone: nn.Module, config: EncoderConfig) -> None:

@@ -118,6 +118,15 @@ def vector_distance(projected: Tensor, teacher: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(projected.float(), teacher, dim=1).mean()
 
 
+def length_distance(embedding: Tensor, lengths: Tensor) -> Tensor:
+    """embedding (n, d), lengths (n,) above 0 -> 1 - Pearson's correlation of the logarithms of both lengths, n above 1.
+
+    It asks for the order and the proportions, and leaves the embedding's scale free.
+    """
+    own, theirs = (torch.log(length.float().clamp(min=1e-6)) for length in (embedding.float().norm(dim=1), lengths))
+    return 1 - F.cosine_similarity(own - own.mean(), theirs - theirs.mean(), dim=0)
+
+
 def relation_distance(embedding: Tensor, teacher: Tensor) -> Tensor:
     """embedding (n, d), teacher (n, t) float -> mean squared difference of their n * (n - 1) cosines between two rows.
 
@@ -141,8 +150,8 @@ def map_distance(projected: Tensor, teacher: Tensor) -> Tensor:
 class Pupil(nn.Module):
     """What turns an encoder's embedding and its maps into guesses at the teacher's; not part of the encoder."""
 
-    def __init__(self, embedding_size: int, vector_size: int, maps: Sequence[tuple[int, int]] = ()) -> None:
-        """maps: (channels here, channels of the teacher's) of each stage."""
+    def __init__(self, embedding_size: int, vector_size: int, maps: Sequence[tuple[int, int]] = (), *, direct: bool = False) -> None:
+        """maps: (channels here, channels of the teacher's) of each stage. direct: the embedding itself is the guess at the vector."""
         super().__init__()
-        self.vector = nn.Linear(embedding_size, vector_size)
+        self.vector = nn.Identity() if direct else nn.Linear(embedding_size, vector_size)
         self.maps = nn.ModuleList(nn.Conv2d(own, theirs, 1) for own, theirs in maps)

@@ -47,7 +47,7 @@ class OnnxRuntime:
         mean, spread = PREPROCESS[preprocess]
         self._mean = np.array(mean, np.float32).reshape(1, 3, 1, 1)
         self._spread = np.array(spread, np.float32).reshape(1, 3, 1, 1)
-        self.encoder_id = _onnx_id(sha256_of(model), preprocess)
+        self.encoder_id = onnx_id(sha256_of(model), preprocess)
         self.notes: dict[str, Any] = {}
         self.dimension = int(self._run(np.zeros((1, 3, self._size, self._size), np.float32)).shape[1])
         self.words = f"{model.name} {self.encoder_id[:12]} on onnxruntime, CPU" if wanted.startswith("CPU") else f"{model.name} on GPU"
@@ -81,7 +81,8 @@ def cpu_session(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _onnx_id(sha256: str, preprocess: str) -> str:
+def onnx_id(sha256: str, preprocess: str) -> str:
+    """The id of a foreign encoder: the hash of its file, with all else that decides its vectors."""
     return hashlib.sha256(json.dumps([GEOMETRY, "onnx", preprocess, sha256]).encode()).hexdigest()
 
 

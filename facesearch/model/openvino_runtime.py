@@ -35,7 +35,7 @@ def loader_for(weights: Path, device: str, tell: Tell) -> Callable[[], OpenVinoR
     if device not in ("auto", "cpu"):
         raise DeviceMissing(device, "the engine openvino computes on the CPU; --engine torch serves GPUs")
     meta = encoder_meta(weights)
-    openvino = _import_openvino(weights)
+    openvino = import_openvino(weights)
     return lambda: OpenVinoRuntime(weights, meta, openvino, tell)
 
 
@@ -47,7 +47,7 @@ class OpenVinoRuntime:
         self.encoder_id: str = meta["encoder_id"]
         self.notes: dict[str, Any] = meta.get("notes", {})
         core = openvino.Core()
-        bf16 = _wants_bf16(core)
+        bf16 = wants_bf16(core)
         compiled, self._memory = _compiled(weights, self.encoder_id, core, bf16, openvino, tell)
         self._request = compiled.create_infer_request()
         self.dimension = int(compiled.output(0).partial_shape[1].get_length())
@@ -70,7 +70,7 @@ def _padded(crops: U8) -> U8:
     return crops if n == size else np.concatenate([crops, np.broadcast_to(crops[-1:], (size - n, *crops.shape[1:]))])
 
 
-def _import_openvino(weights: Path) -> Any:
+def import_openvino(weights: Path) -> Any:
     """The package, without two parts of it that it does without: its telemetry, since importing openvino would tell its makers
     so, and this program talks to nobody; and its model converter, which takes longer to import than all the rest."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def _import_openvino(weights: Path) -> Any:
     return openvino
 
 
-def _wants_bf16(core: Any) -> bool:
+def wants_bf16(core: Any) -> bool:
     told = os.environ.get("FACESEARCH_BF16")
     return told == "1" if told in ("0", "1") else "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 

@@ -6,8 +6,8 @@ import json
 import math
 import tomllib
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,152 +17,220 @@ Backbone = Literal["resnet18", "resnet34", "resnet50", "efficientnet_b0", "effic
 Colour = Literal["grayscale", "jitter", "blur", "posterize", "equalize", "solarize", "invert", "sharpness", "autocontrast"]
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which numbers a setting may be: from low to high, the ends among them unless they are open. Lists: each entry."""
+
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+    unit: str = ""
+
+    def holds(self, value: float) -> bool:
+        above = self.low is None or (value > self.low if self.low_open else value >= self.low)
+        return above and (self.high is None or (value < self.high if self.high_open else value <= self.high))
+
+    def words(self) -> str:
+        low = "" if self.low is None else f"above {self.low:g}" if self.low_open else f"at least {self.low:g}"
+        high = "" if self.high is None else f"below {self.high:g}" if self.high_open else f"at most {self.high:g}"
+        return " and ".join(part for part in (low, high) if part) + (f" {self.unit}" if self.unit else "")
+
+
+ANY = Range()
+SHARE, BELOW_1 = Range(0, 1), Range(0, 1, high_open=True)
+NOT_NEGATIVE, POSITIVE, COUNT = Range(0), Range(0, low_open=True), Range(1)
+PIXELS = Range(32, 512)
+
+
+def _setting(default: Any, words: str, within: Range = ANY) -> Any:
+    """A field of TrainConfig. words: one sentence for the user."""
+    return field(default=default, metadata={"words": words, "within": within})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """Saved beside the weights that it made. Raises BadConfig for a value that makes no sense."""
 
     # the network
-    backbone: Backbone = "resnet34"
-    encoder_last_layer_name: str = ""
-    """Dotted name of the layer that is replaced; empty: the backbone's usual one (fc, or classifier.1)."""
-    embedding_size: int = 512
-    head: tuple[int, ...] = ()
-    """Widths of further linear layers before the last one, each with batch norm and ReLU; none: ONE linear layer."""
-    embedding_batchnorm: bool = False
-    dropout: float = 0.0
-    flip_average: bool = True
-    """In use, embed the crop and its mirror image and average: twice the work, steadier vectors."""
-    zero_init_residual: bool = False
-    """From random numbers, let every residual block of a resnet begin as the identity (Goyal et al. 2017, section 5.1)."""
-    pretrained: str = "none"
-    """none, imagenet (torchvision's weights, fetched), or a file: those weights, an encoder of ours, or a run's last.safetensors."""
+    backbone: Backbone = _setting("resnet34", "The torchvision network.")
+    encoder_last_layer_name: str = _setting(
+        "", "Dotted name of the layer that is replaced; empty: the backbone's usual one (fc, or classifier.1)."
+    )
+    embedding_size: int = _setting(512, "Numbers in a vector.", COUNT)
+    head: tuple[int, ...] = _setting(
+        (), "Widths of further linear layers before the last one, each with batch norm and ReLU; none: ONE linear layer.", COUNT
+    )
+    embedding_batchnorm: bool = _setting(False, "Normalise the embedding over the batch, without weights of its own.")
+    pooling: Literal["average", "weighted"] = _setting(
+        "average",
+        "How the last map becomes one cell: average, or weighted, a learned weight for each cell and channel, which begins as the "
+        "average (global depthwise convolution, Chen et al. 2018, arXiv:1804.07573); resnets only.",
+    )
+    dropout: float = _setting(0.0, "Share of the last features that a step leaves out.", BELOW_1)
+    flip_average: bool = _setting(True, "In use, embed the crop and its mirror image and average: twice the work, steadier vectors.")
+    zero_init_residual: bool = _setting(
+        False, "From random numbers, let every residual block of a resnet begin as the identity (Goyal et al. 2017, section 5.1)."
+    )
+    pretrained: str = _setting(
+        "none",
+        "none, imagenet (torchvision's weights, fetched), or a file: those weights, an encoder of ours, or a run's last.safetensors.",
+    )
 
     # the loss
-    loss: Literal["ce", "arcface"] = "arcface"
-    scale: float = 30.0
-    margin_rad: float = 0.2
-    margin_start_epoch: float = 0.0
-    margin_ramp_epochs: float = 0.0
-    """The margin grows linearly from 0 over so many epochs, from margin_start_epoch on."""
-    label_smoothing: float = 0.0
-    shard_classes: bool = False
-    """Under torchrun every process holds its part of the class centres alone, for very many people (An et al. 2021, arXiv:2010.05222)."""
-    class_sample: float = 1.0
-    """Share of the centres that a step looks at, the batch's own always among them; for sharded classes."""
+    loss: Literal["ce", "arcface"] = _setting("arcface", "Cross entropy of a linear layer, or ArcFace (arXiv:1801.07698).")
+    scale: float = _setting(30.0, "ArcFace's scale of the cosines.", POSITIVE)
+    margin_rad: float = _setting(0.2, "ArcFace's margin, an angle in radians.", Range(0, math.pi / 2, high_open=True, unit="radians"))
+    margin_start_epoch: float = _setting(0.0, "Epoch until which the margin is 0.", NOT_NEGATIVE)
+    margin_ramp_epochs: float = _setting(
+        0.0, "The margin grows linearly from 0 over so many epochs, from margin_start_epoch on.", NOT_NEGATIVE
+    )
+    label_smoothing: float = _setting(0.0, "Share of each label that is spread over all people.", BELOW_1)
+    shard_classes: bool = _setting(
+        False,
+        "Under torchrun every process holds its part of the class centres alone, for very many people (An et al. 2021, "
+        "arXiv:2010.05222).",
+    )
+    class_sample: float = _setting(
+        1.0, "Share of the centres that a step looks at, the batch's own always among them; for sharded classes.",
+        Range(0, 1, low_open=True),
+    )  # fmt: skip
 
     # the teacher, where there is one
-    teacher: str = ""
-    """An .onnx encoder whose vectors the embedding shall foretell (Hinton et al. 2015, arXiv:1503.02531); empty: none."""
-    teacher_preprocess: Literal["imagenet", "arcface"] = "imagenet"
-    distill_vectors: float = 20.0
-    """Weight of 1 - cosine between the teacher's vector and a linear projection of the embedding."""
-    distill_relations: float = 0.0
-    """Weight of the squared differences between the batch's cosines here and there (Park et al. 2019, arXiv:1904.05068)."""
-    distill_maps: float = 0.0
-    """Weight of what projections of the stages' maps leave unexplained of the teacher's maps of about the same size (hints)."""
-    distill_stages: tuple[str, ...] = ("layer1", "layer2", "layer3")
-    """Dotted names of those parts of the backbone."""
-    distill_live: float = 0.0
-    """Share of each batch that is shown to the teacher too, as it is in this batch; maps come from these photos."""
-    distill_live_start_epoch: int = 0
-    distill_mixed: float = 0.0
-    """Share of the live photos that are mixtures of two: faces of nobody, which join the distillation alone."""
+    teacher: str = _setting("", "An .onnx encoder whose vectors are learned (Hinton et al. 2015, arXiv:1503.02531); empty: none.")
+    teacher_preprocess: Literal["imagenet", "arcface"] = _setting("imagenet", "Mean and spread of the pixels that the teacher takes.")
+    distill_vectors: float = _setting(20.0, "Weight of 1 - cosine between the teacher's vector and the student's guess at it.", NOT_NEGATIVE)
+    distill_guess: Literal["linear", "embedding"] = _setting(
+        "linear", "The guess at the teacher's vector: a linear layer on top of the embedding, or the embedding itself (of the same size)."
+    )
+    distill_length: float = _setting(
+        0.0,
+        "Weight of 1 - correlation, over the live photos of a batch, between the logarithms of the embedding's length and of the "
+        "teacher's vector's before it is normalised: the length that tells poor photos.",
+        NOT_NEGATIVE,
+    )
+    distill_relations: float = _setting(
+        0.0, "Weight of the squared differences between the batch's cosines here and there (Park et al. 2019, arXiv:1904.05068).",
+        NOT_NEGATIVE,
+    )  # fmt: skip
+    distill_maps: float = _setting(
+        0.0,
+        "Weight of what projections of the stages' maps leave unexplained of the teacher's maps of about the same size (hints).",
+        NOT_NEGATIVE,
+    )
+    distill_stages: tuple[str, ...] = _setting(("layer1", "layer2", "layer3"), "Dotted names of those stages of the backbone.")
+    distill_live: float = _setting(
+        0.0, "Share of each batch that is shown to the teacher as it is in this batch; maps and lengths come from these photos.", SHARE
+    )
+    distill_live_start_epoch: int = _setting(0, "Epoch from which on photos are shown live.", NOT_NEGATIVE)
+    distill_view: Literal["plain", "same"] = _setting(
+        "plain",
+        "What the teacher sees of a live photo: the plain crop, or the same changed pixels as the student (Beyer et al. 2022, "
+        "arXiv:2106.05237).",
+    )
+    distill_mixed: float = _setting(
+        0.0, "Share of the live photos that are mixtures of two: faces of nobody, which join the distillation alone.", SHARE
+    )
 
     # the optimiser
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    decay_norms: bool = True
-    """Also decay biases and batch-norm weights, as torch does when not told otherwise."""
-    momentum: float = 0.9
-    grad_clip: float = 0.0
-    schedule: Literal["constant", "warm_restarts", "onecycle", "cosine"] = "onecycle"
-    restart_epochs: float = 3.0
-    """T_0 of CosineAnnealingWarmRestarts."""
-    lr_min: float = 0.0
-    """eta_min of the cosine schedules."""
-    warmup_epochs: float = 0.0
-    onecycle_rise: float = 0.3
-    freeze: tuple[int, ...] = ()
-    """Entry i: how many of the backbone's first layers are frozen in epoch i; the last entry stays in force."""
-    ema_decay: float = 0.0
-    """Average the weights exponentially over steps and evaluate the average; 0: off."""
+    optimizer: Literal["adam", "adamw", "sgd"] = _setting("adamw", "The optimiser.")
+    lr: float = _setting(1e-3, "The highest learning rate.", Range(0, 100, low_open=True, high_open=True))
+    weight_decay: float = _setting(0.05, "Weight decay.", NOT_NEGATIVE)
+    decay_norms: bool = _setting(True, "Also decay biases and batch-norm weights, as torch does when not told otherwise.")
+    momentum: float = _setting(0.9, "Momentum of sgd.", NOT_NEGATIVE)
+    grad_clip: float = _setting(0.0, "Largest length of the gradient; 0: any.", NOT_NEGATIVE)
+    schedule: Literal["constant", "warm_restarts", "onecycle", "cosine"] = _setting("onecycle", "How the learning rate goes.")
+    restart_epochs: float = _setting(3.0, "Epochs of one fall of warm_restarts (T_0).", POSITIVE)
+    lr_min: float = _setting(0.0, "Lowest rate of cosine and warm_restarts (eta_min).", NOT_NEGATIVE)
+    warmup_epochs: float = _setting(0.0, "Epochs over which the rate rises first.", NOT_NEGATIVE)
+    onecycle_rise: float = _setting(0.3, "Share of the run in which onecycle rises.", Range(0, 1, low_open=True, high_open=True))
+    freeze: tuple[int, ...] = _setting(
+        (), "Entry i: how many of the backbone's first layers are frozen in epoch i; the last entry stays in force.", NOT_NEGATIVE
+    )
+    ema_decay: float = _setting(
+        0.0,
+        "Average the weights exponentially over steps and evaluate the average; 0: off. After n steps at most (1 + n) / (10 + n).",
+        BELOW_1,
+    )
 
     # the photos
-    epochs: int = 30
-    batch_size: int = 64
-    size_px: int = 112
-    size_steps: tuple[tuple[int, int], ...] = ()
-    """(epoch, pixels): from this epoch on train at this size; size_px is what is used after training."""
-    colours: tuple[Colour, ...] = ()
-    colour_mode: Literal["off", "multiply", "random"] = "off"
-    """multiply: every photo once plain and once per colour augmentation (5 make the set 6 times as large);
-    random: one version is drawn each time the photo is seen."""
-    colour_compose: bool = False
-    """Versions are all combinations of the colour augmentations rather than one at a time."""
-    flip: bool = False
-    shift: float = 0.0
-    """Largest shift, as a share of the crop's side."""
-    zoom: float = 0.0
-    rotate_deg: float = 0.0
-    border: float = 0.0
-    """Chance that the crop's rim is replaced by its repeated border, as in crops from tight pictures."""
-    light: float = 0.0
-    """Strength of random brightness, contrast and saturation, drawn for each photo."""
-    grey: float = 0.0
-    low_res: float = 0.0
-    """Chance that the photo is first shrunk by up to 4 and enlarged again."""
-    erase: float = 0.0
-    mixup: float = 0.0
-    """Share of each batch that is blended with another photo, both names counting by their part (arXiv:1710.09412)."""
+    epochs: int = _setting(30, "How often all photos are seen; with minutes, what the settings that count epochs are counted in.", COUNT)
+    minutes: float = _setting(
+        0.0,
+        "End after so many minutes, all included: the recipe's epochs are then shares of that time, however many fit; 0: as many as epochs.",
+        NOT_NEGATIVE,
+    )
+    batch_size: int = _setting(64, "Photos a step, of all processes together.", Range(2))
+    repeat: tuple[int, ...] = _setting(
+        (), "How often an epoch shows each photo of the first dataset, the second, ...; the last entry stays in force; none: once. "
+        "Photos without names once.", COUNT,
+    )  # fmt: skip
+    size_px: int = _setting(112, "Side of the crops in pixels.", PIXELS)
+    size_steps: tuple[tuple[int, int], ...] = _setting(
+        (), "[[epoch, pixels], ...]: from this epoch on train at this size; size_px is what is used after training."
+    )
+    colours: tuple[Colour, ...] = _setting((), "Colour augmentations of torchvision.")
+    colour_mode: Literal["off", "multiply", "random"] = _setting(
+        "off",
+        "multiply: every photo once plain and once per colour augmentation (5 make the set 6 times as large); random: one version is "
+        "drawn each time the photo is seen.",
+    )
+    colour_compose: bool = _setting(False, "Versions are all combinations of the colour augmentations rather than one at a time.")
+    flip: bool = _setting(False, "Mirror half of the photos.")
+    shift: float = _setting(0.0, "Largest shift, as a share of the crop's side.", Range(0, 0.9))
+    zoom: float = _setting(0.0, "Largest zoom, as a share.", Range(0, 0.9))
+    rotate_deg: float = _setting(0.0, "Largest turn in degrees.", NOT_NEGATIVE)
+    border: float = _setting(0.0, "Chance that the crop's rim is replaced by its repeated border, as in crops from tight pictures.", SHARE)
+    light: float = _setting(0.0, "Strength of random brightness, contrast and saturation, drawn for each photo.", Range(0, 0.9))
+    grey: float = _setting(0.0, "Chance that the photo loses its colours.", SHARE)
+    low_res: float = _setting(0.0, "Chance that the photo is first shrunk by up to 4 and enlarged again.", SHARE)
+    erase: float = _setting(0.0, "Chance that a box of the photo is grey.", SHARE)
+    mixup: float = _setting(
+        0.0, "Share of each batch that is blended with another photo, both names counting by their part (arXiv:1710.09412).", SHARE
+    )
 
     # the run
-    seed: int = 0
-    val_fpr: float = 1e-3
-    """The false-positive rate at which val verification is read; the best checkpoint is chosen by it."""
-    patience: int = 0
-    """End the run when val has not become better for so many epochs; 0: never."""
-    checkpoint_minutes: float = 10.0
-    compile: bool = False
-    """On a GPU, let torch.compile make one program of the backbone, for each size: minutes at first, faster steps then."""
+    seed: int = _setting(0, "What all randomness grows from.")
+    held_out: float = _setting(
+        0.0, "Share of the photos without names that is not trained on: the teacher's likeness is measured on them.", BELOW_1
+    )
+    best_by: Literal["verification", "teacher"] = _setting(
+        "verification", "What makes an epoch the best: verification on val, or the cosine to the teacher on the held-out photos."
+    )
+    val_fpr: float = _setting(1e-3, "The false-positive rate at which val verification is read.", SHARE)
+    patience: int = _setting(0, "End the run when it has not become better for so many epochs; 0: never.", NOT_NEGATIVE)
+    checkpoint_minutes: float = _setting(10.0, "Save the state within an epoch so often; at most every minute with minutes.", NOT_NEGATIVE)
+    compile: bool = _setting(
+        False,
+        "On a GPU, let torch.compile make one program of the backbone, for each size, and of the teacher: a minute at first, faster "
+        "steps then. A CPU does without.",
+    )
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, expected: str) -> None:
             if not ok:
                 raise BadConfig(name, getattr(self, name), expected)
 
-        for name in ("embedding_size", "epochs", "batch_size"):
-            check(name, getattr(self, name) >= 1, "at least 1")
-        check("batch_size", self.batch_size >= 2, "at least 2, since batch norm needs more than one photo")
-        check("size_px", 32 <= self.size_px <= 512, "from 32 to 512 pixels")
-        check("head", all(width >= 1 for width in self.head), "a list of layer widths, each at least 1")
-        check("scale", self.scale > 0, "above 0")
-        check("margin_rad", 0 <= self.margin_rad < math.pi / 2, "an angle in radians from 0 to 1.57")
-        check("lr", 0 < self.lr < 100, "above 0")
-        check("lr_min", 0 <= self.lr_min <= self.lr, "from 0 to lr")
-        check("restart_epochs", self.restart_epochs > 0, "above 0")
-        check("onecycle_rise", 0 < self.onecycle_rise < 1, "between 0 and 1")
-        check("freeze", all(n >= 0 for n in self.freeze), "a list of layer counts, one an epoch, none negative")
+        for each in fields(self):
+            within: Range = each.metadata["within"]
+            value = getattr(self, each.name)
+            listed = value if isinstance(value, tuple) else (value,)
+            if within != ANY:
+                check(each.name, all(within.holds(entry) for entry in listed), within.words() + (", each" if listed is value else ""))
+        check("lr_min", self.lr_min <= self.lr, "from 0 to lr")
         check("colours", self.colour_mode == "off" or len(self.colours) > 0, "named when colour_mode is on")
-        check("size_steps", all(len(s) == 2 and s[0] >= 0 and 32 <= s[1] <= 512 for s in self.size_steps),
+        check("size_steps", all(len(s) == 2 and s[0] >= 0 and PIXELS.holds(s[1]) for s in self.size_steps),
               "a list of [epoch, pixels from 32 to 512]")  # fmt: skip
         check("size_steps", sorted(self.size_steps) == list(self.size_steps), "in order of epoch")
-        check("distill_live", self.distill_live > 0 or not (self.distill_maps or self.distill_mixed), "above 0 for maps and mixtures")
+        check("size_steps", self.pooling == "average" or not self.size_steps, "empty with weighted pooling, which is made for one size")
+        live = self.distill_maps or self.distill_mixed or self.distill_length
+        check("distill_live", self.distill_live > 0 or not live, "above 0 for maps, mixtures and lengths")
         check("mixup", not (self.mixup and self.teacher), "0 with a teacher, which has distill_mixed")
         check("shard_classes", not (self.shard_classes and self.loss != "arcface"), "false with a loss other than arcface")
-        check("class_sample", 0 < self.class_sample <= 1, "a share above 0, up to 1")
         check("class_sample", self.class_sample == 1 or self.shard_classes, "1 without shard_classes")
         check("compile", not (self.compile and self.distill_maps), "false with distill_maps, which look into the network")
-        for name in ("label_smoothing", "dropout", "ema_decay"):
-            check(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
-        for name in ("shift", "zoom", "light"):
-            check(name, 0 <= getattr(self, name) <= 0.9, "from 0 to 0.9")
-        for name in ("grey", "low_res", "erase", "border", "val_fpr", "distill_live", "distill_mixed", "mixup"):
-            check(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
-        for name in ("weight_decay", "momentum", "grad_clip", "warmup_epochs", "margin_start_epoch", "margin_ramp_epochs",
-                     "rotate_deg", "checkpoint_minutes", "distill_vectors", "distill_relations", "distill_maps",
-                     "distill_live_start_epoch", "patience"):  # fmt: skip
-            check(name, getattr(self, name) >= 0, "0 or more")
+        check("pooling", self.pooling == "average" or self.backbone.startswith("resnet"), "average for a backbone that is no resnet")
+        check("best_by", self.best_by == "verification" or self.held_out > 0, "verification without held_out photos")
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], where: str = "recipe") -> Self:
@@ -172,6 +240,8 @@ class TrainConfig:
         for name in raw:
             if name not in known:
                 raise UnknownSetting(name, known, where)
+        if type(raw.get("repeat")) is int:  # one number for all datasets
+            raw = {**raw, "repeat": [raw["repeat"]]}
         return cls(**{name: _as(name, value, kinds[name]) for name, value in raw.items()})
 
     def changed(self, settings: Sequence[str]) -> Self:
@@ -186,8 +256,8 @@ class TrainConfig:
             raw[name.strip()] = _toml_value(text.strip())
         return type(self).from_dict(raw, "--set")
 
-    def size_at(self, epoch: int) -> int:
-        """Side of the training crops in this epoch, in pixels."""
+    def size_at(self, epoch: float) -> int:
+        """Side of the training crops at a moment of training, in pixels."""
         size = self.size_px
         for start, pixels in self.size_steps:
             if epoch >= start:
@@ -202,9 +272,52 @@ class TrainConfig:
             return self.margin_rad
         return self.margin_rad * min(1.0, (epoch - self.margin_start_epoch) / self.margin_ramp_epochs)
 
+    def idle(self) -> Iterator[str]:
+        """The settings that were changed and change nothing beside the others, each with the reason."""
+        changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}
+        for names, works, reason in (
+            (("margin_rad", "margin_start_epoch", "margin_ramp_epochs", "scale"), self.loss == "arcface", f'loss = "{self.loss}"'),
+            (("margin_start_epoch", "margin_ramp_epochs"), self.margin_rad > 0, "margin_rad = 0"),
+            (("warmup_epochs",), self.schedule != "onecycle", 'schedule = "onecycle", which has onecycle_rise'),
+            (("onecycle_rise",), self.schedule == "onecycle", f'schedule = "{self.schedule}"'),
+            (("restart_epochs",), self.schedule == "warm_restarts", f'schedule = "{self.schedule}"'),
+            (("lr_min",), self.schedule in ("cosine", "warm_restarts"), f'schedule = "{self.schedule}"'),
+            (("momentum",), self.optimizer == "sgd", f'optimizer = "{self.optimizer}"'),
+            (("colours", "colour_compose"), self.colour_mode != "off", 'colour_mode = "off"'),
+            (("distill_stages",), self.distill_maps > 0, "distill_maps = 0"),
+            (("distill_mixed", "distill_view", "distill_live_start_epoch"), self.distill_live > 0, "distill_live = 0"),
+            (tuple(n for n in changed if n.startswith(("distill_", "teacher_", "held_", "best_by"))), bool(self.teacher), "there is no teacher"),
+            (("zero_init_residual",), self.pretrained == "none", f'pretrained = "{self.pretrained}"'),
+            (("zero_init_residual",), self.backbone.startswith("resnet"), f'backbone = "{self.backbone}"'),
+        ):
+            for name in names:
+                if name in changed and not works:
+                    yield f"{name} has no effect: {reason}"
+
     def as_toml(self) -> str:
         # JSON's numbers, strings, booleans and lists are TOML's too.
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items())
+
+
+def setting_lines() -> Iterator[str]:
+    """Every setting of a recipe: name, type, default, range, and a sentence on what it does."""
+    for each in fields(TrainConfig):
+        kind = typing.get_type_hints(TrainConfig)[each.name]
+        within: Range = each.metadata["within"]
+        allowed = f", {within.words()}" if within != ANY else ""
+        yield f"{each.name} = {json.dumps(each.default)}   ({_kind_words(kind)}{allowed})"
+        yield f"    {each.metadata['words']}"
+
+
+def _kind_words(kind: Any) -> str:
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(arguments)
+    if typing.get_origin(kind) is tuple:
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return f"list, each {_kind_words(arguments[0])}"
+        return "a pair of " + " and ".join(_kind_words(argument) for argument in arguments)
+    return {int: "whole number", float: "number", bool: "true or false", str: "text"}[kind]
 
 
 def find_recipe(name: str) -> Path:

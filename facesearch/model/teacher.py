@@ -1,65 +1,173 @@
-"""A teacher for distillation: a foreign ONNX encoder that also shows maps of features on the way to its vector."""
+"""A teacher for distillation: a foreign ONNX encoder, run where the student is trained.
+
+On a GPU it is a torch module in the device's own precision (onnx_module.py), compiled where the student is; on a CPU OpenVINO
+runs it where that is installed, else onnxruntime. A network that torch cannot be made of here stays on the CPU, said aloud.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from facesearch.errors import BadCheckpoint, PackageMissing
-from facesearch.model.onnx_runtime import OnnxRuntime, cpu_session
+from facesearch.errors import BadCheckpoint, NotFound, PackageMissing
+from facesearch.faces.crop import CROP_PX
+from facesearch.files import sha256_of
+from facesearch.model.device import Device
+from facesearch.model.encoder import as_pixels
+from facesearch.model.onnx_module import UnreadOperator, read_network
+from facesearch.model.onnx_runtime import PREPROCESS, cpu_session, onnx_id
+from facesearch.records import F32, U8, Tell
 
 MIN_MAP = 4
 """Maps of fewer cells a side say too little of where things are."""
+AT_ONCE = 1024
+"""Crops that embed looks at in one go on a GPU; a CPU takes fewer."""
+
+Network = Callable[[Tensor], Sequence[Tensor]]
+"""pixels (n, 3, s, s) float32 as the file wants them -> vectors (n, d) and maps, on the same device, of any precision."""
 
 
 class Teacher:
-    """runtime gives its vectors as they are used, flip-averaged; look gives one pass, with maps on the way to the vector."""
+    """look gives its vectors as the network makes them, with maps on the way there; embed those that a gallery would hold."""
 
-    def __init__(self, model: Path, preprocess: str = "imagenet", sides: Sequence[int] = ()) -> None:
+    def __init__(
+        self, model: Path, preprocess: str, device: Device, *, sides: Sequence[int] = (), compiled: bool = False, tell: Tell = lambda line: None
+    ) -> None:  # fmt: skip
         """sides: for each, the map whose number of cells a side is nearest by ratio is shown; of several the end of the last
         residual block (a sum), or the last where there is none.
 
         Raises NotFound, PackageMissing, BadCheckpoint.
         """
-        self.runtime = OnnxRuntime(model, "cpu", preprocess)
+        if not model.is_file():
+            raise NotFound(model, "teacher")
         try:
             import onnx
         except ImportError as error:
             raise PackageMissing("onnx", "onnx", f"looking into the teacher {model.name}") from error
-        network = onnx.shape_inference.infer_shapes(onnx.load(str(model)))
-        shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in network.graph.value_info}
-        last: dict[int, tuple[bool, str]] = {}  # cells a side -> whether it is a sum, and its name
-        for node in network.graph.node:
-            shape = shapes.get(node.output[0], [])
-            if len(shape) == 4 and min(shape[2:]) >= MIN_MAP:
-                is_sum, _ = last.get(shape[2], (False, ""))
-                if node.op_type == "Add" or not is_sum:
-                    last[shape[2]] = (node.op_type == "Add", node.output[0])
-        if not last:
-            raise BadCheckpoint(model, "no map of features was found in it; is it a convolutional encoder?")
-        chosen = [last[min(last, key=lambda there: abs(math.log(there / side)))][1] for side in sides]
-        self.channels = tuple(shapes[name][1] for name in chosen)
-        self._wanted = [network.graph.output[0].name, *chosen]
-        network.graph.output.extend(value for value in network.graph.value_info if value.name in chosen)
-        self._session = cpu_session(network.SerializeToString())
+        try:
+            network = onnx.shape_inference.infer_shapes(onnx.load(str(model)))
+        except Exception as error:
+            raise BadCheckpoint(model, f"not a whole ONNX file ({str(error).splitlines()[0][:200]})") from error
+        entry = next(each for each in network.graph.input if each.name not in {i.name for i in network.graph.initializer})
+        taken = [size.dim_value for size in entry.type.tensor_type.shape.dim]
+        given = [size.dim_value for size in network.graph.output[0].type.tensor_type.shape.dim]
+        if len(taken) != 4 or taken[1] != 3 or len(given) != 2:
+            raise BadCheckpoint(model, f"it takes {taken} and gives {given}; expected [n, 3, h, w] to [n, d]")
+        names, self.channels = _maps(model, network, sides)
+        self.encoder_id, self.notes = onnx_id(sha256_of(model), preprocess), dict[str, Any]()
+        self._device, self._size, self._at_once = device, taken[2] or CROP_PX, taken[0]
+        mean, spread = PREPROCESS[preprocess]
+        self._mean, self._spread = (torch.tensor(v).view(1, 3, 1, 1).to(device.torch) for v in (mean, spread))
+        self._network = self._made(model, network, names, compiled, tell)
+        self.dimension = int(self.look(torch.zeros(1, 3, self._size, self._size, device=device.torch))[0].shape[1])
+        self.words = f"{model.name} {self.encoder_id[:12]} {self.words}"
 
-    @property
-    def encoder_id(self) -> str:
-        return self.runtime.encoder_id
+    def _made(self, model: Path, network: Any, names: list[str], compiled: bool, tell: Tell) -> Network:
+        if self._device.torch.type == "cuda":
+            try:
+                module = read_network(model, names).eval()
+            except UnreadOperator as reason:
+                tell(f"the teacher {model.name} looks at the photos on the CPU, and the GPU waits for it: {reason} is not read for it")
+            else:
+                self.words = f"on {self._device.words}"
+                module.to(self._device.torch, self._device.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                if compiled:
+                    module.compile(dynamic=False)
+                dtype = self._device.dtype
+                return lambda pixels: module(pixels.to(dtype))
+        network.graph.output.extend(value for value in network.graph.value_info if value.name in names)
+        self.words, run = _on_cpu(network.SerializeToString(), [network.graph.output[0].name, *names], self._at_once)
+        place = self._device.torch
 
-    @property
-    def dimension(self) -> int:
-        return self.runtime.dimension
+        def looked(pixels: Tensor) -> list[Tensor]:
+            return [torch.from_numpy(found).to(place) for found in run(pixels.cpu().contiguous().numpy())]
 
-    def look(self, crops: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """crops (n, 112, 112, 3) uint8 -> vectors (n, d) of length 1 and the maps (n, c, h, w) of all sides, float32 on the CPU."""
-        pixels = self.runtime.pixels(crops.cpu().numpy())
-        step = self.runtime.at_once or len(pixels)
-        parts = [self._session.run(self._wanted, {self.runtime.entry: pixels[i : i + step]}) for i in range(0, len(pixels), step)]
-        vectors, *maps = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
-        return torch.nn.functional.normalize(vectors), maps
+        return looked
+
+    @torch.no_grad()
+    def look(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """pixels (n, 3, s, s) float 0..255, RGB -> vectors (n, d), of any length, and the maps (n, c, h, w) of all sides; float32."""
+        if pixels.shape[-1] != self._size:
+            size = (self._size, self._size)
+            pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+        with torch.autocast(pixels.device.type, enabled=False):
+            vectors, *maps = self._network((pixels - self._mean) / self._spread)
+        return vectors.float(), [each.float() for each in maps]
+
+    def embed(self, crops: U8) -> F32:
+        """crops (n, 112, 112, 3) uint8 -> (n, d) float32 rows of length 1, over both mirror images."""
+        return self.embedded(torch.tensor(crops)).cpu().numpy()
+
+    def embedded(self, crops: Tensor) -> Tensor:
+        """The same from and to tensors, the result on the teacher's device."""
+        step = AT_ONCE if self._device.torch.type == "cuda" else 64
+        return torch.cat([self._both_ways(crops[start : start + step], step) for start in range(0, len(crops), step)])
+
+    def _both_ways(self, crops: Tensor, step: int) -> Tensor:
+        crops, n = crops.to(self._device.torch), len(crops)
+        if n < step and self._device.torch.type == "cuda":  # one size alone is compiled, and tuned
+            crops = torch.cat([crops, crops[-1:].expand(step - n, -1, -1, -1)])
+        pixels = as_pixels(crops, self._size)
+        return F.normalize(F.normalize(self.look(pixels)[0]) + F.normalize(self.look(pixels.flip(3))[0]))[:n]
+
+
+def _maps(model: Path, network: Any, sides: Sequence[int]) -> tuple[list[str], tuple[int, ...]]:
+    """The names of the maps for these sides, and how many channels each has. Raises BadCheckpoint for a network without maps."""
+    shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in network.graph.value_info}
+    last: dict[int, tuple[bool, str]] = {}  # cells a side -> whether it is a sum, and its name
+    for node in network.graph.node:
+        shape = shapes.get(node.output[0], [])
+        if len(shape) == 4 and min(shape[2:]) >= MIN_MAP:
+            is_sum, _ = last.get(shape[2], (False, ""))
+            if node.op_type == "Add" or not is_sum:
+                last[shape[2]] = (node.op_type == "Add", node.output[0])
+    if not last:
+        raise BadCheckpoint(model, "no map of features was found in it; is it a convolutional encoder?")
+    names = [last[min(last, key=lambda there: abs(math.log(there / side)))][1] for side in sides]
+    return names, tuple(shapes[name][1] for name in names)
+
+
+def _on_cpu(network: bytes, names: list[str], at_once: int) -> tuple[str, Callable[[F32], list[F32]]]:
+    """Words for the engine, and what runs the network on it: pixels (n, 3, s, s) -> the values of these names.
+
+    at_once: how many photos the network takes; 0: any number.
+    """
+    try:
+        from facesearch.model.openvino_runtime import import_openvino, wants_bf16
+
+        openvino = import_openvino(Path("the teacher"))
+    except PackageMissing:
+        session = cpu_session(network)
+        entry = session.get_inputs()[0].name
+
+        def run(pixels: F32) -> list[F32]:
+            found: list[F32] = session.run(names, {entry: pixels})
+            return found
+
+        return "on onnxruntime, CPU, float32", _in_parts(run, at_once)
+    core = openvino.Core()
+    bf16 = wants_bf16(core)
+    settings = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = core.compile_model(core.read_model(network), "CPU", settings).create_infer_request()
+
+    def infer(pixels: F32) -> list[F32]:
+        found = request.infer([pixels])
+        return [np.array(found[name]) for name in names]  # a copy: the request writes there again
+
+    return f"on OpenVINO, CPU, {'bfloat16' if bf16 else 'float32'}", _in_parts(infer, at_once)
+
+
+def _in_parts(run: Callable[[F32], list[F32]], at_once: int) -> Callable[[F32], list[F32]]:
+    def all_of(pixels: F32) -> list[F32]:
+        step = at_once or len(pixels)
+        parts = [run(pixels[i : i + step]) for i in range(0, len(pixels), step)]
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    return all_of
