@@ -14,6 +14,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
+DATASET = click.Path(path_type=Path)
+"""A prepared dataset: a folder, or a zip file of one."""
 DEFAULT_DATA = Path("data/celeba500")
 
 

@@ -33,8 +33,12 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of this checkout, 40 digits; empty outside one."""
-    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit of this checkout, 40 digits: as COMMIT says where there is no git history; else empty."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        found = ""
+    return found or os.environ.get("COMMIT", "")
 
 
 def write(result: dict[str, Any], out: Path, about: dict[str, Any]) -> None:

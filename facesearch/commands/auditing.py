@@ -9,12 +9,12 @@ from click.core import ParameterSource
 
 from facesearch import options
 from facesearch.commands.given import default_data, runtime_for
-from facesearch.options import FILE, FOLDER, EncoderChoice
+from facesearch.options import DATASET, FILE, FOLDER, EncoderChoice
 from facesearch.terminal import bar, tell
 
 
 @click.command()
-@click.option("--data", type=FOLDER, default=None, help="Prepared dataset to audit.  [default: data/celeba500]")
+@click.option("--data", type=DATASET, default=None, help="Prepared dataset to audit.  [default: data/celeba500]")
 @click.option(
     "--gallery", type=FOLDER, default=Path("index"), envvar="FACESEARCH_GALLERY", show_envvar=True, show_default=True,
     help="Without --data: audit this gallery, by its vectors alone. Otherwise known vectors of the same encoder are taken from it.",

@@ -9,7 +9,7 @@ import click
 from facesearch import options
 from facesearch.commands.given import detector_for, runtime_for
 from facesearch.errors import Damaged
-from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
 
 
@@ -60,7 +60,7 @@ def verify(no_repair: bool, gallery: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--data", type=FOLDER, multiple=True, help="Prepared dataset that holds enrolled photos; may be given again.")
+@click.option("--data", type=DATASET, multiple=True, help="Prepared dataset that holds enrolled photos; may be given again.")
 @click.option("--photos", type=FOLDER, multiple=True, help="Folder in which enrolled photos lie, under any name; may be given again.")
 @click.option("--drop-missing", is_flag=True, help="Let go of enrolled photos that are not found.")
 @options.gallery

@@ -9,7 +9,7 @@ import click
 
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
-from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
 
 if TYPE_CHECKING:  # records needs numpy, which help does without
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # records needs numpy, which help does without
 
 
 @click.command()
-@click.option("--data", type=FOLDER, default=None, help="Prepared dataset with the splits train and val.  [default: data/celeba500]")
+@click.option("--data", type=DATASET, default=None, help="Prepared dataset with the splits train and val.  [default: data/celeba500]")
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="Whose photos are the probes.")
 @click.option(
     "--strangers", type=FOLDER, default=Path("data/celeba_extra"), show_default=True, help="Prepared dataset with the split open."

@@ -10,12 +10,12 @@ import click
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for, runtime_for
 from facesearch.commands.together import together
-from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
 
 
 @click.command("build-index")
-@click.option("--data", type=FOLDER, multiple=True, help="Prepared dataset; may be given again.  [default: data/celeba500]")
+@click.option("--data", type=DATASET, multiple=True, help="Prepared dataset; may be given again.  [default: data/celeba500]")
 @click.option("--split", "splits", multiple=True, help="Only photos of this split; may be given again.  [default: all]")
 @options.gallery
 @options.encoder

@@ -13,7 +13,7 @@ import click
 from facesearch import options
 from facesearch.commands.given import default_data, detector_for
 from facesearch.commands.together import together
-from facesearch.options import FILE, FOLDER, DetectionChoice
+from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice
 from facesearch.terminal import bar, epochs_bar, report_skips, tell
 
 
@@ -48,11 +48,12 @@ def toy(out: Path, people: int, photos: int, seed: int) -> None:
 @click.option("--several", type=click.Choice(["largest", "skip"]), default="largest", show_default=True, help="Photos with several faces.")
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Threads.  [default: one a core]")
 @click.option("--download", is_flag=True, help="Fetch CelebA into SOURCE first, with torchvision.")
+@click.option("--unlabelled", is_flag=True, help="SOURCE shows nobody in particular: every face of every photo, without names.")
 @options.detection
 @options.strict
 def prepare(
     source: Path, out: Path, split: str, val: float, test: float, seed: int, people: int | None, min_photos: int, several: str,
-    workers: int | None, download: bool, detection: DetectionChoice, strict: bool,
+    workers: int | None, download: bool, unlabelled: bool, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Turn SOURCE into a dataset folder of aligned crops that train and build-index read.
 
@@ -60,8 +61,9 @@ def prepare(
 
     \b
     Example:  facesearch prepare ../shared/data/celebA_train_500 --out data/celeba500
+              facesearch prepare holiday-photos/ --unlabelled --out data/faces
     """
-    from facesearch.faces.datasets import download_celeba, read_source, with_random_split
+    from facesearch.faces.datasets import download_celeba, read_source, read_unlabelled, with_random_split
     from facesearch.jobs.prepare import PrepareConfig
     from facesearch.jobs.prepare import prepare as run
 
@@ -69,12 +71,14 @@ def prepare(
         raise click.UsageError("--val and --test together are more than 1")
     if download:
         download_celeba(source)
-    entries = read_source(source, people=people, min_photos=min_photos)
+    if unlabelled and (split == "random" or people is not None or min_photos > 1):
+        raise click.UsageError("--unlabelled photos have no people to be dealt out or counted: leave --split, --people and --min-photos out")
+    entries = read_unlabelled(source) if unlabelled else read_source(source, people=people, min_photos=min_photos)
     if split == "random":
         entries = with_random_split(entries, val=val, test=test, seed=seed)
     needs_detector = not detection.aligned and any(entry.landmarks is None for entry in entries.entries)
     detector = detector_for(detection) if needs_detector else None
-    config = PrepareConfig(out=out, several=several, aligned=detection.aligned, workers=workers or os.cpu_count() or 1)
+    config = PrepareConfig(out=out, several="all" if unlabelled else several, aligned=detection.aligned, workers=workers or os.cpu_count() or 1)
     with bar("prepare", "photo") as progress:
         result = run(entries, detector, config, progress)
     if result.already_there:
@@ -82,19 +86,20 @@ def prepare(
     if result.resumed:
         tell(f"{result.resumed} photos had been done by an earlier run")
     if result.crowded:
-        tell(f"{result.crowded} photos show several faces; the largest was taken")
+        tell(f"{result.crowded} photos show several faces; {'each' if unlabelled else 'the largest'} was taken")
     parts = ", ".join(f"{name} {count}" for name, count in result.splits.items())
-    click.echo(f"{out}: {result.photos} photos of {result.people} people ({parts})")
+    what = "faces without names" if unlabelled else f"photos of {result.people} people ({parts})"
+    click.echo(f"{out}: {result.photos} {what}")
     report_skips(result.skipped, strict)
 
 
 @click.command()
-@click.option("--data", type=FOLDER, multiple=True, help="Prepared dataset; give it again to join several.  [default: data/celeba500]")
+@click.option("--data", type=DATASET, multiple=True, help="Prepared dataset; give it again to join several.  [default: data/celeba500]")
 @click.option("--recipe", default=None, help="Name in scripts/recipes, or a .toml file.  [default: default]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one setting of the recipe.")
 @click.option("--out", type=FOLDER, default=None, help="Folder of the run.  [default: runs/RECIPE-DATE]")
 @click.option("--teacher", type=FILE, default=None, help="An .onnx encoder to learn from too (distillation).")
-@click.option("--unlabelled", type=FOLDER, multiple=True, help="Prepared dataset whose train photos are learned from the teacher alone.")
+@click.option("--unlabelled", type=DATASET, multiple=True, help="Prepared dataset whose train photos are learned from the teacher alone.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=None, help="End in time: every schedule spans the clock.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with the settings it was begun with.")
 @click.option("--settings", "explain", is_flag=True, help="Print every setting of a recipe, and do nothing.")

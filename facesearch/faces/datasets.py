@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import BadTable, CannotRead, NotFound, UnknownSource, reason_of
+from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of
 from facesearch.faces.align import CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE, CELEBA_LANDMARKS, CELEBA_SIZE
 from facesearch.faces.photos import walk
 from facesearch.records import F32, Skipped
@@ -62,6 +62,18 @@ def read_source(root: Path, *, people: int | None = None, min_photos: int = 1) -
     else:
         source = _folders(root)
     return _limited(source, people, min_photos)
+
+
+def read_unlabelled(root: Path) -> Source:
+    """Photos of nobody in particular: every file below root, in any folders, without a name, all to be trained on. Raises NotFound,
+    NothingToDo."""
+    if not root.is_dir():
+        raise NotFound(root, "folder of photos")
+    found = list(walk(root))
+    entries = tuple(Entry(path, path.relative_to(root).as_posix(), "", "train") for path in found if isinstance(path, Path))
+    if not entries:
+        raise NothingToDo(str(root), "no photo lies there")
+    return Source("unlabelled", root, entries, tuple(each for each in found if isinstance(each, Skipped)))
 
 
 def download_celeba(root: Path) -> None:

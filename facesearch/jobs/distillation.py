@@ -100,10 +100,10 @@ class Distillation:
         if not live:
             return Lesson(vectors, vectors.new_zeros(0), ())
         if self.config.distill_view == "same":
-            found, maps = self.teacher.look(pixels[:live])
+            found, maps = self.teacher.look(pixels[:live], often=True)
             anew = live
         else:
-            found, maps = self.teacher.look(crops[:live].permute(0, 3, 1, 2).float())
+            found, maps = self.teacher.look(crops[:live].permute(0, 3, 1, 2).float(), often=True)
             anew = round(self.config.distill_mixed * live)  # of the others the mean over both mirror images is known
         vectors = torch.cat([F.normalize(found[:anew]), vectors[anew:]])
         return Lesson(vectors, found.norm(dim=1), tuple(maps))

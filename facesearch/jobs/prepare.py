@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,14 +25,19 @@ from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo
 from facesearch.faces.table import COLUMNS, FORMAT, Row, landmarks_text
 from facesearch.files import make_folder, read_json, replace_csv, replace_json
-from facesearch.records import U8, Progress, Skipped
+from facesearch.records import F32, U8, Progress, Skipped
 
 BATCH = 256
+CROPS, JOURNAL, PLAN = "crops.npy", "journal.jsonl", "plan"
+WORK_FORM = 2
+"""Of the unfinished folder: one of another form is begun again."""
+HEAD = 128
+"""Bytes of a .npy file before its numbers, for this kind of array."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareConfig:
-    """several: what to do with a photo on which more than one face is found, 'largest' or 'skip'.
+    """several: what to do with a photo on which more than one face is found: 'largest', 'skip', or 'all', a crop of each.
 
     aligned: the photos are face crops already; they are scaled to the crop's size and no face is looked for.
     """
@@ -58,8 +64,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    row: Row
-    crop: U8
+    """What came of one photo: its crops with a row each, and how many faces there were."""
+
+    rows: list[Row]
+    crops: list[U8]
     faces: int
 
 
@@ -80,21 +88,20 @@ def prepare(source: Source, detector: Detector | None, config: PrepareConfig, pr
     done = resumed
     progress(done, len(source.entries))
     with writing(partial):
-        crops = _open_crops(partial / "crops.npy", len(source.entries))
-        with (partial / "journal.jsonl").open("a", encoding="utf-8") as journal:
+        with _open_crops(partial / CROPS, _rows(outcomes)) as crops, (partial / JOURNAL).open("a", encoding="utf-8") as journal:
             for numbers, cuts in _cut_all(source, outcomes, detector, config):
                 for number, cut in zip(numbers, cuts, strict=True):
                     if isinstance(cut, _Cut):
-                        crops[number] = cut.crop
-                        outcomes[number] = {"row": list(asdict(cut.row).values()), "faces": cut.faces}
+                        for crop in cut.crops:
+                            crops.write(np.ascontiguousarray(crop).data)
+                        outcomes[number] = {"rows": [list(asdict(row).values()) for row in cut.rows], "faces": cut.faces}
                     else:
                         outcomes[number] = {"skipped": cut.reason}
-                crops.flush()  # the journal must never speak of a crop that is not on the disk
+                crops.flush()  # the journal must never speak of a crop that is not in the file
                 journal.writelines(json.dumps([number, outcomes[number]]) + "\n" for number in numbers)
                 journal.flush()
                 done += len(numbers)
                 progress(done, len(source.entries))
-        del crops
     return _finish(source, partial, outcomes, plan, config.out, resumed)
 
 
@@ -124,8 +131,9 @@ def _existing(out: Path, plan: str, entries: int, progress: Progress) -> Prepare
 def _resume(partial: Path, plan: str, count: int) -> list[dict[str, Any] | None]:
     """What an interrupted run had done, by entry number; begins anew when it was another plan."""
     outcomes: list[dict[str, Any] | None] = [None] * count
-    marker, journal = partial / "plan", partial / "journal.jsonl"
-    if marker.is_file() and marker.read_text() == plan:
+    marker, journal = partial / PLAN, partial / JOURNAL
+    form = f"{plan} {WORK_FORM}"
+    if marker.is_file() and marker.read_text() == form:
         if journal.is_file():
             for line in journal.read_text("utf-8").splitlines():
                 try:
@@ -138,14 +146,33 @@ def _resume(partial: Path, plan: str, count: int) -> list[dict[str, Any] | None]
         if partial.exists():
             shutil.rmtree(partial)
         make_folder(partial)
-        marker.write_text(plan)
+        marker.write_text(form)
     return outcomes
 
 
-def _open_crops(path: Path, count: int) -> np.memmap[Any, np.dtype[np.uint8]]:
-    shape = (count, CROP_PX, CROP_PX, 3)
-    mode: Any = "r+" if path.is_file() else "w+"
-    return np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)
+def _rows(outcomes: list[dict[str, Any] | None]) -> int:
+    """How many crops these photos gave."""
+    return sum(len(outcome.get("rows", ())) for outcome in outcomes if outcome)
+
+
+def _open_crops(path: Path, there: int) -> BinaryIO:
+    """The file of crops, ready for more behind the first so many: photos are worked on in order, so are crops. Its head is written last."""
+    path.touch()
+    file = path.open("r+b")
+    file.truncate(HEAD + there * CROP_PX * CROP_PX * 3)
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _write_head(path: Path, count: int) -> None:
+    """Make the file of crops a .npy of so many."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (count, CROP_PX, CROP_PX, 3)})
+    assert len(head.getvalue()) == HEAD
+    with path.open("r+b") as file:
+        file.write(head.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _cut_all(
@@ -170,62 +197,47 @@ def _cut(source: Source, entry: Entry, detector: Detector | None, config: Prepar
     if isinstance(photo, Skipped):
         return photo
     h, w = photo.pixels.shape[:2]
-    points, found_by, faces = entry.landmarks, "known", 1
+
+    def row(points: F32, found_by: str) -> Row:
+        return Row(entry.name, entry.person, entry.split, photo.sha256, source.kind, landmarks_text(points), found_by)
+
     if config.aligned:
-        points = np.array([[0, 0], [w - 1, h - 1]], np.float32)
-        crop = scaled(photo.pixels)
-        found_by = "aligned"
-    else:
-        if points is None:
-            assert detector is not None, "entries without landmarks need a detector"
-            found = detector.detect(photo.pixels)
-            if not found:
-                return Skipped(entry.path, "no face found")
-            if len(found) > 1 and config.several == "skip":
-                return Skipped(entry.path, f"{len(found)} faces found")
-            points, found_by, faces = found[0].landmarks, found[0].found_by, len(found)
-        elif entry.size is not None and (w, h) != entry.size:
+        return _Cut([row(np.array([[0, 0], [w - 1, h - 1]], np.float32), "aligned")], [scaled(photo.pixels)], 1)
+    if entry.landmarks is not None:
+        if entry.size is not None and (w, h) != entry.size:
             return Skipped(entry.path, f"is {w} x {h} pixels; its landmarks hold for {entry.size[0]} x {entry.size[1]}")
-        crop = crop_face(photo.pixels, points)
-    row = Row(entry.name, entry.person, entry.split, photo.sha256, source.kind, landmarks_text(points), found_by)
-    return _Cut(row, crop, faces)
+        return _Cut([row(entry.landmarks, "known")], [crop_face(photo.pixels, entry.landmarks)], 1)
+    assert detector is not None, "entries without landmarks need a detector"
+    found = detector.detect(photo.pixels)
+    if not found:
+        return Skipped(entry.path, "no face found")
+    if len(found) > 1 and config.several == "skip":
+        return Skipped(entry.path, f"{len(found)} faces found")
+    taken = found if config.several == "all" else found[:1]
+    crops = [crop_face(photo.pixels, face.landmarks) for face in taken]
+    return _Cut([row(face.landmarks, face.found_by) for face in taken], crops, len(found))
 
 
 def _finish(source: Source, partial: Path, outcomes: list[dict[str, Any] | None], plan: str, out: Path, resumed: int) -> Prepared:
     done = [outcome or {"skipped": "not reached"} for outcome in outcomes]
-    kept = [number for number, outcome in enumerate(done) if "row" in outcome]
     lost = [Skipped(source.entries[i].path, o["skipped"]) for i, o in enumerate(done) if "skipped" in o]
     skipped = source.skipped + tuple(lost)
-    if not kept:
+    rows = [Row(*each) for outcome in done for each in outcome.get("rows", ())]
+    if not rows:
         raise NothingToDo(str(source.root), f"none of {len(done)} photos could be used; first: {skipped[0] if skipped else '-'}")
-    rows = [Row(*done[number]["row"]) for number in kept]
-    if len(kept) < len(done):
-        _compact(partial / "crops.npy", kept)
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})
-    crowded = sum(done[number]["faces"] > 1 for number in kept)
+    crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)
     replace_csv(partial / "faces.csv", COLUMNS, (list(asdict(row).values()) for row in rows))
     replace_csv(partial / "skipped.csv", ("file", "reason"), ((str(s.path), s.reason) for s in skipped))
     manifest = {
         "format": FORMAT, "geometry": GEOMETRY, "kind": source.kind, "photos": len(rows), "people": people,
         "splits": splits, "skipped": len(skipped), "plan": plan,
     }  # fmt: skip
-    replace_json(partial / "manifest.json", manifest)
     with writing(out):
-        for name in ("journal.jsonl", "plan"):
+        _write_head(partial / CROPS, len(rows))
+        replace_json(partial / "manifest.json", manifest)
+        for name in (JOURNAL, PLAN):
             (partial / name).unlink()
         partial.rename(out)
     return Prepared(out, len(rows), people, splits, skipped, crowded, resumed, False)
-
-
-def _compact(path: Path, kept: list[int]) -> None:
-    """Copy the kept crops together into a new file, then put it in the old one's place."""
-    old = np.load(path, mmap_mode="r")
-    fresh = path.with_name("crops.new.npy")
-    with writing(path):
-        fresh.unlink(missing_ok=True)
-        new = _open_crops(fresh, len(kept))
-        for start in range(0, len(kept), BATCH):
-            new[start : start + BATCH] = old[kept[start : start + BATCH]]
-        new.flush()
-        fresh.replace(path)

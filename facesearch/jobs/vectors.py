@@ -23,7 +23,7 @@ BATCH = 256
 
 def dataset_vectors(dataset: Dataset, rows: I64, runtime: Runtime, known: dict[str, F32], progress: Progress) -> F32:
     """Vectors (m, d) float32 of these rows. known: vectors that a gallery of the same encoder holds, by content hash."""
-    path = dataset.folder / f"vectors-{runtime.encoder_id[:16]}.npy"
+    path = dataset.beside(f"vectors-{runtime.encoder_id[:16]}.npy")
     kept = _open(path, len(dataset), runtime.dimension)
     missing = rows[np.isnan(kept[rows]).any(axis=1)]
     have = np.array([dataset.rows[i].sha256 in known for i in missing], bool)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,19 @@ class Teacher:
         self._device, self._size, self._at_once = device, taken[2] or CROP_PX, taken[0]
         mean, spread = PREPROCESS[preprocess]
         self._mean, self._spread = (torch.tensor(v).view(1, 3, 1, 1).to(device.torch) for v in (mean, spread))
-        self._network = self._made(model, network, names, compiled, tell)
+        self._network = self._made(model, network, names, tell)
+        self._often: Network = self._network
+        if compiled and isinstance(self._network, _OnDevice):
+            self._often = _OnDevice(torch.compile(self._network.module, dynamic=False), self._network.dtype)
         self.dimension = int(self.look(torch.zeros(1, 3, self._size, self._size, device=device.torch))[0].shape[1])
         self.words = f"{model.name} {self.encoder_id[:12]} {self.words}"
 
-    def _made(self, model: Path, network: Any, names: list[str], compiled: bool, tell: Tell) -> Network:
-        if self._device.torch.type == "cuda":
+    @property
+    def _on_gpu(self) -> bool:
+        return self._device.torch.type == "cuda"
+
+    def _made(self, model: Path, network: Any, names: list[str], tell: Tell) -> Network:
+        if self._on_gpu:
             try:
                 module = read_network(model, names).eval()
             except UnreadOperator as reason:
@@ -78,10 +86,7 @@ class Teacher:
             else:
                 self.words = f"on {self._device.words}"
                 module.to(self._device.torch, self._device.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-                if compiled:
-                    module.compile(dynamic=False)
-                dtype = self._device.dtype
-                return lambda pixels: module(pixels.to(dtype))
+                return _OnDevice(module, self._device.dtype)
         network.graph.output.extend(value for value in network.graph.value_info if value.name in names)
         self.words, run = _on_cpu(network.SerializeToString(), [network.graph.output[0].name, *names], self._at_once)
         place = self._device.torch
@@ -92,13 +97,17 @@ class Teacher:
         return looked
 
     @torch.no_grad()
-    def look(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """pixels (n, 3, s, s) float 0..255, RGB -> vectors (n, d), of any length, and the maps (n, c, h, w) of all sides; float32."""
+    def look(self, pixels: Tensor, *, often: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """pixels (n, 3, s, s) float 0..255, RGB -> vectors (n, d), of any length, and the maps (n, c, h, w) of all sides; float32.
+
+        often: it will be asked for the same n many times, which is worth compiling for where that was asked for.
+        """
         if pixels.shape[-1] != self._size:
             size = (self._size, self._size)
             pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
         with torch.autocast(pixels.device.type, enabled=False):
-            vectors, *maps = self._network((pixels - self._mean) / self._spread)
+            network = self._often if often else self._network
+            vectors, *maps = network((pixels - self._mean) / self._spread)
         return vectors.float(), [each.float() for each in maps]
 
     def embed(self, crops: U8) -> F32:
@@ -107,15 +116,27 @@ class Teacher:
 
     def embedded(self, crops: Tensor) -> Tensor:
         """The same from and to tensors, the result on the teacher's device."""
-        step = AT_ONCE if self._device.torch.type == "cuda" else 64
+        step = AT_ONCE if self._on_gpu else 64
         return torch.cat([self._both_ways(crops[start : start + step], step) for start in range(0, len(crops), step)])
 
     def _both_ways(self, crops: Tensor, step: int) -> Tensor:
         crops, n = crops.to(self._device.torch), len(crops)
-        if n < step and self._device.torch.type == "cuda":  # one size alone is compiled, and tuned
+        if n < step and self._on_gpu:  # kernels are chosen for one size alone
             crops = torch.cat([crops, crops[-1:].expand(step - n, -1, -1, -1)])
         pixels = as_pixels(crops, self._size)
         return F.normalize(F.normalize(self.look(pixels)[0]) + F.normalize(self.look(pixels.flip(3))[0]))[:n]
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDevice:
+    """A network as a torch module on the device, in a precision of its own."""
+
+    module: Callable[..., Any]
+    dtype: torch.dtype
+
+    def __call__(self, pixels: Tensor) -> Sequence[Tensor]:
+        found: Sequence[Tensor] = self.module(pixels.to(self.dtype))
+        return found
 
 
 def _maps(model: Path, network: Any, sides: Sequence[int]) -> tuple[list[str], tuple[int, ...]]:
