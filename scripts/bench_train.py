@@ -91,9 +91,12 @@ def variants(config: TrainConfig, device: Device, quick: bool) -> Iterator[tuple
     sizes = sorted({config.size_at(epoch) for epoch in range(config.epochs)})
     for size in sizes[:1] if quick else sizes:
         at_size = config.changed([f"size_px={size}", "size_steps=[]", "minutes=0"])
-        yield f"recipe at {size} px", at_size.changed(["compile=false"])
-        if device.torch.type == "cuda" and not config.distill_maps:
-            yield f"recipe at {size} px, compiled", at_size.changed(["compile=true"])
+        yield f"recipe at {size} px", at_size.changed(["compile=false", "compile_teacher=false"])
+        if device.torch.type == "cuda":
+            if config.teacher:
+                yield f"{size} px, teacher compiled", at_size.changed(["compile=false", "compile_teacher=true"])
+            if not config.distill_maps:
+                yield f"{size} px, all compiled", at_size.changed(["compile=true", "compile_teacher=true"])
     if not quick and not config.teacher:
         yield "sixfold colours", config.changed([f"size_px={sizes[0]}", "size_steps=[]", *SIXFOLD])
 

@@ -41,7 +41,8 @@ class Distillation:
         sides: cells a side of the maps that are to be learned. Raises NotFound, PackageMissing, BadCheckpoint."""
         self.config = config
         self.teacher = Teacher(
-            Path(config.teacher), config.teacher_preprocess, device, sides=sides, compiled=config.compile, tell=tell
+            Path(config.teacher), config.teacher_preprocess, device, sides=sides, compiled=config.compile_teacher,
+            at_once=max(64, round(config.distill_live * config.batch_size)), tell=tell,
         )  # fmt: skip
         tell(f"the teacher is {self.teacher.words}")
         self._known = self._vectors(photos, resident, progress).to(device.torch)

@@ -89,8 +89,6 @@ class Training:
         if config.teacher and config.best_by == "teacher" and not len(self.held):
             raise BadConfig("best_by", config.best_by, "verification, since no photo without a name is held out; pass --unlabelled")
         torch.manual_seed(config.seed)
-        if device.torch.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # batches are of one size
         encoder = make_encoder(config)
         freeze_first(encoder.backbone, max(config.freeze, default=0))  # refused now rather than in the epoch that it is of
         sides = [encoder.map_of(stage)[1] for stage in stages_of(config)]
@@ -153,7 +151,9 @@ class Training:
         self.model.train()
         pending: Tensor | None = None
         shown, shown_at = math.nan, -math.inf
-        with closing(self.batches.of_epoch(self.epoch, self.step, lambda step: self.moment(step)[0])) as batches:
+        steps = self.batches.of_epoch(self.epoch, self.step, lambda step: self.moment(step)[0])
+        # Batches are of one size, for which it pays to try cuDNN's kernels out; what is looked at elsewhere is of many.
+        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=True), closing(steps) as batches:
             while self.step < self.steps and not self.is_over():
                 if stop():
                     self._check(pending)

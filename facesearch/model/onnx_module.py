@@ -109,7 +109,27 @@ def _conv(graph: fx.Graph, value: Value, constants: Constants, names: list[str],
     bias = value(names[2]) if len(names) > 2 and names[2] else None
     strides, dilations = (tuple(settings.get(name, [1, 1])) for name in ("strides", "dilations"))
     arguments = (value(names[0]), value(names[1]), bias, strides, tuple(pads[:half]), dilations, settings.get("group", 1))
-    return graph.call_function(F.conv2d, arguments)
+    weight = constants[names[1]]
+    is_depthwise = weight.shape[1:] == (1, 3, 3) and settings.get("group", 1) == len(weight) and dilations == (1, 1)
+    return graph.call_function(depthwise if is_depthwise else F.conv2d, arguments)
+
+
+def depthwise(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], groups: int
+) -> Tensor:  # fmt: skip
+    """F.conv2d of a 3 x 3 filter for each channel. Compiled, it is nine shifted products, which the compiler makes one kernel of
+    together with what follows: the library's own kernels for it take most of such a network's time on a GPU in bfloat16."""
+    if not torch.compiler.is_compiling():
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    high, wide = ((padded.shape[axis + 2] - 3) // stride[axis] + 1 for axis in (0, 1))
+    total = 0.0 if bias is None else bias.view(1, -1, 1, 1)
+    for i in range(3):
+        for j in range(3):
+            rows = slice(i, i + (high - 1) * stride[0] + 1, stride[0])
+            columns = slice(j, j + (wide - 1) * stride[1] + 1, stride[1])
+            total = total + padded[:, :, rows, columns] * weight[:, 0, i, j].view(1, -1, 1, 1)
+    return total  # type: ignore[return-value]
 
 
 def _prelu(graph: fx.Graph, value: Value, constants: Constants, names: list[str], settings: dict[str, Any]) -> fx.Node:

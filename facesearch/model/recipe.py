@@ -202,9 +202,10 @@ class TrainConfig:
     checkpoint_minutes: float = _setting(10.0, "Save the state within an epoch so often; at most every minute with minutes.", NOT_NEGATIVE)
     compile: bool = _setting(
         False,
-        "On a GPU, let torch.compile make one program of the backbone, for each size, and of the teacher: a minute at first, faster "
-        "steps then. A CPU does without.",
+        "On a GPU, let torch.compile make one program of the backbone, for each size: a minute at first, faster steps then. A CPU does "
+        "without.",
     )
+    compile_teacher: bool = _setting(False, "The same for the teacher, which gains most by it.")
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, expected: str) -> None:
@@ -286,7 +287,7 @@ class TrainConfig:
             (("colours", "colour_compose"), self.colour_mode != "off", 'colour_mode = "off"'),
             (("distill_stages",), self.distill_maps > 0, "distill_maps = 0"),
             (("distill_mixed", "distill_view", "distill_live_start_epoch"), self.distill_live > 0, "distill_live = 0"),
-            (tuple(n for n in changed if n.startswith(("distill_", "teacher_", "held_", "best_by"))), bool(self.teacher), "there is no teacher"),
+            (tuple(n for n in changed if n.startswith(("distill_", "teacher_", "held_", "best_by", "compile_teacher"))), bool(self.teacher), "there is no teacher"),
             (("zero_init_residual",), self.pretrained == "none", f'pretrained = "{self.pretrained}"'),
             (("zero_init_residual",), self.backbone.startswith("resnet"), f'backbone = "{self.backbone}"'),
         ):

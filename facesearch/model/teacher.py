@@ -28,8 +28,6 @@ from facesearch.records import F32, U8, Tell
 
 MIN_MAP = 4
 """Maps of fewer cells a side say too little of where things are."""
-AT_ONCE = 1024
-"""Crops that embed looks at in one go on a GPU; a CPU takes fewer."""
 
 Network = Callable[[Tensor], Sequence[Tensor]]
 """pixels (n, 3, s, s) float32 as the file wants them -> vectors (n, d) and maps, on the same device, of any precision."""
@@ -39,10 +37,12 @@ class Teacher:
     """look gives its vectors as the network makes them, with maps on the way there; embed those that a gallery would hold."""
 
     def __init__(
-        self, model: Path, preprocess: str, device: Device, *, sides: Sequence[int] = (), compiled: bool = False, tell: Tell = lambda line: None
+        self, model: Path, preprocess: str, device: Device, *, sides: Sequence[int] = (), compiled: bool = False, at_once: int = 64,
+        tell: Tell = lambda line: None,
     ) -> None:  # fmt: skip
         """sides: for each, the map whose number of cells a side is nearest by ratio is shown; of several the end of the last
-        residual block (a sum), or the last where there is none.
+        residual block (a sum), or the last where there is none. at_once: how many crops embed looks at in one go; look is to be
+        asked for as many, where that is compiled, since a program is made for each number.
 
         Raises NotFound, PackageMissing, BadCheckpoint.
         """
@@ -63,7 +63,7 @@ class Teacher:
             raise BadCheckpoint(model, f"it takes {taken} and gives {given}; expected [n, 3, h, w] to [n, d]")
         names, self.channels = _maps(model, network, sides)
         self.encoder_id, self.notes = onnx_id(sha256_of(model), preprocess), dict[str, Any]()
-        self._device, self._size, self._at_once = device, taken[2] or CROP_PX, taken[0]
+        self._device, self._size, self._taken, self._at_once = device, taken[2] or CROP_PX, taken[0], at_once
         mean, spread = PREPROCESS[preprocess]
         self._mean, self._spread = (torch.tensor(v).view(1, 3, 1, 1).to(device.torch) for v in (mean, spread))
         self._network = self._made(model, network, names, tell)
@@ -88,7 +88,7 @@ class Teacher:
                 module.to(self._device.torch, self._device.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 return _OnDevice(module, self._device.dtype)
         network.graph.output.extend(value for value in network.graph.value_info if value.name in names)
-        self.words, run = _on_cpu(network.SerializeToString(), [network.graph.output[0].name, *names], self._at_once)
+        self.words, run = _on_cpu(network.SerializeToString(), [network.graph.output[0].name, *names], self._taken)
         place = self._device.torch
 
         def looked(pixels: Tensor) -> list[Tensor]:
@@ -116,15 +116,15 @@ class Teacher:
 
     def embedded(self, crops: Tensor) -> Tensor:
         """The same from and to tensors, the result on the teacher's device."""
-        step = AT_ONCE if self._on_gpu else 64
-        return torch.cat([self._both_ways(crops[start : start + step], step) for start in range(0, len(crops), step)])
+        step = self._at_once
+        return torch.cat([self._both_ways(crops[start : start + step]) for start in range(0, len(crops), step)])
 
-    def _both_ways(self, crops: Tensor, step: int) -> Tensor:
+    def _both_ways(self, crops: Tensor) -> Tensor:
         crops, n = crops.to(self._device.torch), len(crops)
-        if n < step and self._on_gpu:  # kernels are chosen for one size alone
-            crops = torch.cat([crops, crops[-1:].expand(step - n, -1, -1, -1)])
+        if n < self._at_once and self._often is not self._network:
+            crops = torch.cat([crops, crops[-1:].expand(self._at_once - n, -1, -1, -1)])
         pixels = as_pixels(crops, self._size)
-        return F.normalize(F.normalize(self.look(pixels)[0]) + F.normalize(self.look(pixels.flip(3))[0]))[:n]
+        return F.normalize(sum(F.normalize(self.look(view, often=True)[0]) for view in (pixels, pixels.flip(3))))[:n]
 
 
 @dataclass(frozen=True, slots=True)
