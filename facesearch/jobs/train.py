@@ -153,7 +153,7 @@ class Training:
         shown, shown_at = math.nan, -math.inf
         steps = self.batches.of_epoch(self.epoch, self.step, lambda step: self.moment(step)[0])
         # Batches are of one size, for which it pays to try cuDNN's kernels out; what is looked at elsewhere is of many.
-        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=True), closing(steps) as batches:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True), closing(steps) as batches:
             while self.step < self.steps and not self.is_over():
                 if stop():
                     self._check(pending)
