@@ -187,7 +187,9 @@ def drawn(folder: Path) -> Dataset:
 
 def table(speeds: list[Speed]) -> list[str]:
     """The speeds in words, a line each."""
-    lines = [f"{'img/s':28} {'data':>8} {'student':>8} {'teacher':>8} {'network':>8} {'all':>8} {'in turns':>8}  first step  all of the slower"]
+    lines = [
+        f"{'img/s':28} {'data':>8} {'student':>8} {'teacher':>8} {'network':>8} {'all':>8} {'in turns':>8}  first step  all of the slower"
+    ]
     for s in speeds:
         verdict = "" if s.share >= TARGET else f"  (under {TARGET})"
         teacher = f"{s.teacher:8.0f}" if s.teacher else f"{'-':>8}"

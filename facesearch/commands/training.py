@@ -72,13 +72,17 @@ def prepare(
     if download:
         download_celeba(source)
     if unlabelled and (split == "random" or people is not None or min_photos > 1):
-        raise click.UsageError("--unlabelled photos have no people to be dealt out or counted: leave --split, --people and --min-photos out")
+        raise click.UsageError(
+            "--unlabelled photos have no people to be dealt out or counted: leave --split, --people and --min-photos out"
+        )
     entries = read_unlabelled(source) if unlabelled else read_source(source, people=people, min_photos=min_photos)
     if split == "random":
         entries = with_random_split(entries, val=val, test=test, seed=seed)
     needs_detector = not detection.aligned and any(entry.landmarks is None for entry in entries.entries)
     detector = detector_for(detection) if needs_detector else None
-    config = PrepareConfig(out=out, several="all" if unlabelled else several, aligned=detection.aligned, workers=workers or os.cpu_count() or 1)
+    config = PrepareConfig(
+        out=out, several="all" if unlabelled else several, aligned=detection.aligned, workers=workers or os.cpu_count() or 1
+    )
     with bar("prepare", "photo") as progress:
         result = run(entries, detector, config, progress)
     if result.already_there:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facesearch.faces.table import Crops
 from facesearch.records import F32, F64, U8, Progress
 
 SMALL_PX = 32
@@ -16,7 +17,7 @@ SCALES = (0.94, 0.97, 1.0, 1.03, 1.06)
 STEP = 512
 
 
-def crop_facts(crops: U8, progress: Progress) -> tuple[F64, U8]:
+def crop_facts(crops: Crops, progress: Progress) -> tuple[F64, U8]:
     """Measure crops (n, h, w, 3) uint8: (n, 3) float64 brightness, contrast, sharpness of each, and (n, 32, 32) uint8 small greys.
 
     Brightness and contrast are mean and standard deviation of the grey crop, sharpness the variance of its Laplacian.

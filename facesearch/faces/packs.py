@@ -43,6 +43,9 @@ class PackedCrops:
         name, extra = (int.from_bytes(self._bytes[head + at : head + at + 2], "little") for at in (26, 28))
         return head + LOCAL_HEAD + name + extra
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def text(self, name: str) -> str:
         """One of the other files in it. Raises KeyError, BadZipFile, UnicodeDecodeError."""
         with ZipFile(self._path) as pack:
@@ -52,7 +55,8 @@ class PackedCrops:
         """rows: a slice or numbers (m,) -> (m, side, side, 3), one number -> (side, side, 3). Raises BadZipFile for what is no picture
         of that size."""
         if isinstance(rows, int | np.integer):
-            return self[[int(rows)]][0]
+            one: U8 = self[[int(rows)]][0]
+            return one
         numbers = np.arange(self.shape[0])[rows]
         out = np.empty((len(numbers), *self.shape[1:]), np.uint8)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facesearch.errors import NothingToDo
 from facesearch.faces.compare import aligned_correlation, correlations, crop_facts
-from facesearch.faces.table import Dataset
+from facesearch.faces.table import Crops, Dataset
 from facesearch.gallery.store import Gallery
 from facesearch.metrics.audit import (
     Fit,
@@ -57,7 +57,7 @@ class Labelled:
     splits: NDArray[np.str_]
     sha256: NDArray[np.str_]
     vectors: F32
-    crops: U8 | None = field(default=None, repr=False)
+    crops: Crops | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -183,7 +183,7 @@ def _copies_by_vector(data: Labelled, close: Neighbours) -> list[Copy]:
     return _ranked(found)
 
 
-def _copies_by_pixels(data: Labelled, crops: U8, small: U8, close: Neighbours, progress: Progress) -> list[Copy]:
+def _copies_by_pixels(data: Labelled, crops: Crops, small: U8, close: Neighbours, progress: Progress) -> list[Copy]:
     found = _same_files(data, 1.0)
     likely: list[tuple[int, int, bool, float]] = []
     for start in range(0, len(close.a), CLOSE_AT_ONCE):

@@ -82,7 +82,7 @@ def build_index(
         progress(0, len(todo))
         shares = [[n for n in todo if _owner(named[n], ranks) == rank] for rank in range(ranks.world)]
         own = (named[n] for n in shares[ranks.rank])
-        stream = (vectors for _, vectors in embedded(((None, d.crops[i][None]) for d, i in own), runtime))
+        stream = (vectors for _, vectors in embedded(((None, [d.crops[i]]) for d, i in own), runtime))
         for start in range(0, max(map(len, shares)), COMMIT):
             parts = [share[start : start + COMMIT] for share in shares]
             mine = [np.empty((0, runtime.dimension), np.float32), *islice(stream, len(parts[ranks.rank]))]

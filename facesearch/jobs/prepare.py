@@ -87,21 +87,24 @@ def prepare(source: Source, detector: Detector | None, config: PrepareConfig, pr
     resumed = sum(outcome is not None for outcome in outcomes)
     done = resumed
     progress(done, len(source.entries))
-    with writing(partial):
-        with _open_crops(partial / CROPS, _rows(outcomes)) as crops, (partial / JOURNAL).open("a", encoding="utf-8") as journal:
-            for numbers, cuts in _cut_all(source, outcomes, detector, config):
-                for number, cut in zip(numbers, cuts, strict=True):
-                    if isinstance(cut, _Cut):
-                        for crop in cut.crops:
-                            crops.write(np.ascontiguousarray(crop).data)
-                        outcomes[number] = {"rows": [list(asdict(row).values()) for row in cut.rows], "faces": cut.faces}
-                    else:
-                        outcomes[number] = {"skipped": cut.reason}
-                crops.flush()  # the journal must never speak of a crop that is not in the file
-                journal.writelines(json.dumps([number, outcomes[number]]) + "\n" for number in numbers)
-                journal.flush()
-                done += len(numbers)
-                progress(done, len(source.entries))
+    with (
+        writing(partial),
+        _open_crops(partial / CROPS, _rows(outcomes)) as crops,
+        (partial / JOURNAL).open("a", encoding="utf-8") as journal,
+    ):
+        for numbers, cuts in _cut_all(source, outcomes, detector, config):
+            for number, cut in zip(numbers, cuts, strict=True):
+                if isinstance(cut, _Cut):
+                    for crop in cut.crops:
+                        crops.write(np.ascontiguousarray(crop).data)
+                    outcomes[number] = {"rows": [list(asdict(row).values()) for row in cut.rows], "faces": cut.faces}
+                else:
+                    outcomes[number] = {"skipped": cut.reason}
+            crops.flush()  # the journal must never speak of a crop that is not in the file
+            journal.writelines(json.dumps([number, outcomes[number]]) + "\n" for number in numbers)
+            journal.flush()
+            done += len(numbers)
+            progress(done, len(source.entries))
     return _finish(source, partial, outcomes, plan, config.out, resumed)
 
 

@@ -33,7 +33,9 @@ CONFIG, METRICS, CURVES = "config.toml", "metrics.jsonl", "curves.png"
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
-    """One line of the log: an epoch, or in a run by the clock those since the last check on val. Accuracies are the classifier's top-1 without the margin; val_tpr is verification on val's pairs."""
+    """One line of the log: an epoch, or in a run by the clock those since the last check on val.
+
+    Accuracies are the classifier's top-1 without the margin; val_tpr is verification on val's pairs."""
 
     epoch: int
     lr: float

@@ -188,7 +188,7 @@ class Training:
         """Say once how long the first step took and what memory is taken, where that is worth it."""
         self._check(loss)
         seconds = time.monotonic() - before
-        if seconds > SLOW_START and self.device.torch.type == "cuda":
+        if self._tell is not None and seconds > SLOW_START and self.device.torch.type == "cuda":
             chosen = "chosen and compiled" if self.config.compile else "chosen"
             self._tell(f"the first step took {seconds:.0f} s: kernels were {chosen}; memory {memory_words(self.device)}")
         self._tell = None
@@ -471,7 +471,8 @@ def _run(
             else:
                 _next(training, is_whole)
         if c.minutes:
-            tell(f"{c.minutes:g} min: {training.total_steps} steps, {training.epoch + training.step / training.steps:.1f} rounds of the photos")
+            rounds = training.epoch + training.step / training.steps
+            tell(f"{c.minutes:g} min: {training.total_steps} steps, {rounds:.1f} rounds of the photos")
 
 
 def _next(training: Training, is_whole: bool) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from facesearch.errors import BadCheckpoint
 
 Constants = dict[str, Tensor]
+Pair = tuple[int, int]
 
 
 class UnreadOperator(Exception):
@@ -115,7 +115,7 @@ def _conv(graph: fx.Graph, value: Value, constants: Constants, names: list[str],
 
 
 def depthwise(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], groups: int
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair, groups: int,
 ) -> Tensor:  # fmt: skip
     """F.conv2d of a 3 x 3 filter for each channel. Compiled, it is nine shifted products, which the compiler makes one kernel of
     together with what follows: the library's own kernels for it take most of such a network's time on a GPU in bfloat16."""
@@ -123,13 +123,14 @@ def depthwise(
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     high, wide = ((padded.shape[axis + 2] - 3) // stride[axis] + 1 for axis in (0, 1))
-    total = 0.0 if bias is None else bias.view(1, -1, 1, 1)
+    total: Any = 0.0 if bias is None else bias.view(1, -1, 1, 1)
     for i in range(3):
         for j in range(3):
             rows = slice(i, i + (high - 1) * stride[0] + 1, stride[0])
             columns = slice(j, j + (wide - 1) * stride[1] + 1, stride[1])
             total = total + padded[:, :, rows, columns] * weight[:, 0, i, j].view(1, -1, 1, 1)
-    return total  # type: ignore[return-value]
+    result: Tensor = total
+    return result
 
 
 def _prelu(graph: fx.Graph, value: Value, constants: Constants, names: list[str], settings: dict[str, Any]) -> fx.Node:

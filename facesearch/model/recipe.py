@@ -88,8 +88,7 @@ class TrainConfig:
     label_smoothing: float = _setting(0.0, "Share of each label that is spread over all people.", BELOW_1)
     shard_classes: bool = _setting(
         False,
-        "Under torchrun every process holds its part of the class centres alone, for very many people (An et al. 2021, "
-        "arXiv:2010.05222).",
+        "Under torchrun every process holds its part of the class centres alone, for very many people (An et al. 2021, arXiv:2010.05222).",
     )
     class_sample: float = _setting(
         1.0, "Share of the centres that a step looks at, the batch's own always among them; for sharded classes.",
@@ -99,7 +98,9 @@ class TrainConfig:
     # the teacher, where there is one
     teacher: str = _setting("", "An .onnx encoder whose vectors are learned (Hinton et al. 2015, arXiv:1503.02531); empty: none.")
     teacher_preprocess: Literal["imagenet", "arcface"] = _setting("imagenet", "Mean and spread of the pixels that the teacher takes.")
-    distill_vectors: float = _setting(20.0, "Weight of 1 - cosine between the teacher's vector and the student's guess at it.", NOT_NEGATIVE)
+    distill_vectors: float = _setting(
+        20.0, "Weight of 1 - cosine between the teacher's vector and the student's guess at it.", NOT_NEGATIVE
+    )
     distill_guess: Literal["linear", "embedding"] = _setting(
         "linear", "The guess at the teacher's vector: a linear layer on top of the embedding, or the embedding itself (of the same size)."
     )
@@ -157,7 +158,7 @@ class TrainConfig:
     epochs: int = _setting(30, "How often all photos are seen; with minutes, what the settings that count epochs are counted in.", COUNT)
     minutes: float = _setting(
         0.0,
-        "End after so many minutes, all included: the recipe's epochs are then shares of that time, however many fit; 0: as many as epochs.",
+        "End after so many minutes, all included: the recipe's epochs are then shares of that time, however many fit; 0: epochs count.",
         NOT_NEGATIVE,
     )
     batch_size: int = _setting(64, "Photos a step, of all processes together.", Range(2))
@@ -287,7 +288,11 @@ class TrainConfig:
             (("colours", "colour_compose"), self.colour_mode != "off", 'colour_mode = "off"'),
             (("distill_stages",), self.distill_maps > 0, "distill_maps = 0"),
             (("distill_mixed", "distill_view", "distill_live_start_epoch"), self.distill_live > 0, "distill_live = 0"),
-            (tuple(n for n in changed if n.startswith(("distill_", "teacher_", "held_", "best_by", "compile_teacher"))), bool(self.teacher), "there is no teacher"),
+            (
+                tuple(n for n in changed if n.startswith(("distill_", "teacher_", "held_", "best_by", "compile_teacher"))),
+                bool(self.teacher),
+                "there is no teacher",
+            ),
             (("zero_init_residual",), self.pretrained == "none", f'pretrained = "{self.pretrained}"'),
             (("zero_init_residual",), self.backbone.startswith("resnet"), f'backbone = "{self.backbone}"'),
         ):

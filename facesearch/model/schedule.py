@@ -30,8 +30,8 @@ def make_optimizer(modules: list[nn.Module], config: TrainConfig) -> torch.optim
     return kind(groups, lr=config.lr, fused=True)
 
 
-def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """The rate for one step, counted from 0 over the whole run.
+def learning_rate(config: TrainConfig, step: float, steps_per_epoch: int) -> float:
+    """The rate for one step, counted from 0 over the whole run; a run by the clock is between two.
 
     warm_restarts is Loshchilov and Hutter 2017 (arXiv:1608.03983, eq. 5) with T_mult 1, changed once an epoch as the
     seed project does; onecycle is torch's OneCycleLR with cosine annealing; cosine falls once over the run.

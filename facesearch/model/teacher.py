@@ -66,6 +66,7 @@ class Teacher:
         self._device, self._size, self._taken, self._at_once = device, taken[2] or CROP_PX, taken[0], at_once
         mean, spread = PREPROCESS[preprocess]
         self._mean, self._spread = (torch.tensor(v).view(1, 3, 1, 1).to(device.torch) for v in (mean, spread))
+        self.words = ""
         self._network = self._made(model, network, names, tell)
         self._often: Network = self._network
         if compiled and isinstance(self._network, _OnDevice):
@@ -124,7 +125,8 @@ class Teacher:
         if n < self._at_once and self._often is not self._network:
             crops = torch.cat([crops, crops[-1:].expand(self._at_once - n, -1, -1, -1)])
         pixels = as_pixels(crops, self._size)
-        return F.normalize(sum(F.normalize(self.look(view, often=True)[0]) for view in (pixels, pixels.flip(3))))[:n]
+        there, back = (F.normalize(self.look(view, often=True)[0]) for view in (pixels, pixels.flip(3)))
+        return F.normalize(there + back)[:n]
 
 
 @dataclass(frozen=True, slots=True)
