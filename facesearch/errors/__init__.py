@@ -62,6 +62,7 @@ from facesearch.errors.training import EngineUnfit as EngineUnfit
 from facesearch.errors.training import LossIsNaN as LossIsNaN
 from facesearch.errors.training import NoPretrained as NoPretrained
 from facesearch.errors.training import NothingLearned as NothingLearned
+from facesearch.errors.training import NotNumbers as NotNumbers
 from facesearch.errors.training import NoWeights as NoWeights
 from facesearch.errors.training import OtherRun as OtherRun
 from facesearch.errors.training import PickleRefused as PickleRefused

@@ -174,6 +174,17 @@ class NothingLearned(FaceSearchError):
 
 
 @dataclass(eq=False)
+class NotNumbers(FaceSearchError):
+    encoder: str
+
+    def __str__(self) -> str:
+        return (
+            f"the encoder {self.encoder} gives vectors that are no numbers, so nothing can be searched or measured with it: its "
+            "training diverged, or its file was made by another program.\nChoose another one with --weights FILE."
+        )
+
+
+@dataclass(eq=False)
 class NoWeights(FaceSearchError):
     looked: tuple[str, ...]
 

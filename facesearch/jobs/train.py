@@ -174,6 +174,10 @@ class Training:
             self._check(pending)
         return True
 
+    @property
+    def learned_since_check(self) -> bool:
+        return not self.history or self.total_steps > (self.history[-1].step or 0)
+
     def is_done(self) -> bool:
         """Whether nothing is left to be done: all epochs or minutes are over, or patience is."""
         c = self.config
@@ -452,7 +456,7 @@ def _run(
                 training.save()
                 raise Interrupted(f"epoch {training.epoch + 1}, step {training.step} is saved in {out}", again)
             is_whole, training.ended = training.step >= training.steps, training.is_over()
-            if training.ended or ranks.first_says(training.pace.check_is_due()):
+            if training.learned_since_check and (training.ended or ranks.first_says(training.pace.check_is_due())):
                 started = training.pace.clock()
                 if not training.pace.by_clock:
                     training.save()  # before val is looked at, so that nothing that happens there costs the epoch
@@ -470,6 +474,8 @@ def _run(
                     tell(line)
             else:
                 _next(training, is_whole)
+                if training.ended:
+                    training.save()
         if c.minutes:
             rounds = training.epoch + training.step / training.steps
             tell(f"{c.minutes:g} min: {training.total_steps} steps, {rounds:.1f} rounds of the photos")

@@ -30,9 +30,12 @@ BLOCK = 2048
 def roc_of_all_pairs(vectors: F32, people: NDArray[np.generic]) -> Roc | None:
     """The ROC of every pair of vectors (n, d) unit rows, people (n,) any labels; None without a mated and a non-mated pair.
 
-    Scores are counted into BINS block by block: memory stays the same for any n, time grows with its square. Thresholds are the
-    lower ends of bins.
+    More than a BLOCK of vectors are counted into BINS block by block: memory stays the same for any n, time grows with its square.
+    Thresholds are then the lower ends of bins.
     """
+    if len(vectors) <= BLOCK:
+        scores, same = pair_scores(vectors, people)
+        return roc(scores, same) if 0 < same.sum() < len(same) else None
     _, codes = np.unique(people, return_inverse=True)
     order = np.argsort(codes, kind="stable")  # mated pairs then lie near the diagonal
     codes, vectors = codes[order], vectors[order]

@@ -13,6 +13,7 @@ from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing
 from facesearch.faces.align import scaled
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.files import sha256_of
+from facesearch.model.runtime import numbers
 from facesearch.records import F32, U8
 
 BATCH = 64
@@ -58,7 +59,7 @@ class OnnxRuntime:
             pixels = self.pixels(crops[start : start + BATCH])
             total = _unit(self._run(pixels)) + _unit(self._run(np.ascontiguousarray(pixels[:, :, :, ::-1])))
             out[start : start + BATCH] = _unit(total)
-        return out
+        return numbers(out, self.words)
 
     def pixels(self, crops: U8) -> F32:
         """crops (n, 112, 112, 3) uint8 -> (n, 3, s, s) float32 as the network wants them."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from facesearch.errors import BadCheckpoint, CannotWrite, DeviceMissing, PackageMissing
 from facesearch.files import make_folder, replace_file
+from facesearch.model.runtime import numbers
 from facesearch.model.weights_file import encoder_meta
 from facesearch.records import F32, U8, Tell
 
@@ -60,7 +61,7 @@ class OpenVinoRuntime:
         for start in range(0, len(crops), BATCH):
             part = np.ascontiguousarray(crops[start : start + BATCH])
             out[start : start + BATCH] = self._request.infer([_padded(part)])[0][: len(part)]
-        return out
+        return numbers(out, self.words)
 
 
 def _padded(crops: U8) -> U8:

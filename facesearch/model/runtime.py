@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from facesearch.errors import EngineUnfit
+import numpy as np
+
+from facesearch.errors import EngineUnfit, NotNumbers
 from facesearch.records import F32, U8, Tell
 
 ENGINES = ("auto", "openvino", "torch", "onnxruntime")
@@ -23,8 +25,18 @@ class Runtime(Protocol):
     notes: dict[str, Any]
 
     def embed(self, crops: U8) -> F32:
-        """crops (n, 112, 112, 3) uint8 RGB -> (n, d) float32 rows of length 1, flip-averaged where the encoder says so."""
+        """crops (n, 112, 112, 3) uint8 RGB -> (n, d) float32 rows of length 1, flip-averaged where the encoder says so.
+
+        Raises NotNumbers.
+        """
         ...
+
+
+def numbers(vectors: F32, words: str) -> F32:
+    """The vectors, which an encoder described by words gave. Raises NotNumbers when any is none."""
+    if not np.isfinite(vectors).all():
+        raise NotNumbers(words)
+    return vectors
 
 
 def load_runtime(

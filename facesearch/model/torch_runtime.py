@@ -13,6 +13,7 @@ from torch.fx.experimental.optimization import fuse
 from facesearch.model.checkpoint import load_encoder
 from facesearch.model.device import choose_device
 from facesearch.model.encoder import UnitVectors, as_pixels
+from facesearch.model.runtime import numbers
 from facesearch.records import F32, U8
 
 BATCH = 64
@@ -39,7 +40,7 @@ class TorchRuntime:
             for start in range(0, len(crops), BATCH):
                 part = torch.from_numpy(np.array(crops[start : start + BATCH]))
                 out[start : start + BATCH] = self._unit_vectors(part.to(self._device.torch)).cpu().numpy()
-        return out
+        return numbers(out, self.words)
 
     def embeddings(self, crops: U8) -> Tensor:
         """One pass for crops (n, 112, 112, 3) uint8: the network's own output (n, d) float32 on the CPU, not normalised."""
