@@ -101,8 +101,8 @@ def surest(scale: float, classes: int) -> float:
 
 
 def waited(history: Sequence[EpochResult]) -> int:
-    """Epochs since val was last better than ever before."""
-    return history[-1].epoch - max((result.epoch for result in history if result.best), default=0) if history else 0
+    """Looks at val, one an epoch in a run by steps, since it was last better than ever before."""
+    return len(history) - max((number for number, result in enumerate(history, 1) if result.best), default=0)
 
 
 def not_rising(history: Sequence[EpochResult]) -> str:
@@ -110,6 +110,8 @@ def not_rising(history: Sequence[EpochResult]) -> str:
     since = waited(history)
     if not since or since % STALE_EPOCHS:
         return ""
+    if since == len(history):
+        return f"val has not been of any use in {since} epochs"
     best = history[-1 - since]
     return f"val has not become better for {since} epochs; best: epoch {best.epoch}, verification {best.val_tpr:.4f}"
 

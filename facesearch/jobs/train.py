@@ -465,11 +465,11 @@ def _run(
                     training.save_best(result, curve)
                 _next(training, is_whole)
                 training.save()
-                training.pace.ending(ranks.first_says(training.pace.clock() - started))
                 last_save = time.monotonic()
                 if ranks.is_first:
                     save_history(out, training.history)
                     on_epoch(result, out)
+                training.pace.ending(ranks.first_says(training.pace.clock() - started))
                 if line := not_rising(training.history):
                     tell(line)
             else:
