@@ -29,7 +29,7 @@ from facesearch.faces.datasets import read_source, with_random_split
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.faces.toy import draw_people
 from facesearch.jobs.prepare import PrepareConfig, prepare
-from facesearch.jobs.train import Training
+from facesearch.jobs.training import Training
 from facesearch.model.device import Device, choose_device
 from facesearch.model.recipe import TrainConfig, find_recipe, load_recipe
 

@@ -31,7 +31,8 @@ def main(run: Path, out: Path, pieces_mb: float | None) -> None:
     make_folder(out)
     encoder, meta = load_encoder(run / BEST)
     identity = save_encoder(out / ENCODER, encoder, {}, half=True)
-    notes = {**meta["notes"], "recipe": {**meta["notes"]["recipe"], "teacher": Path(meta["notes"]["recipe"]["teacher"]).name}}
+    recipe = meta["notes"]["recipe"]
+    notes = {**meta["notes"], "recipe": {**recipe, **{name: Path(recipe[name]).name for name in ("teacher", "pretrained")}}}
     file = {"encoder_id": identity, "sha256": sha256_of(out / ENCODER), "bytes": (out / ENCODER).stat().st_size}
     replace_json(out / "encoder.json", {**file, "float32_id": meta["encoder_id"], "notes": notes, "machine": machine()})
     for name in (METRICS, CONFIG):

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from facesearch.errors import Interrupted
 from facesearch.faces.table import open_dataset
 from facesearch.jobs import build, stream
-from facesearch.jobs.train import Step, train
+from facesearch.jobs.train import train
+from facesearch.jobs.training import Step
 from facesearch.model.device import choose_device
 from facesearch.model.losses import ArcFaceHead, Names
 from facesearch.model.ranks import Ranks, from_environment, joined

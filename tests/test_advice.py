@@ -121,7 +121,7 @@ def test_patience_ends_a_run_early(toy_dataset, tmp_path: Path):
 
 def test_advice_changes_nothing_in_the_run(toy_dataset, tmp_path: Path):
     """The trial steps before a run leave no trace: the first step starts from the same weights."""
-    from facesearch.jobs.train import Training
+    from facesearch.jobs.training import Training
     from facesearch.model.device import choose_device
     from tests.test_train import SMALL
 

@@ -13,8 +13,9 @@ from facesearch.errors import Interrupted
 from facesearch.faces.table import Dataset
 from facesearch.jobs.pace import Pace
 from facesearch.jobs.run_folder import STATE
-from facesearch.jobs.train import Step, Training, TrainResult, train
+from facesearch.jobs.train import TrainResult, train
 from facesearch.jobs.train_state import read_state
+from facesearch.jobs.training import Step, Training
 from facesearch.model.device import choose_device
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.schedule import learning_rate

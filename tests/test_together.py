@@ -19,7 +19,7 @@ from facesearch.gallery.store import Gallery
 from facesearch.jobs.batches import Batches, ahead
 from facesearch.jobs.build import build_index
 from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, load_classifier, load_history
-from facesearch.jobs.train import Training
+from facesearch.jobs.training import Training
 from facesearch.jobs.training_photos import training_photos
 from facesearch.model.checkpoint import read_meta, read_tensors
 from facesearch.model.device import choose_device

@@ -20,7 +20,8 @@ from facesearch.faces.datasets import read_source
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.prepare import PrepareConfig, prepare
 from facesearch.jobs.run_folder import BEST, CLASSIFIER, STATE, load_classifier, load_history
-from facesearch.jobs.train import Step, Training, TrainResult, train
+from facesearch.jobs.train import TrainResult, train
+from facesearch.jobs.training import Step, Training
 from facesearch.jobs.training_photos import training_photos
 from facesearch.model.checkpoint import load_encoder, read_tensors
 from facesearch.model.device import choose_device

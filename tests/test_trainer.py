@@ -14,13 +14,13 @@ from torch import nn
 from facesearch.errors import BadCheckpoint, BadConfig, BadDataset, NothingLearned, NotNumbers, OtherRun, UnknownSetting
 from facesearch.faces.datasets import read_unlabelled
 from facesearch.faces.table import Dataset, open_dataset
-from facesearch.jobs import train as module
+from facesearch.jobs import training as module
 from facesearch.jobs.advice import about_data, unusual
 from facesearch.jobs.batches import Batches
 from facesearch.jobs.find_weights import POINTER
 from facesearch.jobs.prepare import PrepareConfig, prepare
 from facesearch.jobs.run_folder import BEST, CONFIG, STATE
-from facesearch.jobs.train import Training, _averaged
+from facesearch.jobs.training import Training, _averaged
 from facesearch.jobs.training_photos import training_photos
 from facesearch.jobs.validate import rank_correlation
 from facesearch.metrics import verification
@@ -382,7 +382,8 @@ def test_a_run_moves_from_gpu_to_cpu_and_back(toy_dataset: Dataset, tmp_path: Pa
     import signal
 
     from facesearch.errors import Interrupted
-    from facesearch.jobs.train import Step, train
+    from facesearch.jobs.train import train
+    from facesearch.jobs.training import Step
 
     def stop_in(epoch: int) -> Any:
         def on_step(step: Step) -> None:

@@ -133,8 +133,8 @@ def train(
     from facesearch.faces.table import open_dataset
     from facesearch.jobs.find_weights import POINTER, point_to
     from facesearch.jobs.run_folder import CURVES, config_of_run, load_history
-    from facesearch.jobs.train import same_run
     from facesearch.jobs.train import train as run
+    from facesearch.jobs.training import same_run
     from facesearch.model.device import choose_device
     from facesearch.model.recipe import find_recipe, load_recipe
     from facesearch.report import epoch_line, write_curves

@@ -33,6 +33,10 @@ class Photos:
     def __len__(self) -> int:
         return len(self.row)
 
+    def first(self, count: int) -> Photos:
+        """The first so many of them."""
+        return Photos(self.datasets, self.dataset[:count], self.row[:count], self.label[:count])
+
     def repeated(self, times: Sequence[int]) -> I64:
         """The numbers of all photos, each as often as times says of its dataset: entry i for dataset i, the last one for all further
         ones; photos without a name, and all where times is empty, once. (m,) int64."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,17 @@ def choose_device(name: str) -> Device:
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     words = f"GPU {torch.cuda.get_device_name(number)}, {'bfloat16' if bf16 else 'float32'}"
     return Device(torch.device("cuda", number), torch.bfloat16 if bf16 else torch.float32, words)
+
+
+def memory_words(device: Device) -> str:
+    """The most memory that this process has taken so far, in words."""
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    words = f"{most:.1f} GB"
+    if device.torch.type == "cuda":
+        words += f", {torch.cuda.max_memory_reserved(device.torch) / 1e9:.1f} GB of the GPU's"
+    return words
 
 
 def _cpu_has_bf16() -> bool:
