@@ -19,7 +19,7 @@ from facesearch.jobs.advice import about_data, duration, not_rising, unusual
 from facesearch.jobs.pace import Clock
 from facesearch.jobs.run_folder import BEST, CONFIG, STATE, EpochResult, save_history
 from facesearch.jobs.stop_signal import stop_signal
-from facesearch.jobs.training import Step, Training, memory_words
+from facesearch.jobs.training import Step, Training
 from facesearch.model.device import Device, memory_words
 from facesearch.model.ranks import ALONE, Ranks
 from facesearch.model.recipe import TrainConfig
