@@ -23,7 +23,7 @@ if compgen -G "$PACKS/*.whl" >/dev/null; then
 fi
 
 say() { echo "== $* ($(($(date +%s) - BEGUN)) s gone)"; }
-left() { echo $((MINUTES * 60 - ($(date +%s) - BEGUN))); }
+left() { awk -v m="$MINUTES" -v s="$(($(date +%s) - BEGUN))" 'BEGIN { printf "%d", m * 60 - s }'; }
 each() { local option=$1 file; shift; for file in "$@"; do [ -e "$file" ] && printf '%s\n%s\n' "$option" "$file"; done; return 0; }
 
 tests() {
@@ -50,10 +50,11 @@ train() {
 }
 
 alone() {
-  local minutes
+  local minutes runs=2 # the first takes half of the time that is left, the second the rest
   mapfile -t data < <(each --data "$PACKS"/celeba500-*.zip)
   for recipe in default seed-arcface; do
-    minutes=$(awk -v s="$(left)" 'BEGIN { printf "%.2f", (s - 20) / 60 }')
+    minutes=$(awk -v s="$(left)" -v n="$runs" 'BEGIN { printf "%.2f", (s / n - 20) / 60 }')
+    runs=$((runs - 1))
     if awk -v m="$minutes" 'BEGIN { exit !(m < 1) }'; then say "no time for $recipe"; return 0; fi
     say "$recipe on CelebA-500 alone"
     "$PYTHON" -m facesearch train --device "$DEVICE" --recipe "$recipe" --minutes "$minutes" "${data[@]}" --out "$OUT/$recipe"
