@@ -168,6 +168,14 @@ def test_the_state_is_saved_before_val_is_looked_at(toy_dataset: Dataset, tmp_pa
     assert result.history[0].train_loss > 0
 
 
+def test_the_librarys_kernels_are_tried_out_in_training_steps_alone(toy_dataset: Dataset, tmp_path: Path):
+    """cudnn.flags() switches cuDNN off unless it is told not to; on a GPU that costs a factor of ten."""
+    flags = torch.backends.cudnn
+    before, within = (flags.enabled, flags.benchmark), []
+    go(SMALL.changed(["epochs=1"]), toy_dataset, tmp_path / "run", on_step=lambda step: within.append((flags.enabled, flags.benchmark)))
+    assert set(within) == {(True, True)} and (flags.enabled, flags.benchmark) == before == (True, False)
+
+
 # ---- settings
 
 
