@@ -31,14 +31,14 @@ def test_a_bare_folder_and_what_is_carried_are_enough(toy_dataset: Dataset, tmp_
     of_all_kinds(carried / "teacher.onnx")
     settings = "--set backbone=resnet18 --set batch_size=12 --set size_px=32 --set embedding_size=5 --set held_out=0.3"
     environment = {**os.environ, "PYTHON": sys.executable, "PACKS": str(carried), "OUT": str(tmp_path / "out"), "DEVICE": "cpu",
-                   "MINUTES": "1", "TRAIN_MINUTES": "0.3", "SETTINGS": settings, "BEGUN": ""}  # fmt: skip
+                   "MINUTES": "1", "TRAIN_MINUTES": "0.2", "SETTINGS": settings, "BEGUN": ""}  # fmt: skip
     environment.pop("PYTHONPATH", None)
     del environment["BEGUN"]
     done = subprocess.run(
         ["bash", "scripts/on_gpu.sh", "bench", "train", "alone"], cwd=bare, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "student" in done.stdout and "0.3 min:" in done.stdout and "no time for default" in done.stdout
+    assert "student" in done.stdout and "0.2 min:" in done.stdout and "no time for default" in done.stdout
     home = tmp_path / "out" / "home"
     assert {path.name for path in home.iterdir()} >= {"encoder.json", "metrics.jsonl", "config.toml", "encoder.safetensors.00"}
     whole = tmp_path / "encoder.safetensors"
@@ -46,4 +46,4 @@ def test_a_bare_folder_and_what_is_carried_are_enough(toy_dataset: Dataset, tmp_
     encoder, meta = load_encoder(whole)
     assert encoder.config.pooling == "weighted" and meta["notes"] == {}
     assert str(tmp_path) not in (home / "encoder.json").read_text()
-    assert (tmp_path / "out" / "bench.json").is_file() and "training for 0.3 min" in (tmp_path / "out" / "log").read_text()
+    assert (tmp_path / "out" / "bench.json").is_file() and "training for 0.2 min" in (tmp_path / "out" / "log").read_text()

@@ -40,9 +40,10 @@ class Distillation:
         """photos, with their crops where they are on the device, are learned from; held are faces to be measured on alone.
         sides: cells a side of the maps that are to be learned. Raises NotFound, PackageMissing, BadCheckpoint."""
         self.config = config
+        at_once = (self.live(config.batch_size, config.distill_live_start_epoch) or 512) if device.torch.type == "cuda" else 64
         self.teacher = Teacher(
-            Path(config.teacher), config.teacher_preprocess, device, sides=sides, compiled=config.compile_teacher,
-            at_once=max(64, round(config.distill_live * config.batch_size)), tell=tell,
+            Path(config.teacher), config.teacher_preprocess, device, sides=sides, compiled=config.compile_teacher, at_once=at_once,
+            tell=tell,
         )  # fmt: skip
         tell(f"the teacher is {self.teacher.words}")
         self._known = self._vectors(photos, resident, progress).to(device.torch)
@@ -102,11 +103,11 @@ class Distillation:
             return Lesson(vectors, vectors.new_zeros(0), ())
         if self.config.distill_view == "same":
             found, maps = self.teacher.look(pixels[:live], often=True)
-            anew = live
+            renewed = live
         else:
             found, maps = self.teacher.look(crops[:live].permute(0, 3, 1, 2).float(), often=True)
-            anew = round(self.config.distill_mixed * live)  # of the others the mean over both mirror images is known
-        vectors = torch.cat([F.normalize(found[:anew]), vectors[anew:]])
+            renewed = round(self.config.distill_mixed * live)  # of the others the mean over both mirror images is known
+        vectors = torch.cat([F.normalize(found[:renewed]), vectors[renewed:]])
         return Lesson(vectors, found.norm(dim=1), tuple(maps))
 
     def loss(self, pupil: Pupil, embedding: Tensor, stages: Sequence[Tensor], views: Tensor, lesson: Lesson) -> Tensor:
