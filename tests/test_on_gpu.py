@@ -31,9 +31,8 @@ def test_a_bare_folder_and_what_is_carried_are_enough(toy_dataset: Dataset, tmp_
     of_all_kinds(carried / "teacher.onnx")
     settings = "--set backbone=resnet18 --set batch_size=12 --set size_px=32 --set embedding_size=5 --set held_out=0.3"
     environment = {**os.environ, "PYTHON": sys.executable, "PACKS": str(carried), "OUT": str(tmp_path / "out"), "DEVICE": "cpu",
-                   "MINUTES": "1", "TRAIN_MINUTES": "0.2", "SETTINGS": settings, "BEGUN": ""}  # fmt: skip
+                   "MINUTES": "1", "TRAIN_MINUTES": "0.2", "SETTINGS": settings}  # fmt: skip
     environment.pop("PYTHONPATH", None)
-    del environment["BEGUN"]
     done = subprocess.run(
         ["bash", "scripts/on_gpu.sh", "bench", "train", "alone"], cwd=bare, env=environment, capture_output=True, text=True
     )

@@ -23,7 +23,7 @@ STALLING_BATCH = 32
 
 
 def about_data(train: Photos, val: Photos, held: Photos | None = None) -> str:
-    """One line: people, photos, how many people have few, and whom of val nobody was taught."""
+    """One line: people, photos, how many people have few, and how many photos of val show people who are not in train."""
     named = train.label[train.label >= 0]
     counts = np.array(list(Counter(named.tolist()).values()))
     few = int((counts < FEW_PHOTOS).sum())

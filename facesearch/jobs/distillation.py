@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from facesearch.jobs.training_photos import Photos
+from facesearch.jobs.training_photos import LOOK, Photos
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.model.augment import Draws, mixed
 from facesearch.model.device import Device
+from facesearch.model.encoder import as_pixels
 from facesearch.model.losses import Pupil, length_distance, map_distance, relation_distance, vector_distance
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.teacher import Teacher
@@ -68,8 +70,11 @@ class Distillation:
 
     def _lengths(self, photos: Photos, device: Device) -> Tensor:
         """(n,) float32: how long the teacher's vectors of plain crops are before they are normalised."""
-        parts = [self.teacher.look(pixels)[0].norm(dim=1).cpu() for pixels in photos.pixels(device.torch, self.config.size_px)]
-        return torch.cat(parts) if parts else torch.zeros(0)
+        out = torch.empty(len(photos))
+        for start in range(0, len(photos), LOOK):
+            numbers = np.arange(start, min(start + LOOK, len(photos)))
+            out[start : start + LOOK] = self.teacher.look(photos.pixels(numbers, device.torch, self.config.size_px))[0].norm(dim=1).cpu()
+        return out
 
     def live(self, n: int, epoch: float) -> int:
         """How many of n photos of a batch are shown to the teacher at this moment of the run."""
@@ -105,7 +110,7 @@ class Distillation:
             found, maps = self.teacher.look(pixels[:live], often=True)
             renewed = live
         else:
-            found, maps = self.teacher.look(crops[:live].permute(0, 3, 1, 2).float(), often=True)
+            found, maps = self.teacher.look(as_pixels(crops[:live], crops.shape[1]), often=True)
             renewed = round(self.config.distill_mixed * live)  # of the others the mean over both mirror images is known
         vectors = torch.cat([F.normalize(found[:renewed]), vectors[renewed:]])
         return Lesson(vectors, found.norm(dim=1), tuple(maps))

@@ -23,7 +23,7 @@ from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.datasets import Entry, Source
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo
-from facesearch.faces.table import COLUMNS, FORMAT, Row, landmarks_text
+from facesearch.faces.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, landmarks_text
 from facesearch.files import make_folder, read_json, replace_csv, replace_json
 from facesearch.records import F32, U8, Progress, Skipped
 
@@ -122,7 +122,7 @@ def _plan(source: Source, detector: Detector | None, config: PrepareConfig) -> s
 
 def _existing(out: Path, plan: str, entries: int, progress: Progress) -> Prepared:
     try:
-        manifest = read_json(out / "manifest.json")
+        manifest = read_json(out / MANIFEST)
     except CannotRead as error:
         raise OutputExists(out, "is not a prepared dataset") from error
     if manifest.get("plan") != plan:
@@ -231,7 +231,7 @@ def _finish(source: Source, partial: Path, outcomes: list[dict[str, Any] | None]
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})
     crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)
-    replace_csv(partial / "faces.csv", COLUMNS, (list(asdict(row).values()) for row in rows))
+    replace_csv(partial / TABLE, COLUMNS, (list(asdict(row).values()) for row in rows))
     replace_csv(partial / "skipped.csv", ("file", "reason"), ((str(s.path), s.reason) for s in skipped))
     manifest = {
         "format": FORMAT, "geometry": GEOMETRY, "kind": source.kind, "photos": len(rows), "people": people,
@@ -239,7 +239,7 @@ def _finish(source: Source, partial: Path, outcomes: list[dict[str, Any] | None]
     }  # fmt: skip
     with writing(out):
         _write_head(partial / CROPS, len(rows))
-        replace_json(partial / "manifest.json", manifest)
+        replace_json(partial / MANIFEST, manifest)
         for name in (JOURNAL, PLAN):
             (partial / name).unlink()
         partial.rename(out)

@@ -282,7 +282,7 @@ class Training:
             save_classifier(self.out / CLASSIFIER, head, self.config, self.classes, identity)
 
     def seconds_left(self) -> float:
-        """How long the rest of the run takes, from two steps at each size on a throwaway copy of the network, and one batch of val."""
+        """How long the rest of the run takes, from two steps at each size on a throwaway copy of the network."""
         kept = self.model, self.network, self.optimizer, self.average, self.epoch
         first = self.epoch
         self.network = self.model = copy.deepcopy(self.model)
@@ -305,7 +305,7 @@ class Training:
     def seconds_of_val(self) -> float:
         """How long one look at val takes, from a look at a part of it; its pairs grow with the square."""
         part, started = self.val.first(LOOK), time.monotonic()
-        validate(copy.deepcopy(self.model), part, self.held.first(0), self.config.size_px, self.device, None, self.ranks)
+        validate(self.evaluated, part, self.held.first(0), self.config.size_px, self.device, None, self.ranks)
         each = (time.monotonic() - started) / max(1, len(part))
         return each * (len(self.val) + len(self.held)) + PAIR_SECONDS * len(self.val) ** 2 / 2
 

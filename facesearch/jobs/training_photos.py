@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +58,9 @@ class Photos:
             whole[start : start + len(part)] = self.crops(part).to(device)
         return whole
 
-    def pixels(self, device: torch.device, size_px: int) -> Iterator[Tensor]:
-        """All photos in their order as pixels (m, 3, size_px, size_px) float32 in 0..255 on a device, a batch at a time."""
-        for start in range(0, len(self), LOOK):
-            yield as_pixels(self.crops(np.arange(start, min(start + LOOK, len(self)))).to(device), size_px)
+    def pixels(self, numbers: I64, device: torch.device, size_px: int) -> Tensor:
+        """Photos numbers (m,) as pixels (m, 3, size_px, size_px) float32 in 0..255 on a device."""
+        return as_pixels(self.crops(numbers).to(device), size_px)
 
     def crops(self, numbers: I64) -> Tensor:
         """Read crops (m, h, w, 3) uint8 from the datasets' files."""

@@ -16,7 +16,6 @@ from facesearch.jobs.learner import Learner
 from facesearch.jobs.training_photos import LOOK, Photos
 from facesearch.metrics.verification import Roc, roc_of_all_pairs
 from facesearch.model.device import Device
-from facesearch.model.encoder import as_pixels
 from facesearch.model.losses import Names, vector_distance
 from facesearch.model.ranks import Ranks
 
@@ -95,7 +94,7 @@ def _looked_at(model: Learner, photos: Photos, size_px: int, device: Device, ran
     for start in range(0, part, LOOK):
         numbers = mine[start : start + LOOK]
         with device.autocast():
-            embedding = model.encoder(as_pixels(photos.crops(numbers).to(device.torch), size_px))
+            embedding = model.encoder(photos.pixels(numbers, device.torch, size_px))
         found: list[Tensor | None] = [F.normalize(embedding), None, None, None, embedding.norm(dim=1)]
         if with_names:
             labels = torch.from_numpy(photos.label[numbers]).to(device.torch)

@@ -31,10 +31,7 @@ def read_network(model: Path, extra: list[str]) -> fx.GraphModule:
     """
     import onnx
 
-    try:
-        network = onnx.load(str(model))
-    except Exception as error:
-        raise BadCheckpoint(model, f"not a whole ONNX file ({str(error).splitlines()[0][:200]})") from error
+    network = load_network(model)
     constants = {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in network.graph.initializer}
     nodes = _folded(list(network.graph.node), constants, {network.graph.output[0].name, *extra})
     graph, root = fx.Graph(), nn.Module()
@@ -59,6 +56,16 @@ def read_network(model: Path, extra: list[str]) -> fx.GraphModule:
         known[node.output[0]] = reader(graph, value, constants, list(node.input), settings)
     graph.output(tuple(known[name] for name in (network.graph.output[0].name, *extra)))
     return fx.GraphModule(root, graph)
+
+
+def load_network(model: Path) -> Any:
+    """What an .onnx file holds, as onnx's ModelProto. Raises BadCheckpoint."""
+    import onnx
+
+    try:
+        return onnx.load(str(model))
+    except Exception as error:
+        raise BadCheckpoint(model, f"not a whole ONNX file ({str(error).splitlines()[0][:200]})") from error
 
 
 def _folded(nodes: list[Any], constants: Constants, shown: set[str]) -> list[Any]:

@@ -276,7 +276,7 @@ class TrainConfig:
 
     def idle(self) -> Iterator[str]:
         """The settings that were changed and change nothing beside the others, each with the reason."""
-        changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}
+        changed = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
         for names, works, reason in (
             (("margin_rad", "margin_start_epoch", "margin_ramp_epochs", "scale"), self.loss == "arcface", f'loss = "{self.loss}"'),
             (("margin_start_epoch", "margin_ramp_epochs"), self.margin_rad > 0, "margin_rad = 0"),
@@ -296,9 +296,9 @@ class TrainConfig:
             (("zero_init_residual",), self.pretrained == "none", f'pretrained = "{self.pretrained}"'),
             (("zero_init_residual",), self.backbone.startswith("resnet"), f'backbone = "{self.backbone}"'),
         ):
-            for name in names:
-                if name in changed and not works:
-                    yield f"{name} has no effect: {reason}"
+            if not works:
+                yield from (f"{name} has no effect: {reason}" for name in changed if name in names)
+                changed = [name for name in changed if name not in names]  # one reason is enough
 
     def as_toml(self) -> str:
         # JSON's numbers, strings, booleans and lists are TOML's too.

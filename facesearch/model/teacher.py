@@ -22,7 +22,7 @@ from facesearch.faces.crop import CROP_PX
 from facesearch.files import sha256_of
 from facesearch.model.device import Device
 from facesearch.model.encoder import as_pixels
-from facesearch.model.onnx_module import UnreadOperator, read_network
+from facesearch.model.onnx_module import UnreadOperator, load_network, read_network
 from facesearch.model.onnx_runtime import PREPROCESS, cpu_session, onnx_id
 from facesearch.records import F32, U8, Tell
 
@@ -52,10 +52,7 @@ class Teacher:
             import onnx
         except ImportError as error:
             raise PackageMissing("onnx", "onnx", f"looking into the teacher {model.name}") from error
-        try:
-            network = onnx.shape_inference.infer_shapes(onnx.load(str(model)))
-        except Exception as error:
-            raise BadCheckpoint(model, f"not a whole ONNX file ({str(error).splitlines()[0][:200]})") from error
+        network = onnx.shape_inference.infer_shapes(load_network(model))
         entry = next(each for each in network.graph.input if each.name not in {i.name for i in network.graph.initializer})
         taken = [size.dim_value for size in entry.type.tensor_type.shape.dim]
         given = [size.dim_value for size in network.graph.output[0].type.tensor_type.shape.dim]
