@@ -43,7 +43,7 @@ $(STAMP): pyproject.toml
 # What the demo runs with: a user's installation, without the tests' packages.
 $(DEMO_STAMP): pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[fast,demo]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo]"
 	touch $(DEMO_STAMP)
 
 clean:

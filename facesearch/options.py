@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+if TYPE_CHECKING:  # it needs numpy, which help does without
+    from facesearch.model.runtime import Precision
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,7 +56,11 @@ device = click.option(
 engine = click.option(
     "--engine", type=click.Choice(["auto", "openvino", "torch", "onnxruntime"]), default="auto", show_default=True,
     envvar="FACESEARCH_ENGINE", show_envvar=True,
-    help="What computes: auto takes torch on a GPU, on a CPU OpenVINO where it is installed, for .onnx files onnxruntime.",
+    help="What computes: auto takes OpenVINO on a CPU; on a GPU torch, and for .onnx files onnxruntime.",
+)  # fmt: skip
+precision = click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", envvar="FACESEARCH_PRECISION", hidden=True,
+    help="auto takes bfloat16 where the machine computes in it.",
 )  # fmt: skip
 detector_model = click.option(
     "--detector-model", type=FILE, default=None, envvar="FACESEARCH_YUNET", show_envvar=True,
@@ -91,6 +98,7 @@ class EncoderChoice:
     preprocess: str
     device: str
     engine: str
+    precision: Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +110,9 @@ class DetectionChoice:
 
 
 def encoder(command: Command) -> Command:
-    """--weights, --preprocess, --device and --engine, passed on as one EncoderChoice named encoder."""
+    """--weights, --preprocess, --device, --engine and --precision, passed on as one EncoderChoice named encoder."""
     fields = {name: name for name in EncoderChoice.__slots__}
-    return weights(preprocess(device(engine(_gathered(command, "encoder", EncoderChoice, fields)))))
+    return weights(preprocess(device(engine(precision(_gathered(command, "encoder", EncoderChoice, fields))))))
 
 
 def detection(command: Command) -> Command:

@@ -6,10 +6,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facesearch.errors import writing
+from facesearch.errors import PackageMissing, writing
 from facesearch.files import OWNER_ONLY
 from facesearch.records import Answer, ScoredBy, Skipped
 
@@ -236,9 +237,16 @@ def write_comparison(runs: Mapping[str, Sequence[EpochResult]], path: Path) -> N
     _saved(figure, path)
 
 
-def _pyplot() -> Any:
-    import matplotlib
+def can_plot() -> bool:
+    """Whether plots can be made here."""
+    return find_spec("matplotlib") is not None
 
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise PackageMissing("matplotlib", "plots", "plotting") from error
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

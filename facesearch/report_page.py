@@ -13,7 +13,7 @@ import numpy as np
 
 from facesearch import __version__
 from facesearch.files import make_folder, replace_file
-from facesearch.report import write_plots
+from facesearch.report import can_plot, write_plots
 from facesearch.report_charts import Axis, Line, decades, interval_bar, line_chart, rates, score_chart
 from facesearch.report_json import SCHEMA, evaluation_json, thinned
 from facesearch.report_words import INTERVALS, NO_PROOF, SECTION_WORDS, meaning
@@ -41,7 +41,7 @@ def write_report(result: Evaluation, folder: Path) -> list[Path]:
     data, page = folder / DATA, folder / PAGE
     replace_file(data, (evaluation_json(result) + "\n").encode())
     replace_file(page, evaluation_page(result).encode())
-    return [page, data, *write_plots(result, folder)]
+    return [page, data, *(write_plots(result, folder) if can_plot() else ())]
 
 
 def evaluation_page(result: Evaluation) -> str:

@@ -44,18 +44,6 @@ def quiet(done: int, total: int) -> None:
 
 
 @contextmanager
-def bf16(on: bool) -> Iterator[None]:
-    """Force bfloat16 on or off while an engine is loaded."""
-    before = os.environ.get("FACESEARCH_BF16")
-    os.environ["FACESEARCH_BF16"] = "01"[on]
-    yield
-    if before is None:
-        del os.environ["FACESEARCH_BF16"]
-    else:
-        os.environ["FACESEARCH_BF16"] = before
-
-
-@contextmanager
 def one_thread() -> Iterator[None]:
     """OpenCV alone on one thread: shared out to several, its detector takes more CPU time than its work needs."""
     before = cv2.getNumThreads()
@@ -86,9 +74,8 @@ def engines() -> dict[str, Callable[[U8], F32]]:
     """Everything that can run the shipped encoder on this CPU; the first is the baseline and the reference."""
     found: dict[str, Callable[[U8], F32]] = {"torch float32, as it comes": PlainTorch(SHIPPED).embed}
     for engine, name in (("torch", "torch {}, norms folded"), ("openvino", "OpenVINO {}")):
-        for half, precision in ((False, "float32"), (True, "bfloat16")):
-            with bf16(half):
-                found[name.format(precision)] = load_runtime(SHIPPED, device="cpu", engine=engine).embed
+        for precision in ("float32", "bfloat16"):
+            found[name.format(precision)] = load_runtime(SHIPPED, device="cpu", engine=engine, precision=precision).embed
     return found
 
 

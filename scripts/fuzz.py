@@ -181,7 +181,8 @@ def pair_lists(scratch: Path) -> dict[str, tuple[bytes, Target]]:
 def encoders(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     import torch
 
-    from facesearch.model.encoder import Encoder, EncoderConfig
+    from facesearch.model.encoder import Encoder
+    from facesearch.model.encoder_config import EncoderConfig
 
     torch.manual_seed(0)
     path = scratch / "encoder.safetensors"
@@ -288,11 +289,11 @@ ONNX = """
 import sys
 from pathlib import Path
 from facesearch.errors import FaceSearchError
-from facesearch.model.onnx_runtime import OnnxRuntime
+from facesearch.model.runtime import load_runtime
 for name in sys.argv[1:]:
     print("begin", name, flush=True)
     try:
-        OnnxRuntime(Path(name), "cpu", "imagenet")
+        load_runtime(Path(name), device="cpu")
         print("read", flush=True)
     except FaceSearchError:
         print("refused", flush=True)

@@ -43,8 +43,15 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """No test reads or writes the user's cache, reaches a network, or is swayed by the user's environment."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("FACESEARCH_OFFLINE", "1")
-    monkeypatch.setenv("FACESEARCH_ENGINE", "torch")  # exporting to OpenVINO takes seconds; test_engines.py does it
-    for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET", "FACESEARCH_KEY_FILE", "FACESEARCH_KEY", "FACESEARCH_STORE"):
+    for name in (
+        "FACESEARCH_ENGINE",
+        "FACESEARCH_PRECISION",
+        "FACESEARCH_GALLERY",
+        "FACESEARCH_YUNET",
+        "FACESEARCH_KEY_FILE",
+        "FACESEARCH_KEY",
+        "FACESEARCH_STORE",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -102,7 +109,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from facesearch.model.checkpoint import save_encoder
-    from facesearch.model.encoder import Encoder, EncoderConfig
+    from facesearch.model.encoder import Encoder
+    from facesearch.model.encoder_config import EncoderConfig
 
     torch.manual_seed(5)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"

@@ -146,7 +146,8 @@ def training(ranks: Ranks, recipe: str, data: str, out: str, *how: str) -> None:
 
     try:
         train(
-            load_recipe(Path(recipe)), [open_dataset(Path(data))], [], choose_device("cpu"), Path(out), resume="resume" in how, tell=tell,
+            load_recipe(Path(recipe)), [open_dataset(Path(data))], [], choose_device("cpu", "float32"), Path(out),
+            resume="resume" in how, tell=tell,
             on_step=on_step, on_epoch=lambda result, folder: None, on_teacher=lambda done, total: None, ranks=ranks,
         )  # fmt: skip
     except Interrupted as error:

@@ -19,7 +19,7 @@ def in_ranks(world: int, *words: object, expect: tuple[int, ...] | None = None) 
     processes = []
     for rank in range(world):
         place = {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        environment = {**os.environ, **place, "OMP_NUM_THREADS": "1", "FACESEARCH_BF16": "0"}
+        environment = {**os.environ, **place, "OMP_NUM_THREADS": "1", "FACESEARCH_PRECISION": "float32"}
         command = [sys.executable, "-m", "tests.rank_work", *map(str, words)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes))  # type: ignore[call-overload]

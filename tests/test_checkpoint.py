@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from facesearch.errors import BadCheckpoint, NotFound, PickleRefused
 from facesearch.model.checkpoint import encoder_id, load_encoder, save_encoder, write_tensors
-from facesearch.model.encoder import Encoder, EncoderConfig
+from facesearch.model.encoder import Encoder
+from facesearch.model.encoder_config import EncoderConfig
 from facesearch.model.runtime import load_runtime
 from facesearch.model.torch_runtime import TorchRuntime
 from facesearch.model.weights_file import read_meta
@@ -123,12 +124,10 @@ def test_a_mirrored_crop_has_the_same_vector(weights: Path):
     assert (runtime.embed(crops) * runtime.embed(crops[:, :, ::-1])).sum(1).min() > 0.99999
 
 
-def test_bfloat16_agrees_with_float32(weights: Path, monkeypatch: pytest.MonkeyPatch):
+def test_bfloat16_agrees_with_float32(weights: Path):
     crops = np.random.default_rng(0).integers(0, 256, (16, 112, 112, 3), dtype=np.uint8)
-    monkeypatch.setenv("FACESEARCH_BF16", "0")
-    exact = TorchRuntime(weights, "cpu").embed(crops)
-    monkeypatch.setenv("FACESEARCH_BF16", "1")
-    assert (exact * TorchRuntime(weights, "cpu").embed(crops)).sum(1).min() > 0.999
+    exact = TorchRuntime(weights, "cpu", "float32").embed(crops)
+    assert (exact * TorchRuntime(weights, "cpu", "bfloat16").embed(crops)).sum(1).min() > 0.999
 
 
 @pytest.mark.data
@@ -143,5 +142,6 @@ def test_a_foreign_onnx_encoder_of_another_size_works():
 def test_a_file_that_is_no_onnx_model_is_refused(tmp_path: Path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "bad.onnx").write_bytes(b"nonsense")
-    with pytest.raises(BadCheckpoint, match="cannot load"):
-        load_runtime(tmp_path / "bad.onnx", device="cpu")
+    for engine in ("openvino", "onnxruntime"):
+        with pytest.raises(BadCheckpoint, match="cannot load"):
+            load_runtime(tmp_path / "bad.onnx", device="cpu", engine=engine)

@@ -202,7 +202,8 @@ def test_no_gallery_an_empty_one_and_one_of_another_encoder(run, gallery: Path, 
     import torch
 
     from facesearch.model.checkpoint import save_encoder
-    from facesearch.model.encoder import Encoder, EncoderConfig
+    from facesearch.model.encoder import Encoder
+    from facesearch.model.encoder_config import EncoderConfig
 
     torch.manual_seed(6)
     save_encoder(tmp_path / "other.safetensors", Encoder(EncoderConfig(backbone="resnet18", embedding_size=32, size_px=64)), {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from facesearch.jobs.train import train
 from facesearch.jobs.training_photos import Chosen, training_photos
 from facesearch.model.augment import Augmenter, Draws, mixed
 from facesearch.model.device import choose_device
-from facesearch.model.encoder import Encoder, EncoderConfig
+from facesearch.model.encoder import Encoder
+from facesearch.model.encoder_config import EncoderConfig
 from facesearch.model.fast_conv import FastConv2d, _MatmulConv, speed_up
+from facesearch.model.foreign import Foreign
 from facesearch.model.losses import Pupil, map_distance, relation_distance, vector_distance
-from facesearch.model.onnx_runtime import OnnxRuntime
 from facesearch.model.recipe import TrainConfig
+from facesearch.model.runtime import load_runtime
 from facesearch.model.teacher import Teacher
 
 onnx = pytest.importorskip("onnx")
@@ -92,7 +95,7 @@ def test_the_teacher_shows_its_vector_and_its_map(teacher_file: Path):
     assert vectors.shape == (3, VECTOR) and maps.shape == (3, CHANNELS, 7, 7) and teacher.channels == (CHANNELS,)
     # Flip-averaging two looks is what the runtime of an ONNX encoder gives.
     both = F.normalize(F.normalize(vectors) + F.normalize(teacher.look(pixels.flip(3))[0]))
-    runtime = OnnxRuntime(teacher_file, "cpu", "imagenet")
+    runtime = load_runtime(teacher_file, device="cpu", engine="onnxruntime")
     assert np.allclose(both.numpy(), runtime.embed(crops.numpy()), atol=1e-5)
     assert np.allclose(teacher.embed(crops.numpy()), runtime.embed(crops.numpy()), atol=1e-5)
     assert teacher.encoder_id == runtime.encoder_id
@@ -120,7 +123,7 @@ def test_of_several_maps_the_last_sum_of_about_that_size_is_shown(tmp_path: Path
     teacher = Teacher(path, "imagenet", CPU, sides=[24, 13, 3])
     _, maps = teacher.look(torch.full((1, 3, 112, 112), 255.0))
     assert [tuple(each.shape[1:]) for each in maps] == [(2, 28, 28), (4, 14, 14), (4, 14, 14)] and teacher.channels == (2, 4, 4)
-    white = float(OnnxRuntime(path, "cpu", "imagenet").pixels(np.full((1, 112, 112, 3), 255, np.uint8)).mean())
+    white = float(cast(Foreign, load_runtime(path, device="cpu")).pixels(np.full((1, 112, 112, 3), 255, np.uint8)).mean())
     assert float(maps[0].mean()) == pytest.approx(2 * white, rel=1e-5)
 
 

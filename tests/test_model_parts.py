@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -12,7 +10,8 @@ from torchvision.transforms.v2 import functional as V
 from facesearch.errors import BadConfig, DeviceMissing, NoPretrained
 from facesearch.model.augment import GREY, Augmenter, Draws, _lit, blended, colour_versions
 from facesearch.model.device import choose_device
-from facesearch.model.encoder import LAST_LAYER, Encoder, EncoderConfig
+from facesearch.model.encoder import Encoder
+from facesearch.model.encoder_config import LAST_LAYER, EncoderConfig
 from facesearch.model.freeze import freeze_first, frozen_at
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.schedule import learning_rate, make_optimizer
@@ -185,7 +184,7 @@ def test_a_blend_is_the_photo_and_the_next_one_by_their_shares():
 
 @pytest.mark.parametrize("backbone", sorted(LAST_LAYER))
 def test_every_backbone_ends_in_one_linear_layer_to_the_embedding(backbone: str):
-    config = EncoderConfig.of(TrainConfig(backbone=backbone, embedding_size=512))
+    config = TrainConfig(backbone=backbone, embedding_size=512).network()
     encoder = Encoder(config).eval()
     last = encoder.backbone.get_submodule(config.encoder_last_layer_name)
     assert isinstance(last, nn.Linear) and last.out_features == 512
@@ -250,8 +249,6 @@ def test_a_gpu_asked_for_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch
         choose_device("tpu")
 
 
-def test_bfloat16_is_used_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("FACESEARCH_BF16", "0")
-    assert choose_device("cpu").dtype is torch.float32 and "float32" in choose_device("cpu").words
-    monkeypatch.setenv("FACESEARCH_BF16", "1")
-    assert choose_device("cpu").dtype is torch.bfloat16
+def test_the_precision_can_be_chosen():
+    assert choose_device("cpu", "float32").dtype is torch.float32 and "float32" in choose_device("cpu", "float32").words
+    assert choose_device("cpu", "bfloat16").dtype is torch.bfloat16

@@ -18,7 +18,8 @@ from facesearch.faces.table import Dataset
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.batches import Batches, ahead
 from facesearch.jobs.build import build_index
-from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, load_classifier, load_history
+from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, load_history
+from facesearch.jobs.run_weights import load_classifier
 from facesearch.jobs.training import Training
 from facesearch.jobs.training_photos import training_photos
 from facesearch.model.checkpoint import read_meta, read_tensors
@@ -52,13 +53,12 @@ def test_processes_agree_and_what_they_work_out_together_is_what_one_would(world
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["taught", "sharded"])
-def test_two_processes_train_as_one(how: str, teacher_file: Path, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_two_processes_train_as_one(how: str, teacher_file: Path, toy_dataset: Dataset, tmp_path: Path):
     """With average, frozen layers and smoothing: all weights, and what the optimiser knows, move alike.
 
     taught: one step that is not clipped, which would hide a gradient that is too long; of the pupil, what foretells maps is not
     needed yet. sharded: three steps, clipped.
     """
-    monkeypatch.setenv("FACESEARCH_BF16", "0")
     teacher = [
         "grad_clip=0",
         "batch_size=36",
@@ -70,8 +70,8 @@ def test_two_processes_train_as_one(how: str, teacher_file: Path, toy_dataset: D
     config = PLAIN.changed(teacher if how == "taught" else ["shard_classes=true"])
     whole = config.changed(["shard_classes=false"])
     in_ranks(2, "training", written(config, tmp_path, "recipe"), toy_dataset.folder, tmp_path / "two")
-    alone = go(whole, toy_dataset, tmp_path / "one")
-    start = Training(whole, [toy_dataset], [], choose_device("cpu"), tmp_path, lambda done, total: None).model.state_dict()
+    alone = go(whole, toy_dataset, tmp_path / "one", precision="float32")
+    start = Training(whole, [toy_dataset], [], choose_device("cpu", "float32"), tmp_path, lambda done, total: None).model.state_dict()
     one, two = (read_tensors(tmp_path / run / STATE)[0] for run in ("one", "two"))
     assert one.keys() == two.keys()
     names = [name for name in start if start[name].is_floating_point()]

@@ -19,13 +19,15 @@ from facesearch.errors import BadCheckpoint, BadConfig, Interrupted, LossIsNaN, 
 from facesearch.faces.datasets import read_source
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.prepare import PrepareConfig, prepare
-from facesearch.jobs.run_folder import BEST, CLASSIFIER, STATE, load_classifier, load_history
+from facesearch.jobs.run_folder import BEST, CLASSIFIER, STATE, load_history
+from facesearch.jobs.run_weights import load_classifier
 from facesearch.jobs.train import TrainResult, train
 from facesearch.jobs.training import Step, Training
 from facesearch.jobs.training_photos import training_photos
 from facesearch.model.checkpoint import load_encoder, read_tensors
 from facesearch.model.device import choose_device
 from facesearch.model.recipe import TrainConfig
+from facesearch.model.runtime import Precision
 from facesearch.model.torch_runtime import TorchRuntime
 from tests.conftest import save_colour
 
@@ -37,9 +39,11 @@ SMALL = TrainConfig(
 )  # fmt: skip
 
 
-def go(config: TrainConfig, dataset: Dataset, out: Path, *, resume: bool = False, on_step=lambda step: None) -> TrainResult:
+def go(
+    config: TrainConfig, dataset: Dataset, out: Path, *, resume: bool = False, on_step=lambda step: None, precision: Precision = "auto"
+) -> TrainResult:  # fmt: skip
     return train(
-        config, [dataset], [], choose_device("cpu"), out, resume=resume, on_step=on_step, on_epoch=lambda result, out: None,
+        config, [dataset], [], choose_device("cpu", precision), out, resume=resume, on_step=on_step, on_epoch=lambda result, out: None,
         on_teacher=lambda done, total: None, tell=lambda line: None,
     )  # fmt: skip
 

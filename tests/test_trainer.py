@@ -27,10 +27,12 @@ from facesearch.metrics import verification
 from facesearch.metrics.verification import pair_scores, roc, roc_of_all_pairs
 from facesearch.model.checkpoint import encoder_id, load_encoder, save_encoder
 from facesearch.model.device import choose_device
-from facesearch.model.encoder import Encoder, EncoderConfig
+from facesearch.model.encoder import Encoder
+from facesearch.model.encoder_config import EncoderConfig
 from facesearch.model.losses import length_distance
 from facesearch.model.ranks import ALONE
 from facesearch.model.recipe import TrainConfig
+from facesearch.model.runtime import load_runtime
 from facesearch.model.torch_runtime import TorchRuntime
 from facesearch.records import Face
 from tests.test_train import SMALL, go
@@ -368,9 +370,7 @@ def test_a_weighted_encoder_is_read_back_and_runs_on_both_engines(tmp_path: Path
     save_encoder(tmp_path / "w.safetensors", encoder, {})
     again, meta = load_encoder(tmp_path / "w.safetensors")
     assert meta["config"]["pooling"] == "weighted" and torch.equal(again.backbone.avgpool.weight, encoder.backbone.avgpool.weight)
-    openvino = pytest.importorskip("facesearch.model.openvino_runtime")
-    pytest.importorskip("openvino")
-    there = openvino.loader_for(tmp_path / "w.safetensors", "cpu", lambda line: None)().embed(toy_dataset.crops[:4])
+    there = load_runtime(tmp_path / "w.safetensors", device="cpu", engine="openvino").embed(toy_dataset.crops[:4])
     assert (there * TorchRuntime(tmp_path / "w.safetensors", "cpu").embed(toy_dataset.crops[:4])).sum(1).min() > 0.999
 
 

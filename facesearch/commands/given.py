@@ -42,7 +42,9 @@ def runtime_soon(encoder: options.EncoderChoice) -> Callable[[], Runtime]:
     from facesearch.model.runtime import loader_for
 
     chosen = find_weights(encoder.weights)
-    load = loader_for(chosen.path, device=encoder.device, preprocess=encoder.preprocess, engine=encoder.engine, tell=tell)
+    load = loader_for(
+        chosen.path, device=encoder.device, preprocess=encoder.preprocess, engine=encoder.engine, precision=encoder.precision
+    )  # fmt: skip
 
     def ready() -> Runtime:
         runtime = load()

@@ -92,7 +92,10 @@ def evaluate(
     faces = sum(error.crops is not None for error in result.errors)
     if faces:
         tell(f"warning: {report_folder / PAGE} holds {2 * faces} face crops, which are biometric data; only you can read it")
-    tell(f"{PAGE}, evaluation.json and plots are in {report_folder}")
+    plots = " and plots" if report.can_plot() else ""
+    tell(f"{PAGE}, evaluation.json{plots} are in {report_folder}")
+    if not plots:
+        tell("plots as PNG files need matplotlib: pip install 'facesearch[plots]'")
 
 
 @click.command()

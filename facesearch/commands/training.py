@@ -6,7 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from facesearch.commands.given import default_data, detector_for
 from facesearch.commands.together import together
 from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice
 from facesearch.terminal import bar, epochs_bar, report_skips, tell
+
+if TYPE_CHECKING:  # it needs numpy, which help does without
+    from facesearch.model.runtime import Precision
 
 
 @click.command()
@@ -108,9 +111,11 @@ def prepare(
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with the settings it was begun with.")
 @click.option("--settings", "explain", is_flag=True, help="Print every setting of a recipe, and do nothing.")
 @options.device
+@options.precision
 def train(
     data: tuple[Path, ...], recipe: str | None, settings: tuple[str, ...], out: Path | None, teacher: Path | None,
     unlabelled: tuple[Path, ...], minutes: float | None, resume: bool, explain: bool, device: str,
+    precision: Precision,
 ) -> None:  # fmt: skip
     """Train an encoder on prepared datasets. Under torchrun all its processes train one encoder together.
 
@@ -137,7 +142,7 @@ def train(
     from facesearch.jobs.training import same_run
     from facesearch.model.device import choose_device
     from facesearch.model.recipe import find_recipe, load_recipe
-    from facesearch.report import epoch_line, write_curves
+    from facesearch.report import can_plot, epoch_line, write_curves
 
     if resume and out is None:
         raise click.UsageError("--resume needs --out, the folder of the run")
@@ -147,7 +152,7 @@ def train(
         settings = (*settings, f"teacher={json.dumps(str(teacher))}")
     asked = load_recipe(find_recipe(recipe or "default")).changed(settings)
     with together(device) as (ranks, own):
-        chosen = choose_device(own)
+        chosen = choose_device(own, precision)
         out = out or ranks.first_says(Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}")
         config = config_of_run(out) if resume else asked
         if resume and (recipe or settings) and not same_run(asked, config):
@@ -165,7 +170,8 @@ def train(
             def on_epoch(result: Any, folder: Path) -> None:
                 clear()
                 tell(epoch_line(result, config.epochs, config.minutes))
-                write_curves(load_history(folder), folder / CURVES)
+                if can_plot():
+                    write_curves(load_history(folder), folder / CURVES)
 
             result = run(
                 config, datasets, nameless, chosen, out, resume=resume, on_step=on_step, on_epoch=on_epoch, on_teacher=on_teacher,
@@ -180,6 +186,8 @@ def train(
             if ranks.is_first:
                 point_to(result.best)
             tell(f"bare commands now use it ({POINTER})")
+        if not can_plot():
+            tell("no curves were drawn: they need matplotlib, pip install 'facesearch[plots]'")
         click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from facesearch.errors import NothingToDo
 from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import within_gallery
 from facesearch.jobs.pairs import PairsResult, PairTrial, run_pairs
-from facesearch.jobs.run_folder import CLASSIFIER, load_classifier
+from facesearch.jobs.run_folder import CLASSIFIER
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.metrics.bootstrap import Rate, enough_trials, interval, mean_over_people
 from facesearch.metrics.openset import Searches, best_candidates, det_curve, fnir_difference, mean_templates, open_set_point
@@ -24,7 +23,6 @@ from facesearch.metrics.people import Confusion, PersonRate, Resemblance, confus
 from facesearch.metrics.retrieval import RANKS, ClosedSet, closed_set
 from facesearch.metrics.verification import Curve, identification_pairs
 from facesearch.model.runtime import Runtime
-from facesearch.model.torch_runtime import BATCH, TorchRuntime
 from facesearch.records import F32, F64, I64, U8, Bools, Progress
 
 FPIRS = (0.1, 0.03, 0.01, 0.003)
@@ -185,9 +183,9 @@ def _closed(enrolled: _Enrolled | None, embed: Embedder, split: str, weights: Pa
     add("R-precision", found.r_precision)
     add("MAP@R", found.map_at_r)
     add("MAP@R, averaged over people", found.map_at_r, macro=True)
-    named = _classifier_right(weights, data, rows, embed.runtime)
+    named, why = _named_by_classifier(weights, data, rows, embed.runtime)
     if named is None:
-        result.skipped.append(f"classifier top-1: no {CLASSIFIER} of this encoder beside {weights.name}")
+        result.skipped.append(f"classifier top-1: {why}")
     else:
         result.add(CLOSED, "classifier top-1, no margin", mean_over_people(named.astype(float), data.people[rows]), None, "no flip")
     _by_person(enrolled, rows, found, result, with_photos=with_photos)
@@ -340,19 +338,13 @@ def _needed(rate: float) -> int:
     return math.ceil(3 / rate - 1e-9)
 
 
-def _classifier_right(weights: Path, dataset: Dataset, rows: I64, runtime: Runtime) -> Bools | None:
-    """Whether the training run's own classifier, without the margin, names each photo; None when it is not there."""
-    path = weights.with_name(CLASSIFIER)
-    if not path.is_file() or weights.suffix.lower() == ".onnx":
-        return None
-    head, classes, encoder_id = load_classifier(path)
-    if encoder_id != runtime.encoder_id:
-        return None
-    network = runtime if isinstance(runtime, TorchRuntime) else TorchRuntime(weights, "auto")  # vectors before normalising
-    right = []
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        with torch.inference_mode():
-            best = head(network.embeddings(dataset.crops[part])).argmax(1).numpy()
-        right.append(classes[best] == dataset.people[part])
-    return np.concatenate(right)
+def _named_by_classifier(weights: Path, data: Dataset, rows: I64, runtime: Runtime) -> tuple[Bools | None, str]:
+    """Which photos the run's own classifier names rightly; or None, and why that cannot be told."""
+    none = f"no {CLASSIFIER} of this encoder beside {weights.name}"
+    if not weights.with_name(CLASSIFIER).is_file():
+        return None, none
+    try:
+        from facesearch.jobs.run_weights import classifier_right
+    except ModuleNotFoundError:
+        return None, "it needs the package torch: pip install 'facesearch[train]'"
+    return classifier_right(weights, data, rows, runtime), none

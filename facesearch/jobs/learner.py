@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from facesearch.errors import BadConfig
 from facesearch.jobs.batches import Batch
 from facesearch.jobs.distillation import Distillation
-from facesearch.model.encoder import Encoder, EncoderConfig
+from facesearch.model.encoder import Encoder
 from facesearch.model.fast_conv import speed_up
 from facesearch.model.losses import Head, Pupil, make_head
 from facesearch.model.ranks import Ranks
@@ -70,7 +70,7 @@ def make_learner(config: TrainConfig, classes: int, distillation: Distillation |
 
 def make_encoder(config: TrainConfig) -> Encoder:
     """The recipe's network, of random numbers, with convolutions that train fast."""
-    encoder = Encoder(EncoderConfig.of(config))
+    encoder = Encoder(config.network())
     if config.zero_init_residual:
         encoder.zero_residuals()
     speed_up(encoder)

@@ -1,4 +1,4 @@
-"""The folder of a training run: what its files are called, what they hold, how they are read back.
+"""The folder of a training run: what its files are called, what they hold, how its log is read back. Needs no torch.
 
 config.toml              the settings, written first
 last.safetensors         all that resuming needs, replaced after every epoch
@@ -11,20 +11,12 @@ curves.png               the same as a picture
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from facesearch.errors import BadCheckpoint, CannotRead, NotFound
+from facesearch.errors import CannotRead, NotFound
 from facesearch.files import replace_file
-from facesearch.model.checkpoint import load_encoder, read_tensors, write_tensors
-from facesearch.model.losses import Head, make_head
 from facesearch.model.recipe import TrainConfig, load_recipe
 
 STATE, BEST, CLASSIFIER = "last.safetensors", "best.safetensors", "classifier.safetensors"
@@ -85,38 +77,3 @@ def load_history(out: Path) -> list[EpochResult]:
     if not history:
         raise CannotRead(path, "it holds no epoch")
     return history
-
-
-def save_classifier(path: Path, head: dict[str, Tensor], config: TrainConfig, classes: Sequence[str], encoder_id: str) -> None:
-    """Write the tensors of an encoder's head with the name of each class. Raises CannotWrite."""
-    meta = {
-        "kind": "classifier", "loss": config.loss, "embedding_size": config.embedding_size, "scale": config.scale,
-        "classes": list(classes), "encoder_id": encoder_id,
-    }  # fmt: skip
-    write_tensors(path, head, meta)
-
-
-def load_classifier(path: Path) -> tuple[Head, NDArray[np.str_], str]:
-    """The classification head of a run's best encoder, the name of each class, and that encoder's id."""
-    tensors, meta = read_tensors(path)
-    if meta.get("kind") != "classifier":
-        raise BadCheckpoint(path, "it holds no classifier")
-    head = make_head(meta["loss"], meta["embedding_size"], len(meta["classes"]), meta["scale"])
-    head.load_state_dict(tensors)
-    return head.eval(), np.array(meta["classes"], dtype=np.str_), meta["encoder_id"]
-
-
-def backbone_weights(path: Path) -> dict[str, Tensor]:
-    """The backbone's tensors from one of our encoders, or from torchvision's own .pth (tensors only, no code is run)."""
-    if path.suffix != ".pth":
-        encoder, _ = load_encoder(path)
-        return dict(encoder.backbone.state_dict())
-    if not path.is_file():
-        raise NotFound(path, "weights file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise BadCheckpoint(path, "not a plain state dict of tensors") from error
-    if not isinstance(state, dict):
-        raise BadCheckpoint(path, "not a plain state dict of tensors")
-    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}

@@ -28,7 +28,8 @@ from facesearch.jobs.batches import Batch, Batches
 from facesearch.jobs.distillation import Distillation
 from facesearch.jobs.learner import Learner, make_encoder, make_learner, stages_of
 from facesearch.jobs.pace import Clock, Pace
-from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, EpochResult, backbone_weights, save_classifier
+from facesearch.jobs.run_folder import BEST, CLASSIFIER, CONFIG, STATE, EpochResult
+from facesearch.jobs.run_weights import backbone_weights, save_classifier
 from facesearch.jobs.train_state import CENTRES, digest, head_tensors, pack, read_state, take_over, unpack
 from facesearch.jobs.training_photos import LOOK, training_photos
 from facesearch.jobs.validate import validate

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from torch import Tensor
 from facesearch.errors import BadCheckpoint, BadConfig
 from facesearch.faces.crop import GEOMETRY
 from facesearch.files import replace_file
-from facesearch.model.encoder import Encoder, EncoderConfig
-from facesearch.model.weights_file import FORMAT, KEY, PREPROCESSING, encoder_meta, read_meta
+from facesearch.model.encoder import Encoder
+from facesearch.model.encoder_config import EncoderConfig
+from facesearch.model.weights_file import DAMAGED, FORMAT, KEY, PREPROCESSING, encoder_id, encoder_meta, read_meta
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -33,20 +33,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118  (safe_open is no dict)
 
 
-def encoder_id(tensors: dict[str, Tensor], config: EncoderConfig) -> str:
-    """Name an encoder by all that decides its vectors: weights, network, crop geometry, preprocessing. 64 hex digits."""
-    digest = hashlib.sha256(json.dumps([GEOMETRY, PREPROCESSING, config.described()], sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def id_of(tensors: dict[str, Tensor], config: EncoderConfig) -> str:
+    """The id of an encoder with these tensors, see weights_file.encoder_id."""
+    return encoder_id({name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}, config)
 
 
 def save_encoder(path: Path, encoder: Encoder, notes: dict[str, Any], *, half: bool = False) -> str:
     """Write an encoder and return its id; notes (JSON) go along: recipe, metrics, threshold table. half: float16 weights."""
     tensors = {name: value.half() if half and value.is_floating_point() else value for name, value in encoder.state_dict().items()}
-    identity = encoder_id(tensors, encoder.config)
+    identity = id_of(tensors, encoder.config)
     meta = {"kind": "encoder", "encoder_id": identity, "config": asdict(encoder.config), "geometry": GEOMETRY,
             "preprocessing": PREPROCESSING, "notes": notes}  # fmt: skip
     write_tensors(path, tensors, meta)
@@ -58,14 +53,12 @@ def load_encoder(path: Path) -> tuple[Encoder, dict[str, Any]]:
     encoder_meta(path)
     tensors, meta = read_tensors(path)
     try:
-        known = {field.name for field in fields(EncoderConfig)}
-        raw: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in meta["config"].items() if name in known}
-        encoder = Encoder(EncoderConfig(**raw))
+        encoder = Encoder(EncoderConfig.read(meta["config"]))
         encoder.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
     except (KeyError, TypeError, AttributeError, RuntimeError, BadConfig) as error:
         raise BadCheckpoint(path, f"its tensors do not fit its own description ({str(error).splitlines()[0]})") from error
-    if encoder_id(tensors, encoder.config) != meta.get("encoder_id"):
-        raise BadCheckpoint(path, "its weights are not those its id was made of; the file is damaged")
+    if id_of(tensors, encoder.config) != meta.get("encoder_id"):
+        raise BadCheckpoint(path, DAMAGED)
     return encoder.eval(), meta
 
 

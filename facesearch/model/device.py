@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from torch import device as _Device
 from torch import dtype as _DType
 
 from facesearch.errors import DeviceMissing
+from facesearch.model.runtime import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,15 @@ class Device:
         return _Autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16)
 
 
-def choose_device(name: str) -> Device:
+def choose_device(name: str, precision: Precision = "auto") -> Device:
     """name: auto, cpu, cuda or cuda:N. auto takes a GPU where there is one. Raises DeviceMissing, never falls back."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
-        bf16 = _cpu_has_bf16()
-        words = f"CPU, {torch.get_num_threads()} threads, {'bfloat16' if bf16 else 'float32 (no bfloat16 on this CPU)'}"
+        native = _cpu_has_bf16()
+        bf16 = native if precision == "auto" else precision == "bfloat16"
+        words = f"CPU, {torch.get_num_threads()} threads, "
+        words += "bfloat16" if bf16 else "float32" if native else "float32 (no bfloat16 on this CPU)"
         return Device(torch.device("cpu"), torch.bfloat16 if bf16 else torch.float32, words)
     if name != "cuda" and not (name.startswith("cuda:") and name[5:].isdigit()):
         raise DeviceMissing(name, "there is no device of that name; known are auto, cpu, cuda and cuda:N")
@@ -41,7 +43,8 @@ def choose_device(name: str) -> Device:
     number = int(name[5:]) if ":" in name else 0
     if number >= torch.cuda.device_count():
         raise DeviceMissing(name, f"this machine has {torch.cuda.device_count()} GPU(s), counted from 0")
-    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = native if precision == "auto" else precision == "bfloat16"
     words = f"GPU {torch.cuda.get_device_name(number)}, {'bfloat16' if bf16 else 'float32'}"
     return Device(torch.device("cuda", number), torch.bfloat16 if bf16 else torch.float32, words)
 
@@ -59,6 +62,4 @@ def memory_words(device: Device) -> str:
 
 def _cpu_has_bf16() -> bool:
     """Whether bfloat16 is computed by the processor itself; emulated, it is slower than float32."""
-    if os.environ.get("FACESEARCH_BF16") in ("0", "1"):
-        return os.environ["FACESEARCH_BF16"] == "1"
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

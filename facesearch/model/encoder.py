@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 import torchvision
@@ -14,49 +12,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from facesearch.errors import BadConfig, NoPretrained
 from facesearch.faces.crop import CROP_PX
-from facesearch.model.recipe import TrainConfig
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-LAST_LAYER = {
-    "resnet18": "fc", "resnet34": "fc", "resnet50": "fc", "efficientnet_b0": "classifier.1", "efficientnet_v2_m": "classifier.1",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncoderConfig:
-    """What must be known to build the network again and to feed it."""
-
-    backbone: str = "resnet34"
-    encoder_last_layer_name: str = "fc"
-    embedding_size: int = 512
-    head: tuple[int, ...] = ()
-    embedding_batchnorm: bool = False
-    dropout: float = 0.0
-    size_px: int = 112
-    flip_average: bool = True
-    pooling: str = "average"
-
-    def described(self) -> dict[str, Any]:
-        """What an encoder's id is made of: all settings, those that came later only where they are not as they used to be."""
-        raw = asdict(self)
-        if self.pooling == "average":
-            del raw["pooling"]
-        return raw
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> EncoderConfig:
-        return cls(
-            backbone=config.backbone,
-            encoder_last_layer_name=config.encoder_last_layer_name or LAST_LAYER[config.backbone],
-            embedding_size=config.embedding_size,
-            head=config.head,
-            embedding_batchnorm=config.embedding_batchnorm,
-            dropout=config.dropout,
-            size_px=config.size_px,
-            flip_average=config.flip_average,
-            pooling=config.pooling,
-        )
+from facesearch.model.encoder_config import IMAGENET_MEAN, IMAGENET_STD, LAST_LAYER, EncoderConfig
 
 
 class Encoder(nn.Module):

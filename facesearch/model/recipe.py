@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from facesearch.errors import BadConfig, CannotRead, NotFound, UnknownSetting, reason_of
+from facesearch.model.encoder_config import LAST_LAYER, EncoderConfig
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_v2_m"]
 Colour = Literal["grayscale", "jitter", "blur", "posterize", "equalize", "solarize", "invert", "sharpness", "autocontrast"]
@@ -46,6 +47,10 @@ PIXELS = Range(32, 512)
 def _setting(default: Any, words: str, within: Range = ANY) -> Any:
     """A field of TrainConfig. words: one sentence for the user."""
     return field(default=default, metadata={"words": words, "within": within})
+
+
+SHARED_WITH_ENCODER = ("embedding_size", "head", "embedding_batchnorm", "dropout", "size_px", "flip_average", "pooling")
+"""Settings that an encoder's own description repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +262,14 @@ class TrainConfig:
                 raise UnknownSetting(name.strip(), tuple(raw), "--set")
             raw[name.strip()] = _toml_value(text.strip())
         return type(self).from_dict(raw, "--set")
+
+    def network(self) -> EncoderConfig:
+        """What is trained, as its file will describe it."""
+        return EncoderConfig(
+            backbone=self.backbone,
+            encoder_last_layer_name=self.encoder_last_layer_name or LAST_LAYER[self.backbone],
+            **{name: getattr(self, name) for name in SHARED_WITH_ENCODER},
+        )
 
     def size_at(self, epoch: float) -> int:
         """Side of the training crops at a moment of training, in pixels."""

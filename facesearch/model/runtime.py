@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from facesearch.errors import EngineUnfit, NotNumbers
-from facesearch.records import F32, U8, Tell
+from facesearch.errors import EngineUnfit, NotNumbers, PackageMissing
+from facesearch.records import F32, U8
 
 ENGINES = ("auto", "openvino", "torch", "onnxruntime")
+Precision = Literal["auto", "float32", "bfloat16"]
+"""auto: bfloat16 where the processor or GPU computes in it, else float32."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Runtime(Protocol):
@@ -40,42 +42,52 @@ def numbers(vectors: F32, words: str) -> F32:
 
 
 def load_runtime(
-    weights: Path, *, device: str = "auto", preprocess: str = "imagenet", engine: str = "auto", tell: Tell = lambda line: None
-) -> Runtime:
+    weights: Path, *, device: str = "auto", preprocess: str = "imagenet", engine: str = "auto", threads: int | None = None,
+    precision: Precision = "auto",
+) -> Runtime:  # fmt: skip
     """Make an encoder ready. preprocess, imagenet or arcface, is for ONNX files, which do not say it themselves.
 
-    engine auto: for our weights torch on a GPU, else OpenVINO where it is installed, else torch on the CPU; for ONNX files
-    onnxruntime. All give the same vectors (cosine 0.999 and better), so that galleries do not care. Raises NotFound,
-    PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing, EngineUnfit.
+    engine auto: on a CPU OpenVINO; on a GPU torch for our weights and onnxruntime for ONNX files. All give the same vectors
+    (cosine 0.999 and better), so that galleries do not care. threads: of OpenVINO and onnxruntime, None for one a core. Raises
+    NotFound, PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing, EngineUnfit.
     """
-    return loader_for(weights, device=device, preprocess=preprocess, engine=engine, tell=tell)()
+    return loader_for(weights, device=device, preprocess=preprocess, engine=engine, threads=threads, precision=precision)()
 
 
-def loader_for(weights: Path, *, device: str, preprocess: str, engine: str, tell: Tell) -> Callable[[], Runtime]:
+def loader_for(
+    weights: Path, *, device: str, preprocess: str, engine: str, threads: int | None = None, precision: Precision = "auto"
+) -> Callable[[], Runtime]:
     """Choose the engine and import it now; what is returned makes it ready, and is fit for a thread, since it computes outside Python.
 
     (Two threads that both import hinder each other more than they gain.) Raises as load_runtime, partly when it is called.
     """
     foreign = weights.suffix.lower() == ".onnx"
     if engine == "auto":
-        engine = "onnxruntime" if foreign else "openvino" if _openvino_serves(device) else "torch"
-    if foreign != (engine == "onnxruntime"):
-        raise EngineUnfit(engine, weights, "onnxruntime" if foreign else "torch or openvino")
+        engine = "openvino" if not _wants_gpu(device, foreign=foreign) else "onnxruntime" if foreign else "torch"
+    if engine == ("torch" if foreign else "onnxruntime"):
+        raise EngineUnfit(engine, weights, "openvino or onnxruntime" if foreign else "torch or openvino")
     if engine == "openvino":
         from facesearch.model import openvino_runtime
 
-        return openvino_runtime.loader_for(weights, device, tell)
+        return openvino_runtime.loader_for(weights, device, preprocess, threads=threads, precision=precision)
     if engine == "torch":
-        from facesearch.model.torch_runtime import TorchRuntime
+        try:
+            from facesearch.model.torch_runtime import TorchRuntime
+        except ModuleNotFoundError as error:
+            raise PackageMissing(error.name or "torch", "train", "running an encoder on the engine torch") from error
+        return lambda: TorchRuntime(weights, device, precision)
+    from facesearch.model.onnx_runtime import load
 
-        return lambda: TorchRuntime(weights, device)
-    from facesearch.model.onnx_runtime import OnnxRuntime
-
-    return lambda: OnnxRuntime(weights, device, preprocess)
+    return lambda: load(weights, device, preprocess, threads=threads)
 
 
-def _openvino_serves(device: str) -> bool:
-    """Whether OpenVINO is there and no GPU is wanted or likely. Asking torch for a GPU costs two seconds, the driver's files none."""
+def _wants_gpu(device: str, *, foreign: bool) -> bool:
+    """Whether a GPU is asked for, or is likely there with what is needed to use it for our weights.
+
+    Asking torch for a GPU costs two seconds, looking for the driver's files none.
+    """
+    from importlib.util import find_spec
+
     drivers = ("/dev/nvidiactl", "/dev/dxg", os.path.expandvars(r"%SystemRoot%\System32\nvcuda.dll"))
-    gpu = device.startswith("cuda") or (device == "auto" and any(os.path.exists(path) for path in drivers))  # noqa: PTH110
-    return not gpu and find_spec("openvino") is not None
+    there = not foreign and device == "auto" and any(os.path.exists(path) for path in drivers)  # noqa: PTH110
+    return device.startswith("cuda") or (there and find_spec("torch") is not None)

@@ -1,7 +1,7 @@
 """A teacher for distillation: a foreign ONNX encoder, run where the student is trained.
 
 On a GPU it is a torch module in the device's own precision (onnx_module.py), compiled where the student is; on a CPU OpenVINO
-runs it where that is installed, else onnxruntime. A network that torch cannot be made of here stays on the CPU, said aloud.
+runs it. A network that torch cannot be made of here stays on the CPU, said aloud.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from facesearch.faces.crop import CROP_PX
 from facesearch.files import sha256_of
 from facesearch.model.device import Device
 from facesearch.model.encoder import as_pixels
+from facesearch.model.foreign import PREPROCESS, foreign_id
 from facesearch.model.onnx_module import UnreadOperator, load_network, read_network
-from facesearch.model.onnx_runtime import PREPROCESS, cpu_session, onnx_id
+from facesearch.model.openvino_runtime import Engine, import_openvino
 from facesearch.records import F32, U8, Tell
 
 MIN_MAP = 4
@@ -59,7 +60,7 @@ class Teacher:
         if len(taken) != 4 or taken[1] != 3 or len(given) != 2:
             raise BadCheckpoint(model, f"it takes {taken} and gives {given}; expected [n, 3, h, w] to [n, d]")
         names, self.channels = _maps(model, network, sides)
-        self.encoder_id, self.notes = onnx_id(sha256_of(model), preprocess), dict[str, Any]()
+        self.encoder_id, self.notes = foreign_id(sha256_of(model), preprocess), dict[str, Any]()
         self._device, self._size, self._taken, self._at_once = device, taken[2] or CROP_PX, taken[0], at_once
         mean, spread = PREPROCESS[preprocess]
         self._mean, self._spread = (torch.tensor(v).view(1, 3, 1, 1).to(device.torch) for v in (mean, spread))
@@ -159,29 +160,14 @@ def _on_cpu(network: bytes, names: list[str], at_once: int) -> tuple[str, Callab
 
     at_once: how many photos the network takes; 0: any number.
     """
-    try:
-        from facesearch.model.openvino_runtime import import_openvino, wants_bf16
-
-        openvino = import_openvino(Path("the teacher"))
-    except PackageMissing:
-        session = cpu_session(network)
-        entry = session.get_inputs()[0].name
-
-        def run(pixels: F32) -> list[F32]:
-            found: list[F32] = session.run(names, {entry: pixels})
-            return found
-
-        return "on onnxruntime, CPU, float32", _in_parts(run, at_once)
-    core = openvino.Core()
-    bf16 = wants_bf16(core)
-    settings = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
-    request = core.compile_model(core.read_model(network), "CPU", settings).create_infer_request()
+    engine = Engine(import_openvino())
+    request = engine.compiled(engine.read(network)).create_infer_request()
 
     def infer(pixels: F32) -> list[F32]:
         found = request.infer([pixels])
         return [np.array(found[name]) for name in names]  # a copy: the request writes there again
 
-    return f"on OpenVINO, CPU, {'bfloat16' if bf16 else 'float32'}", _in_parts(infer, at_once)
+    return f"on {engine.words()}", _in_parts(infer, at_once)
 
 
 def _in_parts(run: Callable[[F32], list[F32]], at_once: int) -> Callable[[F32], list[F32]]:

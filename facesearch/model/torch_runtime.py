@@ -1,4 +1,4 @@
-"""One of our encoders on torch: on a GPU, and on a CPU where no faster engine is installed."""
+"""One of our encoders on torch: on a GPU, and on a CPU where this engine is asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.fx.experimental.optimization import fuse
 from facesearch.model.checkpoint import load_encoder
 from facesearch.model.device import choose_device
 from facesearch.model.encoder import UnitVectors, as_pixels
-from facesearch.model.runtime import numbers
+from facesearch.model.runtime import Precision, numbers
 from facesearch.records import F32, U8
 
 BATCH = 64
@@ -22,10 +22,10 @@ BATCH = 64
 class TorchRuntime:
     """One of our encoders, on CPU or GPU: batch norms folded into convolutions, channels last, bfloat16 where the device computes in it."""
 
-    def __init__(self, weights: Path, device: str) -> None:
+    def __init__(self, weights: Path, device: str, precision: Precision = "auto") -> None:
         """Raises NotFound, PickleRefused, BadCheckpoint, DeviceMissing."""
         encoder, meta = load_encoder(weights)
-        self._device = choose_device(device)
+        self._device = choose_device(device, precision)
         encoder.backbone = _folded(encoder.backbone)
         self._encoder = encoder.to(self._device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.encoder_id: str = meta["encoder_id"]

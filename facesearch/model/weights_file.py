@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from facesearch.errors import BadCheckpoint, NotFound, PickleRefused, reason_of
 from facesearch.faces.crop import GEOMETRY
+from facesearch.model.encoder_config import EncoderConfig
 
 KEY = "facesearch"
 FORMAT = 1
 PREPROCESSING = "rgb-imagenet-1"
+DAMAGED = "its weights are not those that its id was made of; the file is damaged"
+Arrays = dict[str, NDArray[Any]]
 
 
 def encoder_meta(path: Path) -> dict[str, Any]:
@@ -27,6 +34,36 @@ def encoder_meta(path: Path) -> dict[str, Any]:
     if not isinstance(meta.get("encoder_id"), str) or not isinstance(meta.get("config"), dict):
         raise BadCheckpoint(path, "its description names no encoder")
     return meta
+
+
+def read_encoder(path: Path) -> tuple[Arrays, EncoderConfig, dict[str, Any]]:
+    """An encoder's tensors as they are stored, its network and its meta, checked against its id.
+
+    Raises NotFound, PickleRefused, BadCheckpoint.
+    """
+    meta = encoder_meta(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no dict)
+        config = EncoderConfig.read(meta["config"])
+    except (SafetensorError, OSError, TypeError) as error:
+        raise BadCheckpoint(path, f"its tensors cannot be read ({error})") from error
+    if encoder_id(tensors, config) != meta["encoder_id"]:
+        raise BadCheckpoint(path, DAMAGED)
+    return tensors, config, meta
+
+
+def encoder_id(tensors: Mapping[str, NDArray[Any]], config: EncoderConfig) -> str:
+    """Name an encoder by all that decides its vectors: weights, network, crop geometry, preprocessing. 64 hex digits.
+
+    Types are written as torch writes them, which made the first ids.
+    """
+    digest = hashlib.sha256(json.dumps([GEOMETRY, PREPROCESSING, config.described()], sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} torch.{tensor.dtype} {tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def read_meta(path: Path) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""A foreign encoder: an ONNX file whose network takes normalised pixels, whatever engine runs it. Flip-averaged here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facesearch.errors import BadCheckpoint
+from facesearch.faces.align import scaled
+from facesearch.faces.crop import CROP_PX, GEOMETRY
+from facesearch.files import sha256_of
+from facesearch.model.runtime import numbers
+from facesearch.records import F32, U8
+
+BATCH = 64
+PREPROCESS = {"imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), "arcface": ((127.5,) * 3, (127.5,) * 3)}
+"""Mean and spread a channel, RGB, that foreign encoders were trained with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The shapes that a network takes and gives; 0 where any size is right."""
+
+    takes: Sequence[int]
+    gives: Sequence[int]
+
+
+class Foreign:
+    """Takes [n, 3, h, w] or [1, 3, h, w] floats, gives vectors of any size."""
+
+    def __init__(self, model: Path, preprocess: str, ports: Ports, run: Callable[[F32], F32], words: str) -> None:
+        """run: pixels (n, 3, h, w) float32 -> (n, d), by the engine that words describes. Raises BadCheckpoint."""
+        if len(ports.takes) != 4 or ports.takes[1] != 3 or len(ports.gives) != 2:
+            raise BadCheckpoint(model, f"it takes {list(ports.takes)} and gives {list(ports.gives)}; expected [n, 3, h, w] to [n, d]")
+        self.at_once = ports.takes[0]
+        """How many photos the network takes at a time; 0: any number."""
+        self._size = ports.takes[2] or CROP_PX
+        self._network = run
+        mean, spread = PREPROCESS[preprocess]
+        self._mean = np.array(mean, np.float32).reshape(1, 3, 1, 1)
+        self._spread = np.array(spread, np.float32).reshape(1, 3, 1, 1)
+        self.encoder_id = foreign_id(sha256_of(model), preprocess)
+        self.notes: dict[str, Any] = {}
+        self.dimension = int(self._run(np.zeros((1, 3, self._size, self._size), np.float32)).shape[1])
+        self.words = f"{model.name} {self.encoder_id[:12]} on {words}"
+
+    def embed(self, crops: U8) -> F32:
+        out = np.empty((len(crops), self.dimension), np.float32)
+        for start in range(0, len(crops), BATCH):
+            pixels = self.pixels(crops[start : start + BATCH])
+            total = _unit(self._run(pixels)) + _unit(self._run(np.ascontiguousarray(pixels[:, :, :, ::-1])))
+            out[start : start + BATCH] = _unit(total)
+        return numbers(out, self.words)
+
+    def pixels(self, crops: U8) -> F32:
+        """crops (n, 112, 112, 3) uint8 -> (n, 3, s, s) float32 as the network wants them."""
+        part = np.stack([scaled(crop, self._size) for crop in crops])
+        pixels: F32 = (part.transpose(0, 3, 1, 2).astype(np.float32) - self._mean) / self._spread
+        return pixels
+
+    def _run(self, pixels: F32) -> F32:
+        step = self.at_once or len(pixels)
+        parts = [self._network(np.ascontiguousarray(pixels[i : i + step])) for i in range(0, len(pixels), step)]
+        return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def foreign_id(sha256: str, preprocess: str) -> str:
+    """The id of a foreign encoder: the hash of its file, with all else that decides its vectors."""
+    return hashlib.sha256(json.dumps([GEOMETRY, "onnx", preprocess, sha256]).encode()).hexdigest()
+
+
+def _unit(vectors: F32) -> F32:
+    unit: F32 = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
