@@ -57,7 +57,7 @@ engine = click.option(
 )  # fmt: skip
 detector_model = click.option(
     "--detector-model", type=FILE, default=None, envvar="FACESEARCH_YUNET", show_envvar=True,
-    help="YuNet's .onnx file.  [default: fetched once from the OpenCV Zoo; without a network the Haar cascade of OpenCV]",
+    help="YuNet's .onnx file.  [default: the one that comes with facesearch]",
 )  # fmt: skip
 aligned = click.option("--aligned", is_flag=True, help="The photos are aligned face crops already: look for no face.")
 store = click.option(

@@ -51,8 +51,7 @@ class Skipped:
 @dataclass(frozen=True, slots=True)
 class Face:
     """A face in a photo. box (4,) float32 x, y, width, height; landmarks (5, 2) float32: left eye, right eye, nose, left
-    and right mouth corner as seen in the picture; all in pixels of the photo. Where the detector gives eyes only,
-    landmarks is (2, 2). score in [0, 1]."""
+    and right mouth corner as seen in the picture; all in pixels of the photo. score in [0, 1]. found_by: the detector's name."""
 
     box: F32
     landmarks: F32

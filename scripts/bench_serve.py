@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
 import statistics
 import tempfile
@@ -25,7 +24,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from benching import machine, write
-from drawn_world import NAMES, ROOT, YUNET, draw, environment, make_world, served
+from drawn_world import NAMES, ROOT, draw, make_world, served
 from PIL import Image
 
 from facesearch.faces.detect import load_detector
@@ -76,7 +75,7 @@ def form(data: bytes, path: str = "/v1/search") -> bytes:
 def questions(folder: Path, gallery: Path, *, crops: bool) -> list[Question]:
     """One photo of each person that is not enrolled, as a photo or as an aligned crop, with the answer of the job itself."""
     folder.mkdir()
-    detector = load_detector(YUNET if YUNET.is_file() else None, lambda line: None, fetch=False)
+    detector = load_detector(None)
     runtime = load_runtime(find_weights(None).path)
     found = []
     for name in NAMES:
@@ -199,7 +198,6 @@ async def memory(url: str, pid: int, asked: list[Question], requests: int, clien
 
 def run(quick: bool, requests: int, many: int) -> dict[str, object]:
     """All rows, and the memory."""
-    os.environ.update({"FACESEARCH_OFFLINE": environment()["FACESEARCH_OFFLINE"]})
     rows: list[Measured] = []
     with tempfile.TemporaryDirectory() as temp:
         world = Path(temp)

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--detector-model", type=Path)
     args = parser.parse_args()
     runtime = load_runtime(find_weights(args.weights).path)
-    detector = load_detector(args.detector_model, lambda line: print(line, file=sys.stderr))
+    detector = load_detector(args.detector_model)
     photos, _ = people_folders(args.folder)
     people = sorted({name for name, _ in photos})
     count = dict.fromkeys(("asked", "unknown before", "nearest after", "match after", "wrong name before", "wrong name after"), 0)

@@ -22,7 +22,6 @@ from facesearch.jobs.prepare import PrepareConfig, prepare
 from facesearch.records import F32, U8
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 MOBILEFACENET = SHARED / "models" / "mobilefacenet.onnx"
 
 
@@ -40,9 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache, reaches a network, or is swayed by the user's environment."""
+    """No test reads or writes the user's cache, or is swayed by the user's environment."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("FACESEARCH_OFFLINE", "1")
     monkeypatch.setenv("FACESEARCH_ENGINE", "torch")  # exporting to OpenVINO takes seconds; test_engines.py does it
     for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET", "FACESEARCH_KEY_FILE", "FACESEARCH_KEY", "FACESEARCH_STORE"):
         monkeypatch.delenv(name, raising=False)

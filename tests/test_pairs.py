@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo
-from facesearch.faces.detect import YuNet
+from facesearch.faces.detect import load_detector
 from facesearch.faces.pairs import PhotoName, read_pairs
 from facesearch.jobs.evaluate import Embedder, evaluate
 from facesearch.jobs.pairs import PairTrial, run_pairs
 from facesearch.metrics.pairs import FoldedPairs, Folds, measure_pairs
 from facesearch.model.runtime import load_runtime
-from tests.conftest import MOBILEFACENET, SHARED, YUNET, ColourEncoder, save_colour
+from tests.conftest import MOBILEFACENET, SHARED, ColourEncoder, save_colour
 
 
 def quiet(done: int, total: int) -> None:
@@ -264,6 +264,6 @@ def test_a_strong_encoder_on_pairs_of_photographs(tmp_path: Path):
         for photo in sorted(folder.iterdir())[:6]:
             (few / folder.name / photo.name).symlink_to(photo)
     pairs = read_pairs(lay_out(few, tmp_path / "lfw", folds=4, each=12))
-    found = run_pairs(PairTrial(pairs, tmp_path / "lfw", YuNet(YUNET)), load_runtime(MOBILEFACENET, device="cpu"), quiet, seed=0)
+    found = run_pairs(PairTrial(pairs, tmp_path / "lfw", load_detector(None)), load_runtime(MOBILEFACENET, device="cpu"), quiet, seed=0)
     assert len(found.left_out) <= 3 and found.people == 12
     assert found.measured.accuracy.value > 0.93 and found.measured.auc.value > 0.97

@@ -36,7 +36,7 @@ def walk(tmp_path: Path):  # type: ignore[no-untyped-def]
         (tools / "python").symlink_to(sys.executable)
         folder = tmp_path / "here"
         folder.mkdir()
-        environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "FACESEARCH_OFFLINE": "1"}
+        environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return folder, done.stdout

@@ -13,6 +13,7 @@ import pytest
 
 from facesearch.faces.align import crop_face
 from facesearch.faces.datasets import read_source
+from facesearch.faces.detect import YUNET
 from facesearch.faces.photos import read_photo
 from facesearch.files import sha256_of
 from facesearch.gallery.store import FILE, Gallery
@@ -72,7 +73,7 @@ def test_the_shipped_gallery_holds_everyone_and_no_photo(tmp_path: Path, card: d
     assert b"JFIF" not in raw and b"\x89PNG" not in raw
 
 
-def test_the_weights_are_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_weights_and_the_detector_with_its_licence_are_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     hatchling = pytest.importorskip("hatchling.build")
     monkeypatch.chdir(ROOT)
     wheel = hatchling.build_wheel(str(tmp_path))
@@ -80,6 +81,9 @@ def test_the_weights_are_in_the_wheel(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("facesearch-r34.safetensors", "facesearch-r34.json", "MODEL_CARD.md"):
         assert f"facesearch/weights/{name}" in names
     assert "facesearch/recipes/distil.toml" in names
+    assert f"facesearch/faces/yunet/{YUNET.name}" in names
+    licence = zipfile.ZipFile(tmp_path / wheel).read("facesearch/faces/yunet/LICENSE").decode()
+    assert licence.startswith("MIT License") and "Shiqi Yu" in licence
 
 
 @pytest.mark.data

@@ -554,9 +554,9 @@ def test_a_port_that_is_taken_and_a_missing_folder_are_errors_in_words(world: Pa
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = drawn.facesearch("serve", "--port", port, "--gallery", world / "gallery", *drawn.detection())
+        command = drawn.facesearch("serve", "--port", port, "--gallery", world / "gallery")
         done = subprocess.run(command, capture_output=True, text=True, env=drawn.environment(), cwd=tmp_path, timeout=120)
     assert done.returncode == 1 and "cannot listen on 127.0.0.1" in done.stderr and "--port" in done.stderr
-    command = drawn.facesearch("serve", "--port", 0, "--gallery", world / "gallery", "--photos", tmp_path / "none", *drawn.detection())
+    command = drawn.facesearch("serve", "--port", 0, "--gallery", world / "gallery", "--photos", tmp_path / "none")
     done = subprocess.run(command, capture_output=True, text=True, env=drawn.environment(), cwd=tmp_path, timeout=120)
     assert done.returncode == 1 and "no folder of photos there" in done.stderr

@@ -25,10 +25,10 @@ def default_data() -> Path:
 
 
 def detector_for(detection: options.DetectionChoice) -> Detector | None:
-    """YuNet from a file or the cache, else Haar, and says so; None where the photos are aligned crops."""
+    """The shipped detector or the one in a file; None where the photos are aligned crops."""
     from facesearch.faces.detect import load_detector
 
-    return None if detection.aligned else load_detector(detection.model, tell)
+    return None if detection.aligned else load_detector(detection.model)
 
 
 def runtime_for(encoder: options.EncoderChoice) -> Runtime:

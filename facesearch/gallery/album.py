@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from facesearch.errors import CorruptAlbum, CorruptGallery, NoAlbum, OtherAlbum
+from facesearch.faces.found_by import current_name
 from facesearch.gallery.rows import VECTOR, vector_bytes
 from facesearch.gallery.sqlite import connect, new_file, sqlite_errors
 from facesearch.records import F32
@@ -140,7 +141,7 @@ class Album:
         try:
             version = int(meta["format"])
             self.root = Path(meta["root"])
-            self.encoder_id, self.encoder, self.detector = meta["encoder_id"], meta["encoder"], meta["detector"]
+            self.encoder_id, self.encoder, self.detector = meta["encoder_id"], meta["encoder"], current_name(meta["detector"])
             self.dimension = int(meta["dimension"])
             self.notes: dict[str, Any] = json.loads(meta["notes"])
         except (KeyError, ValueError) as error:

@@ -74,7 +74,7 @@ class Health(Model):
 
 class Version(Model):
     model_config = example(
-        {"facesearch": "0.1.0", "api": "v1", "encoder": "resnet34 9b9501b2cd5e on CPU", "encoder_id": SHA, "detector": "yunet",
+        {"facesearch": "0.1.0", "api": "v1", "encoder": "resnet34 9b9501b2cd5e on CPU", "encoder_id": SHA, "detector": "yunet 2026may",
          "originals": True, "limits": {"photos": 16, "photo_bytes": 20971520, "body_bytes": 67108864, "pixels": 50000000}}
     )  # fmt: skip
     facesearch: str
