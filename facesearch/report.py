@@ -86,6 +86,18 @@ def people_lines(people: Sequence[PersonCount]) -> list[str]:
     return [f"{person.faces:{width}d}  {person.name}" for person in people]
 
 
+def fact_lines(facts: Mapping[str, object]) -> list[str]:
+    """Facts about a gallery, a line each; counts by name on one line."""
+    width = max(map(len, facts))
+    return [f"{name:<{width}} {_fact(value)}" for name, value in facts.items()]
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name or 'not noted'} ({count:,})" for name, count in value.items()) or "none"
+    return "none" if value is None else str(value)
+
+
 def calibration_lines(gallery: Path, new: Threshold, old: Threshold | None) -> list[str]:
     """What was promised, on what, and what stood there before."""
     lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]

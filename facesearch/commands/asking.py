@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facesearch import options
-from facesearch.commands.given import detector_for, runtime_soon
+from facesearch.commands.given import detector_for, runtime_soon, tell_other_detectors
 from facesearch.errors import NoGallery
 from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import report_skips, tell
@@ -89,6 +89,7 @@ def query(
         asker = job.Asker(
             opened, runtime, top=top, largest=largest, threshold=threshold, among=names, search_in=search_in, clock=clock
         )  # fmt: skip
+        tell_other_detectors(opened, detector)
         if watch is not None or photos == (STDIN,):
             _answer_stream(_paths(watch), asker, detector, as_json=as_json, strict=strict)
             return

@@ -12,6 +12,7 @@ from facesearch.terminal import tell
 
 if TYPE_CHECKING:
     from facesearch.faces.detect import Detector
+    from facesearch.gallery.store import Gallery
     from facesearch.model.runtime import Runtime
 
 
@@ -29,6 +30,14 @@ def detector_for(detection: options.DetectionChoice) -> Detector | None:
     from facesearch.faces.detect import load_detector
 
     return None if detection.aligned else load_detector(detection.model)
+
+
+def tell_other_detectors(gallery: Gallery, detector: Detector | None, *, whose: str = "this query's") -> None:
+    """Say so where faces of the gallery were found by another detector than this one."""
+    from facesearch.gallery.detectors import other_detectors
+
+    if detector is not None and (sentence := other_detectors(gallery, detector.name, whose=whose)):
+        tell(sentence)
 
 
 def runtime_for(encoder: options.EncoderChoice) -> Runtime:

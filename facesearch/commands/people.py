@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from facesearch import options
-from facesearch.commands.given import default_data, detector_for, runtime_for
+from facesearch.commands.given import default_data, detector_for, runtime_for, tell_other_detectors
 from facesearch.commands.together import together
 from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice
 from facesearch.terminal import bar, report_skips, tell
@@ -73,6 +73,7 @@ def enroll(
     """
     from facesearch.faces.photos import walk
     from facesearch.gallery.rows import clean_name
+    from facesearch.gallery.store import Gallery
     from facesearch.jobs.people import enroll as run
     from facesearch.jobs.people import people_folders
     from facesearch.records import Skipped
@@ -97,6 +98,8 @@ def enroll(
         click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
     if result.known:
         tell(f"{result.known} photos were enrolled already")
+    with Gallery.open(gallery) as opened:
+        tell_other_detectors(opened, detector, whose="the new photos'")
     if result.unchecked:
         tell(f"{result.unchecked} photos were not checked against other people: the gallery has no threshold")
     report_skips((*skipped, *result.skipped), strict)
@@ -174,5 +177,4 @@ def info(gallery: Path, as_json: bool) -> None:
     if as_json:
         click.echo(report.as_json(facts))
     else:
-        width = max(map(len, facts))
-        click.echo("\n".join(f"{name:<{width}} {'none' if value is None else value}" for name, value in facts.items()))
+        click.echo("\n".join(report.fact_lines(facts)))

@@ -131,6 +131,10 @@ class OpenGallery:
         names = [self._name(row[0]) for row in self._all("SELECT name FROM people")]
         return tuple(difflib.get_close_matches(name, sorted(names), n=1))
 
+    def _notes_detectors(self, database: str = "main") -> bool:
+        """Whether rows have a place for what found the face. Asked each time: another process may have made it just now."""
+        return bool(self._all("SELECT 1 FROM pragma_table_info('faces', ?) WHERE name = 'detector'", database))
+
     # ---- for those who build on it: transactions
 
     def _is_as_opened(self) -> bool:

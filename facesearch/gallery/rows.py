@@ -32,12 +32,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewFace:
-    """A face to be enrolled. vector (d,) float32 of length 1; source: the photo's name, without folders of the machine."""
+    """A face to be enrolled. vector (d,) float32 of length 1; source: the photo's name, without folders of the machine.
+
+    detector: what found the face (faces/found_by.py); empty where nobody knows.
+    """
 
     person: str
     sha256: str
     source: str
     vector: F32
+    detector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,16 @@ def clean_name(name: str) -> str:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise BadName(name, f"it holds the control character U+{ord(character):04X}")
     return name
+
+
+def as_note(detector: str) -> str | None:
+    """What found a face as a row notes it: printable, and of bounded length. It may come from anybody's table."""
+    return "".join(filter(str.isprintable, detector))[:LONGEST_NAME] or None
+
+
+def is_note(value: object) -> bool:
+    """Whether this can be such a note."""
+    return value is None or (isinstance(value, str) and as_note(value) == value)
 
 
 def vector_bytes(vector: F32, dimension: int) -> bytes:

@@ -25,9 +25,13 @@ CREATE TABLE faces (
   source TEXT NOT NULL,
   vector BLOB NOT NULL,
   checksum INTEGER NOT NULL,
+  detector TEXT,
   UNIQUE (person_id, sha256, source)
 );
 """
+SCHEMA_BEFORE = SCHEMA.replace("  detector TEXT,\n", "")
+"""Of galleries made before rows noted what found the face; ADD_DETECTOR brings them up to date."""
+ADD_DETECTOR = "ALTER TABLE main.faces ADD COLUMN detector TEXT"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -61,6 +65,21 @@ def new_file(path: Path, application_id: int, schema: str, meta: dict[str, objec
 def statements(schema: str) -> list[str]:
     """A schema's statements one by one, as SQLite keeps them."""
     return [statement.strip() for statement in schema.split(";\n") if statement.strip()]
+
+
+def is_ours(db: sqlite3.Connection) -> bool:
+    """Whether this file holds a gallery's tables, to the letter, in one of the three forms they can have, and nothing else."""
+    there = _sql_in(db)
+    if there in (set(statements(SCHEMA)), set(statements(SCHEMA_BEFORE))):
+        return True
+    with closing(sqlite3.connect(":memory:")) as altered:
+        for statement in (*statements(SCHEMA_BEFORE), ADD_DETECTOR):
+            altered.execute(statement)
+        return there == _sql_in(altered)
+
+
+def _sql_in(db: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
 
 
 def read_only(path: Path) -> sqlite3.Connection:

@@ -89,7 +89,7 @@ def build_index(
             vectors = ranks.collect(np.concatenate(mine), [len(part) for part in parts])
             photos = [named[n][0].rows[named[n][1]] for part in parts for n in part]
             if gallery is not None and vectors is not None:
-                gallery.add([NewFace(r.person, r.sha256, r.file, v) for r, v in zip(photos, vectors, strict=True)])
+                gallery.add([NewFace(r.person, r.sha256, r.file, v, r.found_by) for r, v in zip(photos, vectors, strict=True)])
             done += len(photos)
             progress(done, len(todo))
         speed = done / (time.monotonic() - started) if done else 0.0

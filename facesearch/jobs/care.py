@@ -104,7 +104,8 @@ def import_into(source: Path, folder: Path, progress: Progress, source_key: Key 
             before, people_before = len(gallery), len(gallery.people())
             done, total = 0, len(other)
             for rows in other.batches():
-                gallery.add([NewFace(name, sha256, file, _unit(blob)) for _, name, sha256, file, blob, _ in rows])
+                found_by = other.found_by(row[0] for row in rows)
+                gallery.add([NewFace(name, sha, file, _unit(blob), found_by.get(i, "")) for i, name, sha, file, blob, _ in rows])
                 done += len(rows)
                 progress(done, total)
             threshold = other.threshold()

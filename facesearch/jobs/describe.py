@@ -30,6 +30,7 @@ def describe(folder: Path) -> dict[str, object]:
             "dimension": gallery.dimension,
             "encoder": gallery.encoder,
             "encoder_id": gallery.encoder_id,
+            "detectors": gallery.detectors(),
             "threshold": threshold.words() if threshold else None,
             "stale": threshold is not None and is_stale(threshold, len(gallery)),
             "generation": gallery.generation,

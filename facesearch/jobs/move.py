@@ -38,8 +38,11 @@ def move(person: str, contents: Collection[str], to: str, folder: Path, tell: Te
         chosen = [face for face in own.values() if face.sha256 in contents]
         if not chosen:
             raise UnknownPhoto(person)
-        vectors = gallery.vectors_at([face.face_id for face in chosen])
-        new = gallery.add([NewFace(to, face.sha256, face.source, _unit(vectors[face.face_id])) for face in chosen])
+        ids = [face.face_id for face in chosen]
+        vectors, found_by = gallery.vectors_at(ids), gallery.found_by(ids)
+        new = gallery.add(
+            [NewFace(to, face.sha256, face.source, _unit(vectors[face.face_id]), found_by.get(face.face_id, "")) for face in chosen]
+        )
     forget(person, folder, (), tell, contents={face.sha256 for face in chosen})
     return Moved(len(chosen), len(chosen) - new, len(own) - len(chosen))
 

@@ -132,7 +132,7 @@ def enroll(
             if reason:
                 skipped.append(Skipped(face.path, reason))
             else:
-                new.append(NewFace(person, face.sha256, face.path.name, vectors[0]))
+                new.append(NewFace(person, face.sha256, face.path.name, vectors[0], face.found_by))
                 added[person] += 1
             if len(new) >= COMMIT:
                 gallery = _added(new, gallery, folder, runtime, stack)

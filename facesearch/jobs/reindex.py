@@ -32,6 +32,15 @@ Wanted = dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """pixels (112, 112, 3) of the photo with this content; found_by: what found the face."""
+
+    sha256: str
+    pixels: U8
+    found_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reindexed:
     """embedded: in this run; known: by an earlier, interrupted one; dropped: photos that were let go; skipped: unusable files."""
 
@@ -96,23 +105,23 @@ def _drop_another_encoders(staging: Path, gallery: Gallery, runtime: Runtime) ->
 
 
 def _collect(
-    todo: Wanted, fresh: Gallery, runtime: Runtime, crops: Iterator[tuple[str, U8] | Skipped], known: int, total: int, progress: Progress
+    todo: Wanted, fresh: Gallery, runtime: Runtime, crops: Iterator[Crop | Skipped], known: int, total: int, progress: Progress
 ) -> tuple[list[Skipped], int]:
     """Embed crops into the fresh gallery, COMMIT at a time. Returns what was skipped, and how many faces were added."""
     skipped: list[Skipped] = []
     done = 0
 
-    def usable() -> Iterator[tuple[str, list[U8]]]:
+    def usable() -> Iterator[tuple[Crop, list[U8]]]:
         for item in crops:
             if isinstance(item, Skipped):
                 skipped.append(item)
             else:
-                yield item[0], [item[1]]
+                yield item, [item.pixels]
 
     progress(known, total)
     new: list[NewFace] = []
-    for sha256, vectors in embedded(usable(), runtime):
-        new += [NewFace(person, sha256, source, vectors[0]) for person, source in todo[sha256]]
+    for crop, vectors in embedded(usable(), runtime):
+        new += [NewFace(person, crop.sha256, source, vectors[0], crop.found_by) for person, source in todo[crop.sha256]]
         if len(new) >= COMMIT:
             done += fresh.add(new)
             new = []
@@ -122,16 +131,14 @@ def _collect(
     return skipped, done
 
 
-def _crops(
-    todo: Wanted, datasets: Sequence[Dataset], roots: Sequence[Path], detector: Detector | None
-) -> Iterator[tuple[str, U8] | Skipped]:
-    """(content hash, crop) of every wanted photo, once each, from prepared datasets first: they need no detection."""
+def _crops(todo: Wanted, datasets: Sequence[Dataset], roots: Sequence[Path], detector: Detector | None) -> Iterator[Crop | Skipped]:
+    """A crop of every wanted photo, once each, from prepared datasets first: they need no detection."""
     given: set[str] = set()
     for dataset in datasets:
         for row, sha256 in enumerate(dataset.sha256):
             if sha256 in todo and sha256 not in given:
                 given.add(str(sha256))
-                yield str(sha256), dataset.crops[row]
+                yield Crop(str(sha256), dataset.crops[row], dataset.rows[row].found_by)
 
     def look(path: Path, own: Detector | None) -> tuple[str, Cropped | Skipped] | None:
         sha256 = sha256_of(path)
@@ -146,4 +153,4 @@ def _crops(
             yield face
         else:
             given.add(sha256)
-            yield sha256, face.crop
+            yield Crop(sha256, face.crop, face.found_by)

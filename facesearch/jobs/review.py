@@ -158,7 +158,7 @@ def apply(album: Album, gallery: Path, path: Path, fpir: float | None) -> Applie
                 if opened.has_photo(name, faces[i].sha256):
                     known += 1
                 else:
-                    new.append(NewFace(name, faces[i].sha256, Path(photos[faces[i].sha256]).name, vectors[i]))
+                    new.append(NewFace(name, faces[i].sha256, Path(photos[faces[i].sha256]).name, vectors[i], album.detector))
             if new:
                 opened.add(new)
                 tidy(opened, album.notes, fpir)

@@ -18,6 +18,7 @@ import numpy as np
 
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
+from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import read_photo
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Photo, Skipped
@@ -33,7 +34,8 @@ AHEAD = 4
 
 @dataclass(frozen=True, slots=True)
 class Cropped:
-    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y, w, h."""
+    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y, w, h; found_by: the
+    detector's name, or what stands for none."""
 
     path: Path
     sha256: str
@@ -41,16 +43,17 @@ class Cropped:
     number: int
     of: int
     box: tuple[float, float, float, float]
+    found_by: str
 
 
 def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
     """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
     h, w = photo.pixels.shape[:2]
     if detector is None:
-        return [Cropped(photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)))]
+        return [Cropped(photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)), ALIGNED)]
     found = detector.detect(photo.pixels)
     return [
-        Cropped(photo.path, photo.sha256, crop_face(photo.pixels, face.landmarks), i, len(found), _box(face.box))
+        Cropped(photo.path, photo.sha256, crop_face(photo.pixels, face.landmarks), i, len(found), _box(face.box), face.found_by)
         for i, face in enumerate(found, 1)
     ]
 
