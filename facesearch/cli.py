@@ -12,20 +12,20 @@ import click
 
 from facesearch import __version__
 from facesearch.commands import album, asking, auditing, care, indexing, judging, people, sealing, serving, syncing, training
-from facesearch.errors import FaceSearchError, Interrupted
+from facesearch.errors import FacesearchError, Interrupted
 
 
 class Commands(click.Group):
-    """Turns a FaceSearchError into one message and exit code 1. Other exceptions are bugs and keep their traceback."""
+    """Turns a FacesearchError into one message and exit code 1. Other exceptions are bugs and keep their traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except FaceSearchError as error:
-            raise click.ClickException(str(error)) from error
+        except FacesearchError as error:
+            raise click.ClickException(error.message()) from error
         except KeyboardInterrupt as error:
             again = Interrupted("what is done is kept", "the same command again")
-            raise click.ClickException(str(again)) from error
+            raise click.ClickException(again.message()) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(name) for name in self.commands)

@@ -85,7 +85,7 @@ def kept(best: Any, who: Any, faces: int, fpir: float, halvings: int, seed: int)
         try:
             threshold = from_strangers(best[half], who[half], faces, fpir, seed=number)
         except TooFewSearches as error:
-            return {"refused": str(error).split("\n")[0]}
+            return {"refused": error.what}
         assert threshold.low is not None and threshold.high is not None
         lows.append(threshold.low)
         highs.append(threshold.high)

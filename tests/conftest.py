@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from facesearch.cli import main
+from facesearch.errors import FacesearchError
 from facesearch.faces.datasets import read_source
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.faces.toy import draw_people
@@ -46,6 +50,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("FACESEARCH_ENGINE", "torch")  # exporting to OpenVINO takes seconds; test_engines.py does it
     for name in ("FACESEARCH_GALLERY", "FACESEARCH_YUNET", "FACESEARCH_KEY_FILE", "FACESEARCH_KEY", "FACESEARCH_STORE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@contextmanager
+def refused(error: type[FacesearchError], words: str) -> Iterator[pytest.ExceptionInfo[FacesearchError]]:
+    """What the command line prints of an error of this class, fact and advice, has a place that fits the pattern `words`."""
+    with pytest.raises(error) as caught:
+        yield caught
+    assert re.search(words, caught.value.message()), caught.value.message()
 
 
 class ColourEncoder:

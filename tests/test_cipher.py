@@ -21,6 +21,7 @@ from facesearch.gallery import cipher as module
 from facesearch.gallery.cipher import PLAIN, BrokenSeal, Sealed, cipher_for, new_cipher
 from facesearch.gallery.keys import Key, key_in_force, new_key_file, read_key_file, using
 from facesearch.gallery.rows import Row
+from tests.conftest import refused
 
 KEY, OTHER = Key(bytes(range(32)), "a test"), Key(bytes(32), "another test")
 SALT = b"salt of 16 bytes"
@@ -55,7 +56,7 @@ def test_a_key_as_openssl_makes_it(tmp_path: Path):
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int):
     (tmp_path / "k").write_text(KEY.secret.hex())
     (tmp_path / "k").chmod(mode)
-    with pytest.raises(BadKey, match=rf"mode {mode:o}.*chmod 600"):
+    with refused(BadKey, rf"mode {mode:o}\)\.\n.*chmod 600"):
         read_key_file(tmp_path / "k")
 
 
@@ -65,7 +66,7 @@ def test_what_is_no_key_is_refused_and_not_quoted(tmp_path: Path, text: str):
     (tmp_path / "k").chmod(0o600)
     with pytest.raises(BadKey, match="64 hexadecimal digits") as error:
         read_key_file(tmp_path / "k")
-    assert not text or text not in str(error.value)
+    assert not text or text not in error.value.message()
     with pytest.raises(BadKey, match="No such file"):
         read_key_file(tmp_path / "none")
 
@@ -90,7 +91,7 @@ def test_the_key_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FACESEARCH_KEY", "")
     assert key_in_force() is None
     monkeypatch.setenv("FACESEARCH_KEY", "secret")
-    with pytest.raises(BadKey, match="FACESEARCH_KEY cannot be used"):
+    with pytest.raises(BadKey, match="FACESEARCH_KEY: The key cannot be used"):
         key_in_force()
 
 
@@ -221,12 +222,12 @@ def test_the_form_on_disk_is_what_the_standards_say():
 def test_the_right_key_and_none_other(tmp_path: Path):
     description = new_cipher(KEY).description
     assert cipher_for(tmp_path, description, KEY, either=False).description == description
-    with pytest.raises(KeyMissing, match="--key-file"):
+    with refused(KeyMissing, "--key-file"):
         cipher_for(tmp_path, description, None, either=True)
-    with pytest.raises(WrongKey, match="another key than the one in another test"):
+    with refused(WrongKey, r"another key than (.|\n)* the one in another test"):
         cipher_for(tmp_path, description, OTHER, either=True)
     assert cipher_for(tmp_path, "", None, either=False) is PLAIN and cipher_for(tmp_path, "", KEY, either=True) is PLAIN
-    with pytest.raises(NotEncrypted, match=r"not encrypted, but a key was given \(a test\)"):
+    with refused(NotEncrypted, r"not encrypted, but a key was given(.|\n)* the one in a test\."):
         cipher_for(tmp_path, "", KEY, either=False)
     assert new_cipher(KEY).description != description  # a salt of its own
 
@@ -240,7 +241,7 @@ def test_a_description_that_cannot_be(tmp_path: Path, description: str):
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
-    with pytest.raises(PackageMissing, match=r"facesearch\[crypt\]"):
+    with refused(PackageMissing, r"facesearch\[crypt\]"):
         Sealed(KEY, SALT)
     assert module.new_cipher(None) is PLAIN
 

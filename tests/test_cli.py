@@ -67,7 +67,7 @@ def test_missing_data_and_missing_weights_give_the_command_that_makes_them(run, 
     run("prepare", album, "--out", "data/celeba500", "--aligned")
     monkeypatch.setattr("facesearch.jobs.find_weights.SHIPPED", Path("nowhere.safetensors"))  # a package built without them
     refused = run("build-index", code=1)
-    assert "there is no encoder yet" in refused.stderr and "facesearch train" in refused.stderr
+    assert "There is no encoder yet" in refused.stderr and "facesearch train" in refused.stderr
 
 
 def test_before_any_training_the_shipped_encoder_is_used_and_named(run, album: Path):
@@ -171,7 +171,7 @@ def test_a_photo_with_several_faces_is_refused_unless_the_largest_is_wanted(run,
 
 def test_photos_without_a_face_say_so(run, gallery: Path, weights: Path, tmp_path: Path):
     wall = save_colour(tmp_path / "wall.png", "grey", (300, 300))
-    assert "no face found" in run("query", wall, "--weights", weights, code=1).stderr
+    assert "No face found" in run("query", wall, "--weights", weights, code=1).stderr
     assert "no face found" in run("enroll", "Nobody", wall, "--weights", weights, code=1).stderr
     assert "Nobody" not in run("list").stdout
     run("enroll", "Nobody", wall, "--weights", weights, "--gallery", "fresh", code=1)
@@ -198,7 +198,7 @@ def test_no_gallery_an_empty_one_and_one_of_another_encoder(run, gallery: Path, 
     assert "no gallery there" in run("query", photo, "--aligned", "--gallery", "nowhere", code=1).stderr
     for number in range(3):
         run("forget", f"Person {number}")
-    assert "nobody is enrolled yet" in run("query", photo, "--aligned", "--weights", weights, code=1).stderr
+    assert "Nobody is enrolled yet" in run("query", photo, "--aligned", "--weights", weights, code=1).stderr
     import torch
 
     from facesearch.model.checkpoint import save_encoder
@@ -265,9 +265,9 @@ def test_an_unknown_recipe_and_an_unknown_key(run, album: Path):
 
 def test_empty_folders_and_places_that_are_not_there(run, gallery: Path, weights: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
-    assert "there is no photo" in run("query", "empty", "--aligned", "--weights", weights, code=1).stderr
+    assert "There is no photo" in run("query", "empty", "--aligned", "--weights", weights, code=1).stderr
     assert "no file or folder there" in run("query", "gone.jpg", "--aligned", "--weights", weights, code=1).stderr
-    assert "no photo source is recognised" in run("prepare", "empty", "--out", "d", code=1).stderr
+    assert "No photo source is recognised" in run("prepare", "empty", "--out", "d", code=1).stderr
     assert "one folder a person" in run("enroll", "--from", "empty", "--aligned", "--weights", weights, code=1).stderr
 
 
@@ -347,7 +347,7 @@ def test_every_command_runs_as_a_process(album: Path, weights: Path, tmp_path: P
     assert "threshold" in call("info").stdout
     assert "rank-1" in call("evaluate", "--data", "d", "--weights", weights).stdout
     failed = call("forget", "Ana")
-    assert (failed.returncode, failed.stdout) == (1, "") and "nobody called 'Ana'" in failed.stderr and "Traceback" not in failed.stderr
+    assert (failed.returncode, failed.stdout) == (1, "") and "Nobody called 'Ana'" in failed.stderr and "Traceback" not in failed.stderr
     for path in (tmp_path / "index").iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
 

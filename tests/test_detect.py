@@ -8,7 +8,7 @@ import pytest
 from facesearch.errors import CannotRead, NotFound
 from facesearch.faces.detect import Haar, YuNet, load_detector
 from facesearch.faces.toy import draw_photo, invent_person
-from tests.conftest import YUNET
+from tests.conftest import YUNET, refused
 
 
 def test_without_a_network_the_fall_back_is_said_aloud():
@@ -37,7 +37,7 @@ def test_haar_sees_nobody_in_noise_and_in_one_colour():
 
 
 def test_a_named_model_that_is_not_there_is_an_error(tmp_path: Path):
-    with pytest.raises(NotFound, match="detector-model"):
+    with refused(NotFound, "detector-model"):
         load_detector(tmp_path / "none.onnx", print)
 
 

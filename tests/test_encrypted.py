@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from facesearch.errors import (
     CorruptGallery,
-    FaceSearchError,
+    FacesearchError,
     GalleryChanged,
     KeyMissing,
     NameTaken,
@@ -46,7 +46,7 @@ from facesearch.jobs.care import export, import_into, rename, verify
 from facesearch.jobs.encrypt import decrypt, encrypt
 from facesearch.jobs.erase import forget
 from facesearch.jobs.reindex import reindex
-from tests.conftest import ColourEncoder
+from tests.conftest import ColourEncoder, refused
 from tests.test_care import contents, quiet
 from tests.test_reindex import WideEncoder
 from tests.test_store import D, unit
@@ -228,7 +228,7 @@ def test_whatever_is_done_a_plain_twin_comes_out_the_same(tmp_path: Path, deeds:
 def test_without_the_right_key_nothing_is_read_or_changed(folder: Path):
     before = (folder / FILE).read_bytes()
     for verb in (Gallery.open, lambda place: Gallery.create(place, "e" * 64, D, ""), lambda place: verify(place, repair=True)):
-        with using(OTHER), pytest.raises(WrongKey, match="another key than the one in another test"):
+        with using(OTHER), refused(WrongKey, r"another key than (.|\n)* the one in another test"):
             verb(folder)
     assert (folder / FILE).read_bytes() == before
     with pytest.raises(WrongKey):
@@ -238,7 +238,7 @@ def test_without_the_right_key_nothing_is_read_or_changed(folder: Path):
 def test_no_key_for_an_encrypted_gallery(tmp_path: Path):
     Gallery.create(tmp_path / "g", "e" * 64, D, "", KEY).close()
     for verb in (Gallery.open, lambda place: Gallery.create(place, "e" * 64, D, ""), lambda place: export(place, tmp_path / "out")):
-        with pytest.raises(KeyMissing, match="FACESEARCH_KEY_FILE"):
+        with refused(KeyMissing, "FACESEARCH_KEY_FILE"):
             verb(tmp_path / "g")
 
 
@@ -246,7 +246,7 @@ def test_a_key_for_a_plain_gallery_is_refused_before_anything_is_added(plain: Pa
     """Whoever takes the encrypted gallery away and puts a plain one there does not get the next names."""
     with using(KEY):
         for verb in (Gallery.open, lambda place: Gallery.create(place, "e" * 64, D, "")):
-            with pytest.raises(NotEncrypted, match="facesearch encrypt"):
+            with refused(NotEncrypted, "facesearch encrypt"):
                 verb(plain)
 
 
@@ -337,7 +337,7 @@ def test_a_flipped_bit_anywhere_is_noticed_or_of_no_consequence(folder: Path):
                 noticed += 1
             else:
                 assert contents(folder) == expected, place
-        except FaceSearchError:
+        except FacesearchError:
             noticed += 1
     assert noticed > 20
 
@@ -604,7 +604,7 @@ def test_who_had_it_open_in_plain_writes_no_plain_row_and_reads_no_ciphertext(pl
             lambda: nearest_people(late, index, unit(3)[0], 1), lambda: late.forget(NAMES[0]), lambda: refresh(late, "test"),
         )  # fmt: skip
         for deed in deeds:
-            with pytest.raises(GalleryChanged, match="encrypted anew"):
+            with pytest.raises(GalleryChanged, match="encrypted again"):
                 deed()
     assert traces(plain, [*FACES, face("Eva Luna", 1000)]) == []
 

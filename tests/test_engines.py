@@ -24,7 +24,7 @@ from facesearch.model.encoder import LAST_LAYER, Encoder, EncoderConfig, UnitVec
 from facesearch.model.openvino_runtime import OpenVinoRuntime
 from facesearch.model.runtime import load_runtime
 from facesearch.records import F32, U8
-from tests.conftest import SHARED
+from tests.conftest import SHARED, refused
 
 pytest.importorskip("openvino")
 
@@ -149,18 +149,18 @@ def test_without_a_place_to_keep_it_the_network_is_used_from_memory(weights: Pat
 
 
 def test_an_engine_that_does_not_fit_is_refused(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(EngineUnfit, match="--engine torch or openvino"):
+    with refused(EngineUnfit, "--engine torch or openvino"):
         load_runtime(weights, engine="onnxruntime")
-    with pytest.raises(EngineUnfit, match="--engine onnxruntime"):
+    with refused(EngineUnfit, "--engine onnxruntime"):
         load_runtime(tmp_path / "x.onnx", engine="openvino")
-    with pytest.raises(DeviceMissing, match="--engine torch"):
+    with refused(DeviceMissing, "--engine torch"):
         load_runtime(weights, engine="openvino", device="cuda")
     shutil.copy(weights, tmp_path / "cut.safetensors")
     os.truncate(tmp_path / "cut.safetensors", 1000)
     with pytest.raises(BadCheckpoint):
         load_runtime(tmp_path / "cut.safetensors", engine="openvino")
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(PackageMissing, match=r"facesearch\[fast\]"):
+    with refused(PackageMissing, r"facesearch\[fast\]"):
         load_runtime(weights, engine="openvino")
 
 

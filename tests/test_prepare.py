@@ -12,7 +12,7 @@ from facesearch.faces.detect import Haar
 from facesearch.faces.table import open_dataset
 from facesearch.jobs import prepare as module
 from facesearch.jobs.prepare import PrepareConfig, Prepared, prepare
-from tests.conftest import save_colour
+from tests.conftest import refused, save_colour
 
 
 def quiet(done: int, total: int) -> None:
@@ -107,14 +107,14 @@ def test_detection_in_several_threads_changes_nothing(tmp_path: Path, album: Pat
 def test_when_nothing_can_be_used_no_dataset_appears(tmp_path: Path):
     (tmp_path / "photos/ana").mkdir(parents=True)
     (tmp_path / "photos/ana/1.png").write_text("no")
-    with pytest.raises(NothingToDo, match="none of 1 photos"):
+    with pytest.raises(NothingToDo, match="None of 1 photos"):
         made(read_source(tmp_path / "photos"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_dataset_that_is_not_whole_is_refused_with_the_part_that_is_wrong(tmp_path: Path):
     source = people(tmp_path / "photos")
-    with pytest.raises(NotFound, match="facesearch prepare"):
+    with refused(NotFound, "facesearch prepare"):
         open_dataset(tmp_path / "nowhere")
     for number, (name, damage, reason) in enumerate(
         [

@@ -151,7 +151,7 @@ def train(
         out = out or ranks.first_says(Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}")
         config = config_of_run(out) if resume else asked
         if resume and (recipe or settings) and not same_run(asked, config):
-            raise OtherRun(out, "it was begun with other settings; leave --recipe, --set and --minutes out, or begin a new run")
+            raise OtherRun(out, "it was begun with other settings", "Leave --recipe, --set and --minutes out, or begin a new run.")
         if resume and teacher is not None:  # the same file in another place: the run was moved
             config = replace(config, teacher=str(teacher))
         if unlabelled and not config.teacher:

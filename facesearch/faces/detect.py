@@ -161,7 +161,7 @@ def _fetch(target: Path) -> str:
         make_folder(target.parent)
         replace_file(target, data)
     except CannotWrite as error:
-        return str(error)
+        return f"{error.path} cannot be written: {error.reason}"
     return ""
 
 

@@ -186,9 +186,9 @@ class Album:
     def require(self, encoder_id: str, detector: str, root: Path) -> None:
         """Raises OtherAlbum when it was made by another encoder or detector, or of another folder."""
         if encoder_id != self.encoder_id:
-            raise OtherAlbum(self.folder, "with encoder", self.encoder_id[:12], encoder_id[:12])
+            raise OtherAlbum(self.folder, "with the encoder", self.encoder_id[:12], encoder_id[:12])
         if detector != self.detector:
-            raise OtherAlbum(self.folder, "with detector", self.detector, detector)
+            raise OtherAlbum(self.folder, "with the detector", self.detector, detector)
         if root != self.root:
             raise OtherAlbum(self.folder, "of the folder", str(self.root), str(root))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facesearch.errors import EmptyGallery, FaceSearchError, GalleryChanged
+from facesearch.errors import EmptyGallery, FacesearchError, GalleryChanged
 from facesearch.gallery.bit_codes import encode
 from facesearch.gallery.index_choice import chosen_index
 from facesearch.gallery.index_files import MANIFEST as MANIFEST
@@ -173,7 +173,7 @@ def _bring_up_to_date(gallery: Gallery, whole: str, delta: int = DELTA_LIMIT) ->
     """
     try:
         return _brought_up_to_date(gallery, whole, delta)
-    except (FaceSearchError, OSError) as error:
+    except (FacesearchError, OSError) as error:
         if not gallery.was_encrypted():
             raise
         drop_files(gallery)

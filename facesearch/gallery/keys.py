@@ -64,7 +64,8 @@ def read_key_file(path: Path) -> Key:
     except OSError as error:
         raise BadKey(str(path), reason_of(error)) from error
     if os.name == "posix" and mode & 0o077:
-        raise BadKey(str(path), f"others than its owner may read or write that file (mode {mode:03o}); close it with: chmod 600 {path}")
+        reason = f"others than its owner may read or write that file (mode {mode:03o})"
+        raise BadKey(str(path), reason, f"Close it with: chmod 600 {path}")
     return Key(_secret(data.decode("ascii", "replace"), str(path)), str(path))
 
 

@@ -224,7 +224,7 @@ def engine_errors(place: Place, doing: str, limit_s: float) -> Iterator[None]:
         import grpc
         from pymilvus.exceptions import MilvusException
     except ImportError as error:
-        raise PackageMissing("pymilvus", "milvus", place.text) from error
+        raise PackageMissing("pymilvus", "milvus", "a store in Milvus") from error
     try:
         yield
     except grpc.RpcError as error:
@@ -232,7 +232,10 @@ def engine_errors(place: Place, doing: str, limit_s: float) -> Iterator[None]:
     except MilvusException as error:
         if isinstance(error.code, grpc.StatusCode):
             raise StoreUnreachable(place.text, _status(error.code, limit_s, doing)) from error
-        reason = next(iter(str(error.message).strip().splitlines()), type(error).__name__)[:300].rstrip(".")
+        said = str(error.message).strip()
+        if place.local is not None:  # a client of the web service sees it, and is told no path
+            said = said.replace(f"{place.local.parent}/", "")
+        reason = next(iter(said.splitlines()), type(error).__name__)[:300].rstrip(".")
         if re.search("fail connecting", reason, re.IGNORECASE):
             raise StoreUnreachable(place.text, f"no connection within {limit_s:g} s") from error
         if re.search("deadline|timeout|timed out", reason, re.IGNORECASE):
@@ -256,7 +259,7 @@ def _embedded(path: Path) -> Iterator[str]:
         from milvus_lite.adapter.grpc.server import start_server_in_thread
         from milvus_lite.exceptions import DataDirLockedError
     except ImportError as error:
-        raise PackageMissing("milvus-lite", "milvus", place.text) from error
+        raise PackageMissing("milvus-lite", "milvus", "a store in Milvus Lite") from error
     _quiet()
     make_folder(path)
     sockets = Path(tempfile.mkdtemp(prefix="facesearch-"))  # made for its owner only
@@ -281,7 +284,7 @@ def _quiet() -> None:
     try:
         import pymilvus  # noqa: F401
     except ImportError as error:
-        raise PackageMissing("pymilvus", "milvus", "--store milvus:...") from error
+        raise PackageMissing("pymilvus", "milvus", "a store in Milvus") from error
     for name in ("pymilvus", "pymilvus.milvus_client", "milvus_lite"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [logging.NullHandler()]

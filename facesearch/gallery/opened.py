@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from facesearch.errors import CannotRead, CorruptGallery, FaceSearchError, GalleryChanged, UnknownPerson
+from facesearch.errors import CannotRead, CorruptGallery, FacesearchError, GalleryChanged, UnknownPerson
 from facesearch.gallery.cipher import BrokenSeal, cipher_for
 from facesearch.gallery.keys import Key
 from facesearch.gallery.rows import Row, checksum_of, usual_form
@@ -114,7 +114,7 @@ class OpenGallery:
         except BrokenSeal as error:
             raise self._unfit(f"a person's name: {error}") from error
 
-    def _unfit(self, reason: str) -> FaceSearchError:
+    def _unfit(self, reason: str) -> FacesearchError:
         """What is to be raised for what cannot be read: damage, unless the whole gallery has changed under us."""
         return CorruptGallery(self.folder, reason) if self._is_as_opened() else GalleryChanged(self.folder)
 

@@ -227,7 +227,7 @@ def _finish(source: Source, partial: Path, outcomes: list[dict[str, Any] | None]
     skipped = source.skipped + tuple(lost)
     rows = [Row(*each) for outcome in done for each in outcome.get("rows", ())]
     if not rows:
-        raise NothingToDo(str(source.root), f"none of {len(done)} photos could be used; first: {skipped[0] if skipped else '-'}")
+        raise NothingToDo(str(source.root), f"none of {len(done)} photos could be used", f"The first: {skipped[0]}" if skipped else "")
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})
     crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)

@@ -233,7 +233,7 @@ def _names(lines: Sequence[Line], path: Path) -> list[str]:
         try:
             own.append(line.name if line.name in ("", NOBODY) else clean_name(line.name))
         except BadName as error:
-            raise BadReview(path, line.number, str(error).rstrip(".")) from error
+            raise BadReview(path, line.number, error.what.rstrip(".")) from error
     of_group: dict[str, set[str]] = {}
     for line, name in zip(lines, own, strict=True):
         if line.group and name not in ("", NOBODY):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.errors import BadStore, CorruptGallery, FaceSearchError, NotSynced, ProjectionDiffers, StoreRefused
+from facesearch.errors import BadStore, CorruptGallery, FacesearchError, NotSynced, ProjectionDiffers, StoreRefused
 from facesearch.gallery.milvus_engine import NUMBERS, UNFINISHED, Engine, Row, connected
 from facesearch.gallery.projections import (
     Owed,
@@ -173,8 +173,8 @@ def erase_elsewhere(gallery: Gallery) -> list[Elsewhere]:
             continue
         try:
             done = sync(gallery, place_of(known.store), progress=lambda done, total: None)
-        except FaceSearchError as error:
-            found.append(Elsewhere(known.store, False, str(error).splitlines()[0]))
+        except FacesearchError as error:
+            found.append(Elsewhere(known.store, False, error.what))
         else:
             found.append(Elsewhere(known.store, True, _how(done)))
     return found

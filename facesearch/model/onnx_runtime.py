@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing
+from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing, said_of
 from facesearch.faces.align import scaled
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.files import sha256_of
@@ -37,7 +37,7 @@ class OnnxRuntime:
         try:
             self._session = onnxruntime.InferenceSession(str(model), providers=[wanted])
         except Exception as error:
-            raise BadCheckpoint(model, f"onnxruntime cannot load it ({str(error).splitlines()[0][:200]})") from error
+            raise BadCheckpoint(model, f"onnxruntime cannot load it ({said_of(model, error)})") from error
         entry, answer = self._session.get_inputs()[0], self._session.get_outputs()[0]
         if len(entry.shape) != 4 or entry.shape[1] != 3 or len(answer.shape) != 2:
             raise BadCheckpoint(model, f"it takes {entry.shape} and gives {answer.shape}; expected [n, 3, h, w] to [n, d]")

@@ -34,7 +34,7 @@ def loader_for(weights: Path, device: str, tell: Tell) -> Callable[[], OpenVinoR
     Raises NotFound, PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing.
     """
     if device not in ("auto", "cpu"):
-        raise DeviceMissing(device, "the engine openvino computes on the CPU; --engine torch serves GPUs")
+        raise DeviceMissing(device, "the engine openvino computes on the CPU", "Pass --engine torch for a GPU, or --device cpu.")
     meta = encoder_meta(weights)
     openvino = import_openvino(weights)
     return lambda: OpenVinoRuntime(weights, meta, openvino, tell)

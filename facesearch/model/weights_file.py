@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from facesearch.errors import BadCheckpoint, NotFound, PickleRefused, reason_of
+from facesearch.errors import BadCheckpoint, NotFound, PickleRefused, reason_of, said_of
 from facesearch.faces.crop import GEOMETRY
 
 KEY = "facesearch"
@@ -44,7 +44,7 @@ def read_meta(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
     except (SafetensorError, OSError) as error:
-        raise BadCheckpoint(path, f"not a whole safetensors file ({error})") from error
+        raise BadCheckpoint(path, f"not a whole safetensors file ({said_of(path, error)})") from error
     try:
         meta = json.loads(text) if text else None
     except ValueError:

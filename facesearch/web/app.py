@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from facesearch import __version__
-from facesearch.errors import FaceSearchError
+from facesearch.errors import FacesearchError
 from facesearch.faces.detect import Detector
 from facesearch.model.runtime import Runtime
 from facesearch.web import api, pages, problems
@@ -79,7 +79,7 @@ class Service:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 await anyio.to_thread.run_sync(self.desk.refresh)
-            except FaceSearchError:  # whoever asks next is told
+            except FacesearchError:  # whoever asks next is told
                 LOG.warning("the gallery could not be looked at")
 
     def _openapi(self) -> dict[str, Any]:

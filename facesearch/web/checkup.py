@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 
-from facesearch.errors import FaceSearchError, NothingToDo
+from facesearch.errors import FacesearchError, NothingToDo
 from facesearch.jobs.audit import Audit, audit, labelled_gallery
 from facesearch.jobs.confirmed import confirmed, finding_id
 from facesearch.web import models
@@ -23,7 +23,7 @@ class Checkup:
         self._desk = desk
         self._guard = threading.Lock()
         self._done: tuple[int, list[models.Finding]] | None = None
-        self._failed: tuple[int, FaceSearchError] | None = None
+        self._failed: tuple[int, FacesearchError] | None = None
         self._running = False
 
     def findings(self, limit: int) -> models.Audit:
@@ -57,13 +57,13 @@ class Checkup:
         except NothingToDo:  # fewer than two photos
             with self._guard:
                 self._done = generation, []
-        except FaceSearchError as error:
+        except FacesearchError as error:
             with self._guard:
                 self._failed = generation, error
         except Exception:
             LOG.exception("audit failed")
             with self._guard:
-                self._failed = generation, FaceSearchError()
+                self._failed = generation, FacesearchError()
         finally:
             with self._guard:
                 self._running = False

@@ -46,7 +46,7 @@ class Problem(BaseModel):
             "examples": [
                 {
                     "type": "urn:facesearch:problem:unknown-person",
-                    "title": "Nobody of this name is enrolled",
+                    "title": "Unknown person",
                     "status": 404,
                     "detail": "Nobody called 'Ada' is enrolled.",
                     "instance": "urn:uuid:6f1c8a0e-4a53-4a0e-9a6c-2f5b8d1f8f00",

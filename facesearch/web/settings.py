@@ -69,7 +69,7 @@ def token_for(host: str, file: Path | None) -> tuple[str, bool]:
     except UnicodeDecodeError as error:
         raise BadToken(file, "it is not text") from error
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadToken(file, "others than its owner may read it (chmod 600)")
+        raise BadToken(file, "others than its owner may read it")
     if len(token) < SHORTEST_TOKEN or not token.isascii() or any(character.isspace() for character in token):
         raise BadToken(file, f"it must hold one word of at least {SHORTEST_TOKEN} ASCII characters")
     return token, False
