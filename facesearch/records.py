@@ -10,6 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from facesearch.errors import FacesearchError
+
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -39,10 +41,14 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was left out, and why. A value, never an exception: the edge decides what it means."""
+    """Something that was left out, and why. A value, never an exception: the edge decides what it means.
+
+    cause: the same as an error with its fields, where there is one.
+    """
 
     path: Path
     reason: str
+    cause: FacesearchError | None = None
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"

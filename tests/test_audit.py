@@ -535,7 +535,7 @@ def test_strict_on_the_command_line(run, album: Path, weights: Path, tmp_path: P
     copy = tmp_path / "other.png"
     Image.open(first).convert("RGB").save(tmp_path / "other.png", compress_level=1)
     refused = run("enroll", "Somebody", copy, "--aligned", "--weights", weights, "--strict", code=1)
-    assert "closer to p001" in refused.stderr
+    assert "Closer to p001" in refused.stderr
     assert "Somebody" not in run("list").stdout
     assert run("enroll", "p001", second, "--aligned", "--weights", weights, "--strict").stdout == ""  # known already
     assert run("enroll", "Somebody", copy, "--aligned", "--weights", weights).stdout == "Somebody: 1 photo enrolled\n"

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from facesearch.errors import CannotRead, NotFound, NothingToDo, reason_of
+from facesearch.errors import CannotRead, CloserToAnother, NotFound, NothingToDo, reason_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import walk
 from facesearch.gallery.calibration import is_stale
@@ -95,7 +95,7 @@ def enroll(
 
     A photo without a face, or with several unless `largest`, is skipped. A photo that its person has already is left as
     it is. strict: a photo closer to somebody who was enrolled before is skipped too. Raises NothingToDo when every photo
-    was skipped, BadName, EncoderMismatch, CannotWrite, GalleryBusy.
+    was skipped, CloserToAnother when that was the only one, BadName, EncoderMismatch, CannotWrite, GalleryBusy.
     """
     wanted = [(clean_name(person), photo) for person, photo in photos]
     skipped: list[Skipped] = []
@@ -128,9 +128,9 @@ def enroll(
 
         new: list[NewFace] = []
         for (person, face), vectors in embedded(new_faces(), runtime):
-            reason = "" if guard is None else guard.reason(person, vectors[0])
-            if reason:
-                skipped.append(Skipped(face.path, reason))
+            refusal = None if guard is None else guard.refusal(person, face.path, vectors[0])
+            if refusal is not None:
+                skipped.append(Skipped(face.path, refusal.reason, refusal))
             else:
                 new.append(NewFace(person, face.sha256, face.path.name, vectors[0]))
                 added[person] += 1
@@ -142,6 +142,8 @@ def enroll(
         if added and gallery is not None:
             tidy(gallery, runtime.notes, fpir)
     if not added and not known:
+        if len(wanted) == 1 and skipped and skipped[0].cause is not None:
+            raise skipped[0].cause
         reason = str(skipped[0].reason) if skipped else "no photo was given"
         raise NothingToDo(_where(wanted), f"none of {len(wanted)} photos could be enrolled; the first: {reason}")
     return Enrolled(dict(added), known, tuple(skipped), guard.unchecked if guard else 0)
@@ -168,21 +170,20 @@ class _Guard:
         self._limit, self._by = stored.score if stored else None, way_of(stored)
         self.unchecked = 0
 
-    def reason(self, person: str, vector: F32) -> str:
-        """Why a photo with this vector (d,) is not enrolled as person; empty when nothing speaks against it. One search.
+    def refusal(self, person: str, photo: Path, vector: F32) -> CloserToAnother | None:
+        """Why a photo with this vector (d,) is not enrolled as person; None when nothing speaks against it. One search.
 
         The nearest person must be another one, at or above the gallery's threshold.
         """
         if self._limit is None:
             self.unchecked += 1
-            return ""
+            return None
         nearest = nearest_people(self._gallery, self._index, vector, 1, by=self._by)
         if not nearest or nearest[0].person == person or nearest[0].score < self._limit:
-            return ""
+            return None
         own = person_score(self._gallery, person, vector, self._by)
-        its = f"{person} has no photo yet" if own is None else f"{own:.3f} with {person}"
         match = nearest[0]
-        return f"closer to {match.person}, {match.score:.3f} with {match.support[0].source}; {its}; threshold {self._limit:.3f}"
+        return CloserToAnother(photo, person, match.person, match.score, match.support[0].source, own, self._limit)
 
 
 def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:

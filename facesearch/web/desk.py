@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import GalleryBusy, NothingToDo
+from facesearch.errors import GalleryBusy
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import photo_of
 from facesearch.gallery.calibration import is_stale
@@ -136,7 +136,7 @@ class Desk:
     def enroll(self, upload: Upload, name: str, face_no: int | None, *, force: bool) -> tuple[str, str, int, bool, bool]:
         """Enroll one face of a photo. Returns name, content hash, photos now, whether it was known, whether it was unchecked.
 
-        Without force a face closer to somebody else is refused.
+        Without force a face closer to somebody else is refused: CloserToAnother.
         """
         person = clean_name(name)
         seen = self._look(upload, largest=False)
@@ -144,12 +144,9 @@ class Desk:
             raise Problem("bad-photo", 422, f"The photo cannot be used: {seen.refused}.")
         face = _chosen(seen, face_no)
         with self._write():
-            try:
-                done = enroll(
-                    [(person, face)], self.folder, self._runtime, None, largest=False, fpir=None, progress=_quiet, strict=not force
-                )  # fmt: skip
-            except NothingToDo as error:  # one good face and strict: only closeness to somebody else can have refused it
-                raise Problem("closer-to-another", 409, _plain_reason(error.reason)) from error
+            done = enroll(
+                [(person, face)], self.folder, self._runtime, None, largest=False, fpir=None, progress=_quiet, strict=not force
+            )  # fmt: skip
         with Gallery.open(self.folder) as gallery:
             return person, seen.sha256, len(gallery.photos_of(person)), bool(done.known), bool(done.unchecked)
 
@@ -227,12 +224,6 @@ def _chosen(seen: Seen, face_no: int | None) -> Cropped:
     if not 1 <= number <= len(seen.faces):
         raise Problem("no-face", 422, f"There is no face {number} in the photo; it shows {len(seen.faces)}.")
     return seen.faces[number - 1]
-
-
-def _plain_reason(reason: str) -> str:
-    """The guard's own words, without the counting before them."""
-    words = reason.rpartition("the first: ")[2]
-    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _quiet(done: int, total: int) -> None:
