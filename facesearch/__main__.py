@@ -1,3 +1,3 @@
-from facesearch.cli import main
+from facesearch.cli import run
 
-main()
+run()

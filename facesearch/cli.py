@@ -6,26 +6,39 @@ stdout carries results, stderr everything else. Exit codes: 0 done ("unknown" is
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import click
 
 from facesearch import __version__
-from facesearch.commands import album, asking, auditing, care, indexing, judging, people, sealing, serving, syncing, training
-from facesearch.errors import FaceSearchError, Interrupted
+from facesearch.commands import album, asking, auditing, care, indexing, judging, looking, people, sealing, serving, syncing, training
+from facesearch.errors import FacesearchError, Interrupted, PackageMissing
+
+EXTRA_OF = {
+    "torch": "train", "torchvision": "train", "matplotlib": "plots", "onnx": "onnx", "onnxruntime": "onnx", "sklearn": "album",
+    "cryptography": "crypt", "pymilvus": "milvus", "fastapi": "web", "uvicorn": "web", "jinja2": "web",
+}  # fmt: skip
+"""Packages that only some commands need, and the extra that brings each."""
 
 
 class Commands(click.Group):
-    """Turns a FaceSearchError into one message and exit code 1. Other exceptions are bugs and keep their traceback."""
+    """Turns a FacesearchError into one message and exit code 1. Other exceptions are bugs and keep their traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except FaceSearchError as error:
-            raise click.ClickException(str(error)) from error
+        except FacesearchError as error:
+            raise click.ClickException(error.message()) from error
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRA_OF:
+                raise
+            missing = PackageMissing(package, EXTRA_OF[package], f"facesearch {ctx.invoked_subcommand}")
+            raise click.ClickException(missing.message()) from error
         except KeyboardInterrupt as error:
             again = Interrupted("what is done is kept", "the same command again")
-            raise click.ClickException(str(again)) from error
+            raise click.ClickException(again.message()) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(name) for name in self.commands)
@@ -53,6 +66,9 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
         people.forget: "Erase a person, with proof",
         people.list_people: "List people, or one person's photos",
         people.info: "Describe the gallery and its encoder",
+        looking.compare: "Say whether two photos show the same person",
+        looking.embed: "Turn faces into vectors",
+        looking.detect: "Find faces: boxes, landmarks, crops",
         serving.serve: "Open the page, and the service for programs",
     },
     "An album without names": {
@@ -74,8 +90,8 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
     "Keep a gallery": {
         care.rename: "Give a person another name, or join two",
         care.verify: "Check every row and count against damage",
-        indexing.index: "Make the index anew, or choose another kind",
-        care.reindex: "Embed all photos anew with another encoder",
+        indexing.index: "Rebuild the index, or choose another kind",
+        care.reindex: "Embed all photos again with another encoder",
         care.export_gallery: "Write all of it into one file",
         care.import_gallery: "Add everybody from such a file",
         care.merge: "Add everybody from another gallery",
@@ -86,6 +102,16 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
     },
 }
 """Every command with a line about it, in the order in which help lists them."""
+
+
+def run() -> None:
+    """The program: as main, in a process of our own, which may be set up as we like it."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when gRPC is imported: else it tells stderr of every goodbye
+    # OpenVINO does without its telemetry and its model converter, which take longer to import than all the rest of it.
+    for name in ("openvino_telemetry", "openvino.tools.ovc"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    main()
+
 
 for section in SECTIONS.values():
     for command, words in section.items():

@@ -22,16 +22,8 @@ DATASET = click.Path(path_type=Path)
 DEFAULT_DATA = Path("data/celeba500")
 
 
-def _use_key(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """The key in this file is in force for as long as the command runs."""
-    from facesearch.gallery.keys import read_key_file, using
-
-    if path is not None:
-        ctx.with_resource(using(read_key_file(path)))
-
-
 key_file = click.option(
-    "--key-file", type=FILE, default=None, expose_value=False, callback=_use_key,
+    "--key-file", type=FILE, default=None, envvar="FACESEARCH_KEY_FILE",
     help="Key of an encrypted gallery, see encrypt.  [env var: FACESEARCH_KEY_FILE, or FACESEARCH_KEY for the key itself]",
 )  # fmt: skip
 _gallery = click.option(
@@ -39,12 +31,13 @@ _gallery = click.option(
     help="The gallery's folder.",
 )  # fmt: skip
 weights = click.option(
-    "--weights", type=FILE, default=None,
-    help="Encoder: a .safetensors of a run, or a foreign .onnx.  [default: what train last finished, else the shipped one]",
+    "--weights", type=click.Path(path_type=Path), default=None,
+    help="Encoder: a .safetensors or folder of a run, or a foreign .onnx.  [default: the one that the gallery was made with; for a new "
+    "gallery what train last finished, else the shipped one]",
 )  # fmt: skip
 preprocess = click.option(
-    "--preprocess", type=click.Choice(["imagenet", "arcface"]), default="imagenet", show_default=True,
-    help="Pixel normalisation of a foreign .onnx encoder, which does not say it itself.",
+    "--preprocess", type=click.Choice(["imagenet", "arcface"]), default=None,
+    help="Pixel normalisation of a foreign .onnx encoder, which does not say it itself.  [default: as the gallery, at first imagenet]",
 )  # fmt: skip
 device = click.option(
     "--device",
@@ -64,7 +57,7 @@ precision = click.option(
 )  # fmt: skip
 detector_model = click.option(
     "--detector-model", type=FILE, default=None, envvar="FACESEARCH_YUNET", show_envvar=True,
-    help="YuNet's .onnx file.  [default: fetched once from the OpenCV Zoo; without a network the Haar cascade of OpenCV]",
+    help="YuNet's .onnx file.  [default: the one that comes with facesearch]",
 )  # fmt: skip
 aligned = click.option("--aligned", is_flag=True, help="The photos are aligned face crops already: look for no face.")
 store = click.option(
@@ -86,8 +79,16 @@ fpir = click.option(
 
 
 def gallery(command: Command) -> Command:
-    """--gallery, and --key-file, which is in force while the command runs and is passed on to nobody."""
-    return _gallery(key_file(command))
+    """--gallery and --key-file, passed on as one GalleryChoice named gallery."""
+    return _gallery(key_file(_gathered(command, "gallery", GalleryChoice, {"gallery": "folder", "key_file": "key_file"})))
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryChoice:
+    """Which gallery a command works with: the options of `gallery` as one value."""
+
+    folder: Path
+    key_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class EncoderChoice:
     """Which encoder a command works with, and on what: the options of `encoder` as one value."""
 
     weights: Path | None
-    preprocess: str
+    preprocess: str | None
     device: str
     engine: str
     precision: Precision

@@ -10,6 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from facesearch.errors import FacesearchError
+
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -39,10 +41,14 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was left out, and why. A value, never an exception: the edge decides what it means."""
+    """Something that was left out, and why. A value, never an exception: the edge decides what it means.
+
+    cause: the same as an error with its fields, where there is one.
+    """
 
     path: Path
     reason: str
+    cause: FacesearchError | None = None
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -51,8 +57,7 @@ class Skipped:
 @dataclass(frozen=True, slots=True)
 class Face:
     """A face in a photo. box (4,) float32 x, y, width, height; landmarks (5, 2) float32: left eye, right eye, nose, left
-    and right mouth corner as seen in the picture; all in pixels of the photo. Where the detector gives eyes only,
-    landmarks is (2, 2). score in [0, 1]."""
+    and right mouth corner as seen in the picture; all in pixels of the photo. score in [0, 1]. found_by: the detector's name."""
 
     box: F32
     landmarks: F32

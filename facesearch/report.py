@@ -5,17 +5,29 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from facesearch.errors import PackageMissing, writing
 from facesearch.files import OWNER_ONLY
-from facesearch.records import Answer, ScoredBy, Skipped
+from facesearch.records import ScoredBy
 
 if TYPE_CHECKING:
-    from facesearch.gallery.rows import PersonCount, Threshold
+    from facesearch.answers import (
+        AlbumScan,
+        Comparison,
+        DetectedPhoto,
+        FaceAnswer,
+        GalleryInfo,
+        PersonPhotos,
+        PhotoAnswer,
+        ThresholdInfo,
+    )
+    from facesearch.gallery.rows import Threshold
     from facesearch.jobs.evaluate import Evaluation
     from facesearch.jobs.run_folder import EpochResult
     from facesearch.metrics.bootstrap import Rate
@@ -30,27 +42,37 @@ def plain(value: Any) -> Any:
     """The same value in what JSON has: no NaN, no tuples, no paths."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name != "crop"}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
     return str(value) if isinstance(value, Path) else value
 
 
-def answer_lines(answer: Answer) -> list[str]:
+def answer_lines(photo: PhotoAnswer) -> list[str]:
     """One heading a face, then one line a person."""
+    return [line for face in photo for line in _face_lines(photo.photo, face)]
+
+
+def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
     x, y, w, h = (round(value) for value in answer.box)
-    which = f"face {answer.face_no} of {answer.faces_in_photo} at {x},{y} {w}x{h}"
-    if answer.known is None:
+    which = f"face {answer.face} of {answer.of} at {x},{y} {w}x{h}"
+    if answer.decision == "undecided":
         decision = "undecided (the gallery has no threshold; see: facesearch info)"
-    elif answer.known:
-        decision = f"match: {answer.matches[0].person}"
-    else:
+    elif answer.decision == "unknown":
         decision = "unknown"
-    lines = [f"{answer.photo}  {which}  {decision}"]
+    elif answer.decision == "ambiguous":
+        decision = f"ambiguous: {answer.matches[0].person} or {answer.matches[1].person if len(answer.matches) > 1 else 'somebody else'}"
+    else:
+        decision = f"match: {answer.matches[0].person}"
+    lines = [f"{photo}  {which}  {decision}"]
     for place, match in enumerate(answer.matches, 1):
         support = ", ".join(f"{s.source} ({s.score:.3f})" for s in match.support)
-        mark = "*" if answer.known and place == 1 else " "
+        mark = "*" if answer.decision in ("match", "ambiguous") and place == 1 else " "
         lines.append(f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {_photos(match.photos)}, nearest: {support}")
     gap = "" if answer.gap is None else f"gap to the second {answer.gap:.3f}; "
     limit = "none" if answer.threshold is None else f"{answer.threshold:.3f}"
@@ -65,29 +87,72 @@ def _share(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else f"{share:.2%}" if share >= 1e-4 else "under 0.01%"
 
 
-def answers_json(answers: Sequence[Answer]) -> str:
-    return as_json([_answer_row(answer) for answer in answers])
+def people_lines(people: Sequence[PersonPhotos]) -> list[str]:
+    width = max((len(str(person.photos)) for person in people), default=1)
+    return [f"{person.photos:{width}d}  {person.person}" for person in people]
 
 
-def stream_json(photo: Path, found: Sequence[Answer] | Skipped) -> str:
-    """One photo of a stream on one line: its answers, or why there is none."""
-    if isinstance(found, Skipped):
-        return as_json({"photo": photo, "answers": [], "skipped": found.reason}, indent=None)
-    return as_json({"photo": photo, "answers": [_answer_row(answer) for answer in found], "skipped": None}, indent=None)
+def info_lines(info: GalleryInfo) -> list[str]:
+    """What a gallery is, one fact a line."""
+    facts: dict[str, object] = {
+        "gallery": info.gallery, "people": info.people, "faces": info.faces, "dimension": info.dimension, "encoder": info.encoder,
+        "encoder_id": info.encoder_id,
+    }  # fmt: skip
+    if info.encoder_file:
+        facts["encoder's file"] = info.encoder_file
+    facts |= {
+        "threshold": threshold_words(info.calibration), "stale": info.stale, "generation": info.generation, "index": info.index.state,
+        "search": "; ".join(info.index.parts), "chosen index": info.index.choice, "bytes": info.bytes,
+    }  # fmt: skip
+    if info.encrypted:
+        facts["encryption"] = "names, photos' names, content hashes and vectors, by AES-SIV"
+    if found_by := ", ".join(f"{name} ({count})" for name, count in info.detectors.items() if name):
+        facts["detectors"] = found_by
+    states = []
+    for there in info.projections:
+        state = f"still holds {there.owed} erased" if there.owed else "as of the last sync" if there.synced else "a sync was interrupted"
+        states.append(f"{there.store} ({there.faces} faces, {there.index}; {state})")
+    if states:
+        facts["projections"] = "; ".join(states)
+    for figure in info.measured:
+        facts[f"{figure.split}: {figure.name}"] = f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+    width = max(map(len, facts))
+    return [f"{name:<{width}} {value}" for name, value in facts.items()]
 
 
-def _answer_row(answer: Answer) -> dict[str, Any]:
-    row = asdict(answer)
-    row["decision"] = {True: "match", False: "unknown", None: "undecided"}[row.pop("known")]
-    return row
+def detected_lines(photo: DetectedPhoto) -> list[str]:
+    """One line a face."""
+    lines = []
+    for face in photo:
+        x, y, w, h = (round(value) for value in face.box)
+        lines.append(f"{photo.photo}  face {face.face} of {face.of} at {x},{y} {w}x{h}  score {face.score:.2f}")
+    return lines
 
 
-def people_lines(people: Sequence[PersonCount]) -> list[str]:
-    width = max((len(str(person.faces)) for person in people), default=1)
-    return [f"{person.faces:{width}d}  {person.name}" for person in people]
+def compared_lines(result: Comparison) -> list[str]:
+    """The decision, and what it rests on."""
+    words = {"same": "the same person", "different": "different people", "undecided": "undecided (this encoder does not tell its rates)"}
+    lines = [f"{result.a.photo}  {result.b.photo}  {words[result.decision]}", f"  score {result.score:.3f}"]
+    if result.threshold is not None and result.fmr is not None:
+        lines[1] += f"; threshold {result.threshold:.3f}, at which {result.fmr:.2%} of pairs of different people are called the same"
+    return lines
 
 
-def calibration_lines(gallery: Path, new: Threshold, old: Threshold | None) -> list[str]:
+def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
+    """What a scan found, in what groups, and where the review is."""
+    gone = f", {found.gone} gone" if found.gone else ""
+    faceless = f"; {found.without_face} photos show no face" if found.without_face else ""
+    aside = f", {found.put_aside} put aside" if found.put_aside else ""
+    cut = "" if found.cut is None else f", cut at a mean cosine of {found.cut:.3f}"
+    return [
+        f"{folder}: {found.photos} photos, {found.new_photos} new{gone}; {found.new_faces} faces found, {found.faces} in all{faceless}",
+        f"{found.groups} groups, {found.new_groups} new; {found.joined} faces joined older groups; {found.alone} faces in no group{aside}",
+        f"grouped by {found.method}{cut}",
+        f"review: {found.table} and {found.page}",
+    ]
+
+
+def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | None) -> list[str]:
     """What was promised, on what, and what stood there before."""
     lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
     if new.low is not None and new.high is not None:
@@ -104,8 +169,15 @@ SCORES: dict[ScoredBy, str] = {
 }
 
 
-def threshold_words(threshold: Threshold | None) -> str:
-    return threshold.words() if threshold else "none (too few people and photos to set one; pass --threshold to query)"
+def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
+    """The threshold, what it is for and what it was set on."""
+    if threshold is None:
+        return "none (too few people and photos to set one; pass --threshold to query)"
+    basis = f"{threshold.searches} searches, " if threshold.searches else ""
+    scores = "" if threshold.by == "best-photo" else "mean templates, "
+    between = "" if threshold.low is None or threshold.high is None else f" [{threshold.low:.1%}, {threshold.high:.1%}]"
+    rate = f"{threshold.fpir:.1%}{between}"
+    return f"{threshold.score:.3f} for an FPIR of {rate}: {threshold.method} ({scores}{basis}{threshold.faces} faces enrolled)"
 
 
 def epoch_line(result: EpochResult, epochs: int, minutes: float = 0.0) -> str:

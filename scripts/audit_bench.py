@@ -26,9 +26,9 @@ import numpy as np
 from benching import machine, write
 from PIL import Image
 
+import facesearch
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.audit import Audit, Labelled, audit, labelled_dataset
-from facesearch.jobs.find_weights import find_weights
 from facesearch.jobs.vectors import dataset_vectors, known_vectors
 from facesearch.metrics.audit import fit
 from facesearch.metrics.copies import groups_of
@@ -50,7 +50,7 @@ OF_LIST = {"wrong_names": "labels", "same_people": "split", "two_clusters": "mer
 def main(weights: Path | None, gallery: Path, referee: Path | None, seeds: int) -> None:
     """Print both tables and write them."""
     about = machine()
-    runtime = load_runtime(find_weights(weights).path)
+    runtime = facesearch.load_encoder(weights).runtime
     dataset = open_dataset(ROOT / "data/celeba500")
     rows = np.arange(len(dataset))
     with bar("embed", "photo") as progress:

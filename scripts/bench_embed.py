@@ -22,12 +22,12 @@ import numpy as np
 from benching import start
 
 from facesearch.faces.align import crop_face
-from facesearch.faces.detect import Detector, YuNet
+from facesearch.faces.detect import Detector, load_detector
 from facesearch.faces.photos import read_photo, walk
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.build import build_index
+from facesearch.jobs.enroll import enroll
 from facesearch.jobs.find_weights import SHIPPED
-from facesearch.jobs.people import enroll
 from facesearch.jobs.stream import detected, embedded, read_faces
 from facesearch.metrics.verification import pair_cosines
 from facesearch.model.runtime import Runtime, load_runtime
@@ -35,7 +35,6 @@ from facesearch.records import F32, U8, Photo, Skipped
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA, SHARED = ROOT / "data" / "celeba500", ROOT.parent / "shared"
-YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 RESULTS = ROOT / "scripts" / "results" / "embedding"
 
 
@@ -178,7 +177,7 @@ def run(quick: bool) -> dict[str, Any]:
         "runtime": runtime.words,
         "engines": compare_engines(crops, 2 if quick else 4),
         "build_index": whole_build(small, runtime, 1 if quick else 2),
-        "photos": photo_stages(runtime, YuNet(YUNET), photos),
+        "photos": photo_stages(runtime, load_detector(None), photos),
     }
     if not quick:
         result["memory"] = memory_over(_Cheap(), photos, 100_000)

@@ -5,8 +5,9 @@ the server's memory over many requests, and whether every answer is right.
     .venv/bin/python scripts/bench_serve.py --quick    # under a minute: proves that it works, its times mean little
 
 A world of drawn people is served (scripts/drawn_world.py). "crops" are aligned face crops, so that the encoder is nearly all of the
-work; "photos" are whole pictures, on which faces are found first. Right answers are those of the job behind `facesearch query`, asked in
-this process before the server starts: the first person must be the same and every score within 0.01 (bfloat16 rounds by the batch).
+work; "photos" are whole pictures, on which faces are found first. Right answers are those of the library, as `facesearch query` has them,
+asked in this process before the server starts: the first person must be the same and every score within 0.01 (bfloat16 rounds by the
+batch).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
 import statistics
 import tempfile
@@ -25,17 +25,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from benching import machine, write
-from drawn_world import NAMES, ROOT, YUNET, draw, environment, make_world, served
+from drawn_world import NAMES, ROOT, draw, make_world, served
 from PIL import Image
 
-from facesearch.faces.detect import load_detector
-from facesearch.faces.photos import read_photo
-from facesearch.gallery.store import Gallery
-from facesearch.jobs.find_weights import find_weights
-from facesearch.jobs.people import Asker, query
-from facesearch.jobs.stream import faces_of
-from facesearch.model.runtime import load_runtime
-from facesearch.records import Photo
+from facesearch.api.opening import open_gallery
+from facesearch.api.photos import detect
 
 OUT = ROOT / "scripts" / "results" / "web" / "serve.json"
 TOLERANCE = 0.01
@@ -74,31 +68,26 @@ def form(data: bytes, path: str = "/v1/search") -> bytes:
 
 
 def questions(folder: Path, gallery: Path, *, crops: bool) -> list[Question]:
-    """One photo of each person that is not enrolled, as a photo or as an aligned crop, with the answer of the job itself."""
+    """One photo of each person that is not enrolled, as a photo or as an aligned crop, with the library's own answer."""
     folder.mkdir()
-    detector = load_detector(YUNET if YUNET.is_file() else None, lambda line: None, fetch=False)
-    runtime = load_runtime(find_weights(None).path)
     found = []
-    for name in NAMES:
-        path = folder / f"{name}.png"
-        draw(name, 30).save(path)
-        photo = read_photo(path)
-        assert isinstance(photo, Photo)
-        faces = faces_of(photo, detector)
-        if not faces:
-            continue
-        if crops:
-            Image.fromarray(faces[0].crop).save(path)
-        with Gallery.open(gallery) as opened:
-            told = query([path], Asker(opened, runtime, top=1), None if crops else detector)
-        right = tuple((answer.matches[0].person, answer.matches[0].score) for answer in told.answers)
-        found.append(Question(form(path.read_bytes()), right))
+    with open_gallery(gallery, detector="aligned" if crops else None) as library:
+        for name in NAMES:
+            path = folder / f"{name}.png"
+            draw(name, 30).save(path)
+            faces = detect(path)
+            if not len(faces):
+                continue
+            if crops:
+                Image.fromarray(faces[0].crop).save(path)
+            right = tuple((face.matches[0].person, face.matches[0].score) for face in library.search(path, top=1))
+            found.append(Question(form(path.read_bytes()), right))
     return found
 
 
 def is_right(body: bytes, right: tuple[tuple[str, float], ...]) -> bool:
     """Whether an answer names the same first people with nearly the same scores."""
-    told = [(face["candidates"][0]["person"], face["candidates"][0]["score"]) for face in json.loads(body)["photos"][0]["faces"]]
+    told = [(face["matches"][0]["person"], face["matches"][0]["score"]) for face in json.loads(body)["photos"][0]["faces"]]
     return len(told) == len(right) and all(a == c and abs(b - d) < TOLERANCE for (a, b), (c, d) in zip(told, right, strict=True))
 
 
@@ -199,7 +188,6 @@ async def memory(url: str, pid: int, asked: list[Question], requests: int, clien
 
 def run(quick: bool, requests: int, many: int) -> dict[str, object]:
     """All rows, and the memory."""
-    os.environ.update({"FACESEARCH_OFFLINE": environment()["FACESEARCH_OFFLINE"]})
     rows: list[Measured] = []
     with tempfile.TemporaryDirectory() as temp:
         world = Path(temp)

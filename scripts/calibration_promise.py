@@ -18,13 +18,12 @@ import click
 import numpy as np
 from benching import machine, write
 
+import facesearch
 from facesearch.errors import TooFewSearches
 from facesearch.faces.table import open_dataset
 from facesearch.gallery.calibration import from_strangers, within_gallery
-from facesearch.jobs.find_weights import find_weights
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.metrics.openset import best_candidates, fpir_at
-from facesearch.model.runtime import load_runtime
 from facesearch.terminal import bar
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +39,7 @@ SIZES = (50, 150, 300, 500)
 def main(weights: Path | None, name: str, fpirs: tuple[float, ...], halvings: int, seed: int) -> None:
     """Print the table and write it."""
     about = machine()
-    runtime = load_runtime(find_weights(weights).path)
+    runtime = facesearch.load_encoder(weights).runtime
     data, extra = open_dataset(ROOT / "data/celeba500"), open_dataset(ROOT / "data/celeba_extra")
     train, strangers = data.where("train"), extra.where("open")
     with bar("embed", "photo") as progress:
@@ -85,7 +84,7 @@ def kept(best: Any, who: Any, faces: int, fpir: float, halvings: int, seed: int)
         try:
             threshold = from_strangers(best[half], who[half], faces, fpir, seed=number)
         except TooFewSearches as error:
-            return {"refused": str(error).split("\n")[0]}
+            return {"refused": error.what}
         assert threshold.low is not None and threshold.high is not None
         lows.append(threshold.low)
         highs.append(threshold.high)

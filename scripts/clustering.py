@@ -27,7 +27,7 @@ import click
 import cv2
 import numpy as np
 
-from facesearch.faces.detect import YuNet
+from facesearch.faces.detect import load_detector
 from facesearch.faces.table import open_dataset
 from facesearch.faces.toy import draw_people
 from facesearch.files import make_folder, replace_json
@@ -150,8 +150,7 @@ def albums(runtime: Runtime) -> dict[str, tuple[Any, F32, Any]]:
                 folder = Path(scratch) / "drawn"
                 draw_people(folder, people=24, photos=12, seed=5)
             kept = ROOT / "data" / f"scan-{name.split(',')[0]}-{runtime.encoder_id[:8]}"
-            detector = YuNet(SHARED / "models/face_detection_yunet_2026may.onnx")
-            scan(folder, kept, runtime, detector, silent)
+            scan(folder, kept, runtime, load_detector(None), silent)
             with Album.open(kept) as album:
                 faces, vectors = album.faces_and_vectors()
                 who = {file.sha256: file.path.split("/")[0] for file in album.files().values()}

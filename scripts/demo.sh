@@ -2,12 +2,11 @@
 # The main job on the encoder and the gallery that come with facesearch: who is this, is she known, and is she forgotten
 # again? One real photograph (public domain, inside scikit-image), no dataset, no network, no GPU.
 set -euo pipefail
-export FACESEARCH_OFFLINE=1   # nothing is fetched; OpenCV's own face detector will do
 HERE=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p demo && cd demo
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' -e '^encoder: ' >&2); }
+run() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@" 2> >(grep -v '^encoder: ' >&2); }
 
 rm -rf gallery && mkdir -m 700 gallery && cp "$HERE/index/gallery.sqlite" gallery
 [ -d photos ] || "$HERE/.venv/bin/python" "$HERE/scripts/demo_photos.py" photos

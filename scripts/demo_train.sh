@@ -2,11 +2,10 @@
 # Training from nothing, on people who do not exist: no dataset, no network, no GPU. A second run takes seconds,
 # since every step knows what is done already.
 set -euo pipefail
-export FACESEARCH_OFFLINE=1   # nothing is fetched; OpenCV's own face detector will do for drawn people
 mkdir -p demo/train && cd demo/train
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@" 2> >(grep -v -e '^warning: the YuNet' -e '^For YuNet' >&2); }
+run() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@"; }
 
 say "1. Draw people: 30 to learn from, 6 that the encoder will never have seen"
 [ -d people ] || run facesearch toy people --people 30 --photos 16 --seed 1

@@ -23,7 +23,6 @@ from PIL import Image, ImageDraw
 from facesearch.faces.toy import draw_photo, invent_person
 
 ROOT = Path(__file__).resolve().parents[1]
-YUNET = ROOT.parent / "shared" / "models" / "face_detection_yunet_2026may.onnx"
 REPORT = ROOT / "scripts" / "results" / "shipped"
 """What was measured of the shipped encoder, which serves this world."""
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gwen", "Hugo", "Iris", "Jan", "Kim", "Leo")
@@ -92,14 +91,9 @@ def facesearch(*words: object) -> list[str]:
     return [sys.executable, "-m", "facesearch", *map(str, words)]
 
 
-def detection() -> list[str]:
-    """YuNet where it lies beside the checkout; else whatever bare commands take."""
-    return ["--detector-model", str(YUNET)] if YUNET.is_file() else []
-
-
 def environment() -> dict[str, str]:
-    """Nothing is fetched from anywhere."""
-    return {**os.environ, "FACESEARCH_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    """This checkout is what runs."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def make_world(folder: Path, *, calibrated: bool = True) -> Path:
@@ -107,9 +101,9 @@ def make_world(folder: Path, *, calibrated: bool = True) -> Path:
     draw_world(folder)
     gallery = folder / "gallery"
     commands = (
-        facesearch("enroll", "--from", folder / "people", "--gallery", gallery, "--largest", *detection()),
+        facesearch("enroll", "--from", folder / "people", "--gallery", gallery, "--largest"),
         facesearch(
-            "calibrate", "--strangers", folder / "strangers", "--fpir", 0.03, "--gallery", gallery, "--largest", *detection()
+            "calibrate", "--strangers", folder / "strangers", "--fpir", 0.03, "--gallery", gallery, "--largest"
         ),
     )  # fmt: skip
     for command in commands if calibrated else commands[:1]:
@@ -122,7 +116,7 @@ def make_world(folder: Path, *, calibrated: bool = True) -> Path:
 @contextlib.contextmanager
 def served(gallery: Path, *options: object, log: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server process of this gallery on a free port: its address and the process. It is stopped in the end, gracefully."""
-    command = facesearch("serve", "--port", 0, "--gallery", gallery, *detection(), *options)
+    command = facesearch("serve", "--port", 0, "--gallery", gallery, *options)
     with (
         log.open("w") as errors,
         subprocess.Popen(command, cwd=gallery.parent, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True) as process,

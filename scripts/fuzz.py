@@ -5,7 +5,7 @@
 
 Each target takes a whole file as it should be, and a mutation of it: bytes overwritten, cut out, doubled, numbers made huge, the end
 cut off; with --atheris what a coverage-guided fuzzer makes of it, which climbs over checks where blind changes fail. What may happen:
-the thing is read, or a FaceSearchError (or a Skipped) says what is wrong. What may not: any other exception, more than a few seconds, a
+the thing is read, or a FacesearchError (or a Skipped) says what is wrong. What may not: any other exception, more than a few seconds, a
 file outside the folder. Prints a table and writes scripts/results/fuzz.json, or crypt/atheris.json. ONNX files run in processes of
 their own, since onnxruntime is not ours: a crash of theirs is counted apart.
 """
@@ -31,7 +31,7 @@ import numpy as np
 from benching import machine, write
 from PIL import Image
 
-from facesearch.errors import CorruptGallery, FaceSearchError
+from facesearch.errors import CorruptGallery, FacesearchError
 from facesearch.faces.datasets import read_source
 from facesearch.faces.pairs import read_pairs
 from facesearch.faces.photos import read_photo
@@ -288,14 +288,14 @@ def galleries(scratch: Path) -> dict[str, tuple[bytes, Target]]:
 ONNX = """
 import sys
 from pathlib import Path
-from facesearch.errors import FaceSearchError
+from facesearch.errors import FacesearchError
 from facesearch.model.runtime import load_runtime
 for name in sys.argv[1:]:
     print("begin", name, flush=True)
     try:
         load_runtime(Path(name), device="cpu")
         print("read", flush=True)
-    except FaceSearchError:
+    except FacesearchError:
         print("refused", flush=True)
     except Exception as error:
         print("crash", repr(error)[:200].replace(chr(10), " "), flush=True)
@@ -346,7 +346,7 @@ def fuzz(name: str, whole: bytes, target: Target, inputs: int, rng: random.Rando
         try:
             result = target(data)
             counted["skipped" if isinstance(result, Skipped) else "read"] += 1
-        except FaceSearchError:
+        except FacesearchError:
             counted["refused"] += 1
         except Exception as error:  # noqa: BLE001  (a crash is what is looked for)
             counted["crash"] += 1
@@ -370,7 +370,7 @@ whole, target = fuzz.targets_in(Path(tempfile.mkdtemp(dir=sys.argv[-1] + "/.."))
 def one(data):
     try:
         target(data)
-    except fuzz.FaceSearchError:
+    except fuzz.FacesearchError:
         pass
 atheris.Setup(sys.argv, one)
 atheris.Fuzz()

@@ -19,6 +19,7 @@ import click
 import numpy as np
 from benching import machine
 
+from facesearch.commands.given import access_of
 from facesearch.files import make_folder, replace_json
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.milvus_engine import connected
@@ -61,7 +62,7 @@ def wait_until_indexed(place: Any, name: str, limit_s: float) -> float:
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="The server's folder, to measure its index files.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default="scripts/results/past/recall.json")
 def main(store: str, kinds: tuple[str, ...], gallery: Path, queries: int, limit_s: float, data: Path | None, out: Path) -> None:
-    root, place = Path(tempfile.mkdtemp(prefix="facesearch-recall-")), place_of(store)
+    root, place = Path(tempfile.mkdtemp(prefix="facesearch-recall-")), place_of(store, access_of())
     about = machine()
     found: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     try:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from drawn_world import YUNET, make_world, served
+from drawn_world import make_world, served
 
 ROOT = Path(__file__).resolve().parents[1]
 README, RESULTS, SHARED = ROOT / "README.md", ROOT / "scripts" / "results", ROOT.parent / "shared"
@@ -104,7 +104,6 @@ def world(name: str) -> Iterator[Run]:
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            "FACESEARCH_YUNET": str(YUNET),
         }
 
         def run(command: str) -> tuple[list[str], list[str]]:
@@ -116,9 +115,7 @@ def world(name: str) -> Iterator[Run]:
 
         if name == "service":
             stack.enter_context(served(make_world(here), "--port", 8008, log=here / "log"))
-        elif name == "demo":  # with OpenCV's own detector and both streams as one, as a newcomer sees it
-            del environment["FACESEARCH_YUNET"]
-        else:
+        elif name != "demo":  # which shows both streams as one, as a newcomer sees them
             shutil.copytree(ROOT / "index", here / "index", ignore=shutil.ignore_patterns("vectors*", "receipts"))
             (here / "data").symlink_to(ROOT / "data")
             for photo in ("face.jpg", "photo.jpg"):

@@ -28,7 +28,7 @@ import click
 import numpy as np
 from benching import machine
 
-from facesearch.errors import FaceSearchError
+from facesearch.errors import FacesearchError
 from facesearch.gallery.faiss_index import refresh
 from facesearch.gallery.milvus_engine import INDEXES, connected
 from facesearch.gallery.projections import Place, collection_of, place_of
@@ -186,7 +186,7 @@ def works(call: Callable[[], object]) -> bool:
     """Whether a call goes through; a server that has just started refuses some for a while."""
     try:
         call()
-    except FaceSearchError:
+    except FacesearchError:
         return False
     return True
 

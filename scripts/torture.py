@@ -28,7 +28,7 @@ import benching
 import click
 import numpy as np
 
-from facesearch.errors import CannotWrite, CorruptGallery, FaceSearchError, GalleryBusy, NotErasedYet
+from facesearch.errors import CannotWrite, CorruptGallery, FacesearchError, GalleryBusy, NotErasedYet
 from facesearch.gallery.faiss_index import open_index, refresh
 from facesearch.gallery.index_choice import choose_index
 from facesearch.gallery.nearest import nearest_people
@@ -113,7 +113,7 @@ def guarded(job: Any, folder: Path, journal: Path, number: int, seed: int) -> No
     try:
         job(folder, journal, number, seed)
     except BaseException as error:
-        kind = "error" if isinstance(error, FaceSearchError) else "crash"
+        kind = "error" if isinstance(error, FacesearchError) else "crash"
         with journal.open("a") as log:
             log.write(json.dumps([kind, job.__name__, type(error).__name__, "", str(error)[:300]]) + "\n")
         raise
@@ -246,8 +246,8 @@ def full_disk() -> dict[str, Any]:
         forgotten = ""
         try:
             forgotten = f"{forget('p0', place / 'g', (), quiet)[0].photos} forgotten on the full disk"
-        except FaceSearchError as error:
-            forgotten = str(error).splitlines()[0].replace(f"{place}/", "")
+        except FacesearchError as error:
+            forgotten = error.what
         return {"confirmed": confirmed, "there": there, "refusals": refusals, "problems": problems, "losses": confirmed - there,
                 "forget": forgotten}  # fmt: skip
     finally:
@@ -283,7 +283,7 @@ def flipped_bytes(stride: int, choice: str) -> dict[str, Any]:
                 counted["of no consequence" if right else "wrong"] += 1
             except CorruptGallery:
                 counted["damage noticed"] += 1
-            except FaceSearchError:
+            except FacesearchError:
                 counted["another error of ours"] += 1
     shutil.rmtree(scratch)
     return {"flips": sum(counted.values()), **counted, "wrong": counted["wrong"]}

@@ -19,14 +19,13 @@ import click
 import numpy as np
 from benching import machine, write
 
+import facesearch
 from facesearch.faces.table import open_dataset
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.nearest import COMPARED, nearest_people
 from facesearch.gallery.store import Gallery
-from facesearch.jobs.find_weights import find_weights
 from facesearch.jobs.vectors import dataset_vectors, known_vectors
 from facesearch.metrics.openset import Searches, best_candidates, fnir_at, mean_templates, threshold_at_fpir
-from facesearch.model.runtime import load_runtime
 from facesearch.records import F32, F64, I64, WAYS_TO_SCORE, ScoredBy
 from facesearch.terminal import bar
 
@@ -41,7 +40,7 @@ SEARCHES = 200
 def main(seeds: int) -> None:
     """Print the table and write it."""
     about = machine()
-    runtime = load_runtime(find_weights(None).path)
+    runtime = facesearch.load_encoder().runtime
     data = open_dataset(ROOT / "data/celeba500")
     with bar("embed", "photo") as progress:
         vectors = dataset_vectors(data, np.arange(len(data)), runtime, known_vectors(ROOT / "index", runtime.encoder_id), progress)

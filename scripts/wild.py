@@ -16,12 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import facesearch
+from facesearch.answers import FaceAnswer
 from facesearch.errors import NothingToDo
-from facesearch.faces.detect import load_detector
-from facesearch.gallery.store import Gallery
-from facesearch.jobs.find_weights import find_weights
-from facesearch.jobs.people import Asker, enroll, people_folders, query
-from facesearch.model.runtime import load_runtime
+from facesearch.jobs.enroll import people_folders
 
 
 def main() -> None:
@@ -31,8 +29,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--detector-model", type=Path)
     args = parser.parse_args()
-    runtime = load_runtime(find_weights(args.weights).path)
-    detector = load_detector(args.detector_model, lambda line: print(line, file=sys.stderr))
+    encoder = facesearch.load_encoder(args.weights)
+    detector = facesearch.FaceDetector(args.detector_model)
     photos, _ = people_folders(args.folder)
     people = sorted({name for name, _ in photos})
     count = dict.fromkeys(("asked", "unknown before", "nearest after", "match after", "wrong name before", "wrong name after"), 0)
@@ -42,25 +40,28 @@ def main() -> None:
             copy = Path(scratch) / "gallery"
             shutil.copytree(args.gallery, copy)
             try:
-                before = ask(copy, own[0], runtime, detector)
-                enroll([(name, path) for path in own[1:]], copy, runtime, detector, largest=True, fpir=None, progress=lambda d, t: None)
-                after = ask(copy, own[0], runtime, detector)
+                gallery = facesearch.open_gallery(copy, encoder=encoder, detector=detector)
+                before = ask(gallery, own[0])
+                gallery.enroll(name, own[1:], largest=True)
+                after = ask(gallery, own[0])
             except NothingToDo as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 continue
         right = after.matches[0].person == name
         count["asked"] += 1
-        count["unknown before"] += not before.known
-        count["wrong name before"] += bool(before.known)
+        count["unknown before"] += before.decision != "match"
+        count["wrong name before"] += before.decision == "match"
         count["nearest after"] += right
-        count["match after"] += right and bool(after.known)
-        count["wrong name after"] += bool(after.known) and not right
-    print(json.dumps({"encoder": runtime.words, "people": len(people), **count}, indent=2))
+        count["match after"] += right and after.decision == "match"
+        count["wrong name after"] += after.decision == "match" and not right
+    print(json.dumps({"encoder": encoder.words, "people": len(people), **count}, indent=2))
 
 
-def ask(folder: Path, photo: Path, runtime, detector):  # type: ignore[no-untyped-def]
-    with Gallery.open(folder) as gallery:
-        return query([photo], Asker(gallery, runtime, top=2, largest=True), detector).answers[0]
+def ask(gallery: facesearch.Gallery, photo: Path) -> FaceAnswer:
+    found = gallery.search(photo, top=2, largest=True)
+    if not found.faces:
+        raise NothingToDo(str(photo), found.skipped or "no face found")
+    return found[0]
 
 
 if __name__ == "__main__":

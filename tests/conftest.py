@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from facesearch.cli import main
+from facesearch.errors import FacesearchError
 from facesearch.faces.datasets import read_source
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.faces.toy import draw_people
@@ -22,7 +26,6 @@ from facesearch.jobs.prepare import PrepareConfig, prepare
 from facesearch.records import F32, U8
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 MOBILEFACENET = SHARED / "models" / "mobilefacenet.onnx"
 
 
@@ -40,9 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache, reaches a network, or is swayed by the user's environment."""
+    """No test reads or writes the user's cache, or is swayed by the user's environment."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("FACESEARCH_OFFLINE", "1")
     for name in (
         "FACESEARCH_ENGINE",
         "FACESEARCH_PRECISION",
@@ -53,6 +55,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         "FACESEARCH_STORE",
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@contextmanager
+def refused(error: type[FacesearchError], words: str) -> Iterator[pytest.ExceptionInfo[FacesearchError]]:
+    """What the command line prints of an error of this class, fact and advice, has a place that fits the pattern `words`."""
+    with pytest.raises(error) as caught:
+        yield caught
+    assert re.search(words, caught.value.message()), caught.value.message()
 
 
 class ColourEncoder:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from facesearch.errors import Interrupted
+from facesearch.errors import Interrupted, PeerLost
 from facesearch.faces.table import open_dataset
 from facesearch.jobs import build, stream
 from facesearch.jobs.train import train
@@ -180,4 +180,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     here = from_environment()
     with joined("cpu", here):
-        globals()[sys.argv[1]](here, *sys.argv[2:])
+        try:
+            globals()[sys.argv[1]](here, *sys.argv[2:])
+        except PeerLost as error:
+            sys.stderr.write(f"{error.advice}\n")
+            raise

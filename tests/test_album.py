@@ -23,6 +23,7 @@ from facesearch.jobs.scan import album_folder, face_pictures, recognise, scan
 from facesearch.jobs.sort import folder_names, sort_album
 from facesearch.records import U8, Face
 from facesearch.report_album import applied, write_review
+from tests.conftest import refused
 
 RED, GREEN, BLUE = (250, 20, 20), (20, 250, 20), (20, 20, 250)
 CUT = 0.7
@@ -208,7 +209,7 @@ def test_never_more_than_a_bounded_number_of_photos_is_read_ahead(tmp_path: Path
 def test_a_scan_is_of_one_encoder_detector_and_folder(photos: Path, found: Path, tmp_path: Path):
     with pytest.raises(OtherAlbum, match="encoder"):
         scan(photos, found, ColourEncoder("other"), Halves(), quiet)
-    with pytest.raises(OtherAlbum, match="detector halves, not aligned"):
+    with refused(OtherAlbum, "detector halves, not aligned"):
         scan(photos, found, ColourEncoder(), None, quiet)
     other = tmp_path / "elsewhere"
     shutil.copytree(photos, other)
@@ -380,7 +381,7 @@ def test_a_wrong_review_changes_nothing(found: Path, tmp_path: Path, reason: str
     (tmp_path / "r.csv").write_text(WRONG[reason].format(face))
     with Album.open(found) as album, pytest.raises(BadReview) as error:
         apply(album, tmp_path / "g", tmp_path / "r.csv", None)
-    assert reason in str(error.value) and state(found) == before and not (tmp_path / "g").exists()
+    assert reason in str(error.value).lower() and state(found) == before and not (tmp_path / "g").exists()
 
 
 def test_reviews_from_spreadsheets_are_read_and_other_encodings_refused(found: Path, tmp_path: Path):

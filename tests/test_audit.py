@@ -20,7 +20,7 @@ from facesearch.faces.table import Dataset
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.audit import COPY, Labelled, audit, judged, labelled_dataset, labelled_gallery
-from facesearch.jobs.people import enroll
+from facesearch.jobs.enroll import enroll
 from facesearch.metrics import audit as metrics
 from facesearch.metrics.copies import CropFacts, bad_crops, copy_floor, groups_of, neighbours, robust_z, same_content
 from facesearch.report_audit import findings
@@ -508,7 +508,7 @@ def test_strict_refuses_whoever_is_closer_to_somebody_else_and_enrolls_the_rest(
 
 
 def test_strict_searches_once_a_photo_and_opens_the_index_once(two_people, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from facesearch.jobs import people as job
+    from facesearch.jobs import enroll as job
 
     folder, encoder = two_people
     counts = {"open": 0, "search": 0}
@@ -535,7 +535,7 @@ def test_strict_on_the_command_line(run, album: Path, weights: Path, tmp_path: P
     copy = tmp_path / "other.png"
     Image.open(first).convert("RGB").save(tmp_path / "other.png", compress_level=1)
     refused = run("enroll", "Somebody", copy, "--aligned", "--weights", weights, "--strict", code=1)
-    assert "closer to p001" in refused.stderr
+    assert "Closer to p001" in refused.stderr
     assert "Somebody" not in run("list").stdout
     assert run("enroll", "p001", second, "--aligned", "--weights", weights, "--strict").stdout == ""  # known already
     assert run("enroll", "Somebody", copy, "--aligned", "--weights", weights).stdout == "Somebody: 1 photo enrolled\n"

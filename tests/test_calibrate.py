@@ -20,9 +20,10 @@ from facesearch.gallery.store import Gallery
 from facesearch.jobs.build import build_index, tidy
 from facesearch.jobs.calibrate import Strangers, calibrate, calibrate_within, strangers_in, strangers_of
 from facesearch.jobs.care import export, import_into
-from facesearch.jobs.people import _Guard
+from facesearch.jobs.enroll import _Guard
 from facesearch.metrics.openset import promised_fpir
 from facesearch.records import WAYS_TO_SCORE
+from facesearch.report import threshold_words
 from tests.conftest import ColourEncoder, save_colour
 
 D = 16
@@ -167,13 +168,14 @@ def test_the_command(run, toy_dataset: Dataset, weights: Path, tmp_path: Path):
     shown = run("query", next(Path("others").rglob("*.png")), "--aligned", *with_weights).stdout
     assert "of strangers' searches are expected to get a name" in shown
     facts = json.loads(run("info", "--json").stdout)
-    assert facts["stale"] is False and "10.0% [" in facts["threshold"]
+    assert facts["stale"] is False and facts["calibration"]["fpir"] == 0.1 and "10.0% [" in run("info").stdout
+    assert facts["calibration"]["low"] < 0.1 < facts["calibration"]["high"]
     refused = run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.001", *with_weights, code=1)
     assert "3,000 are needed" in refused.stderr
     everyone = run("calibrate", "--strangers", "prepared", "--split", "", "--fpir", "0.1", *with_weights)
     assert "6 strangers: 48 searches" in everyone.stdout and "is enrolled: no stranger" in everyone.stderr
     stored = json.loads(run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.1", "--json", *with_weights).stdout)
-    assert stored["on_strangers"] is True and stored["people"] == 12
+    assert stored["threshold"]["on_strangers"] is True and stored["threshold"]["people"] == 12 and stored["skipped"] == []
 
 
 def test_query_says_when_the_threshold_is_stale(run, toy_dataset: Dataset, weights: Path):
@@ -183,7 +185,7 @@ def test_query_says_when_the_threshold_is_stale(run, toy_dataset: Dataset, weigh
     photo = Path("photo.png")
     save_colour(photo, "red")
     told = run("query", photo, "--aligned", "--weights", weights).stderr
-    assert "the threshold is stale: it was set for 20 faces" in told and "facesearch calibrate" in told
+    assert "The threshold is stale: it was set for 20 faces" in told and "facesearch calibrate" in told
 
 
 def test_building_with_the_same_data_keeps_the_calibration(toy_dataset: Dataset, tmp_path: Path):
@@ -215,7 +217,7 @@ def test_a_gallery_set_by_mean_templates_scores_by_them_from_then_on_and_names_t
     scores = templates_by_hand(gallery, strangers.vectors)
     assert (threshold.by, by_photo.by) == ("mean-template", "best-photo") and threshold.score != by_photo.score
     assert (scores.max(axis=1) >= threshold.score).mean() == pytest.approx(0.05)
-    assert gallery.scored_by == "mean-template" and "mean templates, 600 searches" in threshold.words()
+    assert gallery.scored_by == "mean-template" and "mean templates, 600 searches" in threshold_words(threshold)
     for vector, own in zip(strangers.vectors[:20], scores, strict=False):
         for top in (1, 5):
             found = nearest_people(gallery, open_index(gallery), vector, top, by="mean-template")
@@ -274,11 +276,16 @@ def test_the_command_line_offers_the_ways_there_are():
 def test_strict_enrolment_judges_by_the_gallerys_way_to_score(tmp_path: Path):
     e0, e1, e2 = np.eye(D, dtype=np.float32)[:3]
     with Gallery.create(tmp_path / "g", "e" * 64, D, "encoder") as gallery:
+
+        def why_not(person: str) -> str:
+            refusal = _Guard(gallery).refusal(person, Path("new.png"), e0)
+            return refusal.reason if refusal else ""
+
         gallery.add(
             [NewFace("ana", "1" * 64, "a1", e0), NewFace("ana", "2" * 64, "a2", e1), NewFace("ben", "3" * 64, "b1", 0.8 * e0 + 0.6 * e2)]
         )
         for by, reason in (("best-photo", ""), ("mean-template", "closer to ben, 0.800 with b1; 0.707 with ana; threshold 0.750")):
             gallery.set_threshold(Threshold(0.75, 0.01, "drawn", 0, 3, by=by))
-            assert _Guard(gallery).reason("ana", e0) == reason
-        assert _Guard(gallery).reason("cy", e0) == "closer to ben, 0.800 with b1; cy has no photo yet; threshold 0.750"
-        assert _Guard(gallery).reason("ben", e0) == ""
+            assert why_not("ana") == reason
+        assert why_not("cy") == "closer to ben, 0.800 with b1; cy has no photo yet; threshold 0.750"
+        assert why_not("ben") == ""

@@ -15,7 +15,7 @@ from facesearch.errors import (
     BadName,
     CorruptGallery,
     EncoderMismatch,
-    FaceSearchError,
+    FacesearchError,
     NameTaken,
     NotFound,
     OutputExists,
@@ -26,6 +26,7 @@ from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.rows import NewFace, Threshold, checksum_of, vector_bytes
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.care import export, import_into, rename, verify
+from tests.conftest import refused
 from tests.test_store import D, face, unit
 
 
@@ -115,7 +116,7 @@ def test_a_byte_flipped_anywhere_in_the_file_is_noticed_or_of_no_consequence(fol
                 noticed += 1
             else:
                 assert contents(folder) == expected, place
-        except FaceSearchError:
+        except FacesearchError:
             noticed += 1
     assert noticed > 20
 
@@ -136,7 +137,7 @@ def test_a_new_name_for_all_photos_and_the_old_one_is_gone(folder: Path):
 def test_two_people_become_one_only_when_that_is_asked_for(folder: Path):
     with Gallery.open(folder) as gallery:
         gallery.add([face("person 1", 2, "2.jpg")])  # a photo that both have
-    with pytest.raises(NameTaken, match="--join"):
+    with refused(NameTaken, "--join"):
         rename("person 2", "person 1", folder, join=False)
     rename("person 2", "person 1", folder, join=True)
     with Gallery.open(folder) as gallery:
@@ -228,7 +229,7 @@ def test_a_file_with_more_than_a_gallery_in_it_is_refused(folder: Path, tmp_path
 
 
 def test_what_is_no_export_at_all(tmp_path: Path):
-    with pytest.raises(NotFound, match="facesearch export"):
+    with refused(NotFound, "facesearch export"):
         import_into(tmp_path / "none", tmp_path / "new", quiet)
     (tmp_path / "text").write_text("not a database" * 1000)
     (tmp_path / "empty").touch()
@@ -255,7 +256,7 @@ def test_damaged_exports_never_bring_in_anything_wrong(folder: Path, tmp_path: P
         path.unlink()
     try:
         import_into(out, new, quiet)
-    except FaceSearchError:
+    except FacesearchError:
         return
     brought, expected = contents(new), contents(folder)
     assert {row[3] for row in brought} <= {row[3] for row in expected} and brought <= expected

@@ -6,23 +6,28 @@ import hmac
 import json
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facesearch import options
+from facesearch.commands.given import key_of
 from facesearch.errors import BadKey, CannotWrite, CorruptGallery, KeyMissing, NotEncrypted, PackageMissing, WrongKey
 from facesearch.gallery import cipher as module
 from facesearch.gallery.cipher import PLAIN, BrokenSeal, Sealed, cipher_for, new_cipher
-from facesearch.gallery.keys import Key, key_in_force, new_key_file, read_key_file, using
+from facesearch.gallery.keys import Key, as_key, new_key_file, read_key_file
 from facesearch.gallery.rows import Row
+from facesearch.options import GalleryChoice
+from tests.conftest import refused
 
-KEY, OTHER = Key(bytes(range(32)), "a test"), Key(bytes(32), "another test")
+KEY, OTHER, THIRD = Key(bytes(range(32)), "a test"), Key(bytes(32), "another test"), Key(bytes(range(1, 33)), "a third test")
 SALT = b"salt of 16 bytes"
 ENCODER = "e" * 64
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=70)
@@ -55,7 +60,7 @@ def test_a_key_as_openssl_makes_it(tmp_path: Path):
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int):
     (tmp_path / "k").write_text(KEY.secret.hex())
     (tmp_path / "k").chmod(mode)
-    with pytest.raises(BadKey, match=rf"mode {mode:o}.*chmod 600"):
+    with refused(BadKey, rf"mode {mode:o}\)\.\n.*chmod 600"):
         read_key_file(tmp_path / "k")
 
 
@@ -65,33 +70,62 @@ def test_what_is_no_key_is_refused_and_not_quoted(tmp_path: Path, text: str):
     (tmp_path / "k").chmod(0o600)
     with pytest.raises(BadKey, match="64 hexadecimal digits") as error:
         read_key_file(tmp_path / "k")
-    assert not text or text not in str(error.value)
+    assert not text or text not in error.value.message()
     with pytest.raises(BadKey, match="No such file"):
         read_key_file(tmp_path / "none")
 
 
 def test_the_key_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What was chosen goes before the file, the file before the key in the environment; empty means none."""
-    assert key_in_force() is None
+
+    def in_force(*words: str) -> Key | None:
+        seen: list[Key | None] = []
+
+        @click.command()
+        @options.gallery
+        def asks(gallery: GalleryChoice) -> None:
+            seen.append(key_of(gallery))
+
+        result = CliRunner().invoke(asks, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return seen[0]
+
+    assert in_force() is None
     monkeypatch.setenv("FACESEARCH_KEY", OTHER.secret.hex())
-    assert key_in_force() == OTHER
+    assert in_force() == OTHER == key_of(GalleryChoice(tmp_path, None))
+    for name, secret in (("k", KEY.secret), ("chosen", THIRD.secret)):
+        (tmp_path / name).write_text(secret.hex())
+        (tmp_path / name).chmod(0o600)
+    monkeypatch.setenv("FACESEARCH_KEY_FILE", str(tmp_path / "k"))
+    assert in_force() == KEY == key_of(GalleryChoice(tmp_path, tmp_path / "k"))
+    assert in_force("--key-file", str(tmp_path / "chosen")) == THIRD
+    assert in_force() == KEY
+    monkeypatch.setenv("FACESEARCH_KEY_FILE", str(tmp_path / "none"))
+    with pytest.raises(BadKey, match="No such file"):
+        in_force()
+    monkeypatch.setenv("FACESEARCH_KEY_FILE", "")
+    assert in_force() == OTHER
+    monkeypatch.setenv("FACESEARCH_KEY", "")
+    assert in_force() is None
+    monkeypatch.setenv("FACESEARCH_KEY", "secret")
+    with pytest.raises(BadKey, match="FACESEARCH_KEY: The key cannot be used") as error:
+        in_force()
+    assert "secret" not in error.value.message()
+
+
+def test_what_a_program_gives_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A key of ours, its bytes, or its file, and nothing of the environment."""
+    monkeypatch.setenv("FACESEARCH_KEY", OTHER.secret.hex())
     (tmp_path / "k").write_text(KEY.secret.hex())
     (tmp_path / "k").chmod(0o600)
-    monkeypatch.setenv("FACESEARCH_KEY_FILE", str(tmp_path / "k"))
-    assert key_in_force() == KEY
-    with using(OTHER):
-        seen: list[Key | None] = []
-        thread = threading.Thread(target=lambda: seen.append(key_in_force()))
-        thread.start()
-        thread.join()
-        assert seen == [OTHER]
-    assert key_in_force() == KEY
-    monkeypatch.setenv("FACESEARCH_KEY_FILE", "")
-    monkeypatch.setenv("FACESEARCH_KEY", "")
-    assert key_in_force() is None
-    monkeypatch.setenv("FACESEARCH_KEY", "secret")
-    with pytest.raises(BadKey, match="FACESEARCH_KEY cannot be used"):
-        key_in_force()
+    assert as_key(None) is None and as_key(KEY) is KEY
+    assert as_key(KEY.secret) == as_key(tmp_path / "k") == as_key(str(tmp_path / "k")) == KEY
+    for wrong in (b"", KEY.secret[:31], KEY.secret + b"x", KEY.secret.hex().encode()):
+        with pytest.raises(BadKey, match=rf"the key given: The key cannot be used: it has {len(wrong)} bytes, not 32") as error:
+            as_key(wrong)
+        assert not wrong or (wrong.hex() not in error.value.message() and repr(wrong) not in error.value.message())
+    with pytest.raises(BadKey, match="No such file"):
+        as_key(tmp_path / "none")
 
 
 def test_a_key_is_not_shown():
@@ -221,12 +255,12 @@ def test_the_form_on_disk_is_what_the_standards_say():
 def test_the_right_key_and_none_other(tmp_path: Path):
     description = new_cipher(KEY).description
     assert cipher_for(tmp_path, description, KEY, either=False).description == description
-    with pytest.raises(KeyMissing, match="--key-file"):
+    with refused(KeyMissing, "--key-file"):
         cipher_for(tmp_path, description, None, either=True)
-    with pytest.raises(WrongKey, match="another key than the one in another test"):
+    with refused(WrongKey, r"another key than (.|\n)* the one in another test"):
         cipher_for(tmp_path, description, OTHER, either=True)
     assert cipher_for(tmp_path, "", None, either=False) is PLAIN and cipher_for(tmp_path, "", KEY, either=True) is PLAIN
-    with pytest.raises(NotEncrypted, match=r"not encrypted, but a key was given \(a test\)"):
+    with refused(NotEncrypted, r"not encrypted, but a key was given(.|\n)* the one in a test\."):
         cipher_for(tmp_path, "", KEY, either=False)
     assert new_cipher(KEY).description != description  # a salt of its own
 
@@ -240,7 +274,7 @@ def test_a_description_that_cannot_be(tmp_path: Path, description: str):
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
-    with pytest.raises(PackageMissing, match=r"facesearch\[crypt\]"):
+    with refused(PackageMissing, r"facesearch\[crypt\]"):
         Sealed(KEY, SALT)
     assert module.new_cipher(None) is PLAIN
 

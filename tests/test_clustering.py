@@ -12,6 +12,7 @@ from facesearch.jobs import group as grouping
 from facesearch.jobs.group import average_linkage, group, in_order, join_by_person, pair_spread, settle, usual_threshold
 from facesearch.metrics.bootstrap import REPLICATES, draw_people
 from facesearch.metrics.clustering import bcubed_of_photos, judge, singled_out
+from tests.conftest import refused
 
 AT_RANDOM = range(12)
 
@@ -185,8 +186,8 @@ def test_groups_of_one_recognised_person_are_joined():
 def test_what_cannot_be_done_is_refused(monkeypatch: pytest.MonkeyPatch):
     vectors, _ = made_up(3, n=30)
     monkeypatch.setattr(grouping, "MOST_BY_HDBSCAN", 20)
-    with pytest.raises(TooManyFaces, match="--method average"):
+    with refused(TooManyFaces, "--method average"):
         group(vectors, "hdbscan", 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(PackageMissing, match=r"facesearch\[album\]"):
+    with refused(PackageMissing, r"facesearch\[album\]"):
         group(vectors, "dbscan", 0.5)

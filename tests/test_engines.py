@@ -23,7 +23,7 @@ from facesearch.model.encoder_config import LAST_LAYER, EncoderConfig
 from facesearch.model.onnx_export import write_onnx
 from facesearch.model.runtime import load_runtime
 from facesearch.records import F32, U8
-from tests.conftest import MOBILEFACENET, SHARED
+from tests.conftest import MOBILEFACENET, SHARED, refused
 
 
 def crops_for(n: int) -> U8:
@@ -170,11 +170,11 @@ def test_an_onnx_file_with_other_vectors_is_not_kept(weights: Path, tmp_path: Pa
 
 
 def test_an_engine_that_does_not_fit_is_refused(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(EngineUnfit, match="--engine torch or openvino"):
+    with refused(EngineUnfit, "--engine torch or openvino"):
         load_runtime(weights, engine="onnxruntime")
-    with pytest.raises(EngineUnfit, match="--engine openvino or onnxruntime"):
+    with refused(EngineUnfit, "--engine openvino or onnxruntime"):
         load_runtime(tmp_path / "x.onnx", engine="torch")
-    with pytest.raises(DeviceMissing, match="--engine torch"):
+    with refused(DeviceMissing, "--engine torch"):
         load_runtime(weights, engine="openvino", device="cuda")
     shutil.copy(weights, tmp_path / "cut.safetensors")
     os.truncate(tmp_path / "cut.safetensors", 1000)
@@ -183,7 +183,7 @@ def test_an_engine_that_does_not_fit_is_refused(weights: Path, tmp_path: Path, m
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("facesearch.model.torch_runtime")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(PackageMissing, match=r"facesearch\[train\]"):
+    with refused(PackageMissing, r"facesearch\[train\]"):
         load_runtime(weights, engine="torch")
 
 
@@ -199,7 +199,7 @@ def test_a_thousand_photos_have_the_same_vectors_on_every_engine(tmp_path: Path)
         read_source(SHARED / "data" / "celebA_train_500", people=45), None, PrepareConfig(out=tmp_path / "data"), lambda done, total: None
     )
     dataset = open_dataset(tmp_path / "data")
-    crops, person = np.asarray(dataset.crops[:1000]), dataset.people[:1000]
+    crops, person = np.array(dataset.crops[:1000]), dataset.people[:1000]
     assert len(crops) == 1000
     exact = reference(SHIPPED, crops)
     for engine in ("openvino", "torch"):

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facesearch.errors import EncoderMismatch, NotErasedYet, NothingToDo
+from facesearch.answers import FaceAnswer
+from facesearch.api.encoder import Encoder
+from facesearch.api.opening import open_gallery
+from facesearch.errors import EncoderMismatch, NotErasedYet, NothingToDo, UnusablePhoto
 from facesearch.faces.table import Dataset
 from facesearch.gallery import store
 from facesearch.gallery.calibration import from_impostors, is_stale, within_gallery
@@ -17,11 +20,11 @@ from facesearch.gallery.store import Gallery
 from facesearch.jobs import build as build_module
 from facesearch.jobs import stream
 from facesearch.jobs.build import build_index
+from facesearch.jobs.enroll import enroll, people_folders
 from facesearch.jobs.erase import forget
 from facesearch.jobs.evaluate import Embedder, evaluate
-from facesearch.jobs.people import Asker, Queried, enroll, people_folders, query
 from facesearch.metrics.openset import fpir_at
-from tests.conftest import ColourEncoder, save_colour
+from tests.conftest import ColourEncoder, refused, save_colour
 
 
 def quiet(done: int, total: int) -> None:
@@ -32,9 +35,9 @@ def build(dataset: Dataset, folder: Path, encoder: ColourEncoder, splits: tuple[
     return build_index([dataset], folder, encoder, splits=splits, fpir=0.01, progress=quiet)
 
 
-def ask(folder: Path, encoder: ColourEncoder, *photos: Path, threshold: float | None = 0.9, top: int = 3) -> Queried:
-    with Gallery.open(folder) as gallery:
-        return query(photos, Asker(gallery, encoder, top=top, threshold=threshold), None)
+def ask(folder: Path, encoder: ColourEncoder, *photos: Path, threshold: float | None = 0.9, top: int = 3) -> list[FaceAnswer]:
+    gallery = open_gallery(folder, encoder=Encoder.of(encoder), detector="aligned")
+    return [face for photo in gallery.search_all(photos, top=top, threshold=threshold).photos for face in photo]
 
 
 def add(folder: Path, encoder: ColourEncoder, *photos: tuple[str, Path]):
@@ -97,14 +100,14 @@ def test_enrolled_then_found_then_forgotten(tmp_path: Path):
     save_colour(tmp_path / "red2.png", (200, 20, 20), shade=30)
     save_colour(tmp_path / "blue.png", (10, 10, 220))
     add(g, encoder, ("Ben", tmp_path / "blue.png"))
-    assert [a.known for a in ask(g, encoder, tmp_path / "red2.png").answers] == [False]
+    assert [a.decision for a in ask(g, encoder, tmp_path / "red2.png")] == ["unknown"]
     assert add(g, encoder, ("Ana", tmp_path / "red1.png")).added == {"Ana": 1}
-    answer = ask(g, encoder, tmp_path / "red2.png").answers[0]
-    assert answer.known and answer.matches[0].person == "Ana" and answer.matches[0].support[0].source == "red1.png"
+    answer = ask(g, encoder, tmp_path / "red2.png")[0]
+    assert answer.decision == "match" and answer.matches[0].person == "Ana" and answer.matches[0].support[0].source == "red1.png"
     assert answer.gap == pytest.approx(answer.matches[0].score - answer.matches[1].score)
     assert forget("Ana", g, (), tell)[0].photos == 1
-    answer = ask(g, encoder, tmp_path / "red2.png").answers[0]
-    assert not answer.known and [m.person for m in answer.matches] == ["Ben"] and answer.gap is None
+    answer = ask(g, encoder, tmp_path / "red2.png")[0]
+    assert answer.decision == "unknown" and [m.person for m in answer.matches] == ["Ben"] and answer.gap is None
 
 
 def test_forgetting_beside_a_reader_says_that_bytes_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -148,8 +151,10 @@ def test_one_bad_photo_of_three_is_skipped_and_three_of_three_is_an_error(tmp_pa
     (tmp_path / "bad.png").write_text("no")
     result = add(tmp_path / "g", encoder, ("Ana", tmp_path / "bad.png"), ("Ana", good))
     assert result.added == {"Ana": 1} and [s.path.name for s in result.skipped] == ["bad.png"]
-    with pytest.raises(NothingToDo, match="not a picture"):
+    with pytest.raises(UnusablePhoto, match="not a picture"):
         add(tmp_path / "g", encoder, ("Eva", tmp_path / "bad.png"))
+    with pytest.raises(NothingToDo, match="None of 2 photos could be enrolled; the first: not a picture"):
+        add(tmp_path / "g", encoder, ("Eva", tmp_path / "bad.png"), ("Eva", tmp_path / "bad.png"))
 
 
 def test_the_order_of_photos_does_not_change_scores(tmp_path: Path):
@@ -158,7 +163,7 @@ def test_the_order_of_photos_does_not_change_scores(tmp_path: Path):
     answers = []
     for number, order in enumerate((photos, photos[::-1])):
         add(tmp_path / f"g{number}", ColourEncoder(), *order)
-        answers.append({m.person: m.score for m in ask(tmp_path / f"g{number}", ColourEncoder(), probe, top=6).answers[0].matches})
+        answers.append({m.person: m.score for m in ask(tmp_path / f"g{number}", ColourEncoder(), probe, top=6)[0].matches})
     assert answers[0] == pytest.approx(answers[1])
 
 
@@ -176,7 +181,7 @@ def test_folders_are_people(tmp_path: Path):
 def test_without_a_threshold_the_answer_is_undecided(tmp_path: Path):
     photo = save_colour(tmp_path / "a.png", "red")
     add(tmp_path / "g", ColourEncoder(), ("Ana", photo))
-    assert ask(tmp_path / "g", ColourEncoder(), photo, threshold=None).answers[0].known is None
+    assert ask(tmp_path / "g", ColourEncoder(), photo, threshold=None)[0].decision == "undecided"
 
 
 # ---- the threshold
@@ -255,5 +260,5 @@ def test_evaluation_measures_all_three_parts_and_names_what_is_missing(toy_datas
     seen = encoder.seen
     evaluate(toy_dataset, None, None, embed, split="val", weights=Path("none.safetensors"), seed=0, fpir=0.01)
     assert encoder.seen == seen  # vectors are kept beside the crops
-    with pytest.raises(NothingToDo, match="no photo in the split 'test'"):
+    with refused(NothingToDo, "no photo in the split 'test'"):
         evaluate(toy_dataset, None, None, embed, split="test", weights=Path("none.safetensors"), seed=0, fpir=0.01)

@@ -220,7 +220,7 @@ def test_without_a_network_the_error_names_the_file_to_pass(monkeypatch: pytest.
     monkeypatch.setenv("TORCH_HOME", "/nonexistent-torch-home")
     with pytest.raises((NoPretrained, PermissionError)) as caught:
         Encoder(EncoderConfig(backbone="resnet34")).load_imagenet()
-    assert "resnet34-" in str(caught.value) and "--set pretrained=FILE" in str(caught.value)
+    assert "resnet34-" in caught.value.advice and "--set pretrained=FILE" in caught.value.advice
 
 
 def test_backbone_weights_are_taken_but_for_the_last_layer():

@@ -19,6 +19,7 @@ from facesearch.jobs.training import Step, Training
 from facesearch.model.device import choose_device
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.schedule import learning_rate
+from tests.conftest import refused
 from tests.test_train import SMALL, go
 
 BY_CLOCK = SMALL.changed(
@@ -149,7 +150,7 @@ def test_an_interrupted_run_by_the_clock_says_how_to_go_on(toy_dataset: Dataset,
         if step.step == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="--resume"):
+    with refused(Interrupted, "--resume"):
         train(
             BY_CLOCK, [toy_dataset], [], choose_device("cpu"), tmp_path / "run", resume=False, on_step=on_step,
             on_epoch=lambda result, out: None, on_teacher=lambda done, total: None, tell=lambda line: None, clock=clock,

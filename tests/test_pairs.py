@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo
-from facesearch.faces.detect import YuNet
+from facesearch.faces.detect import load_detector
 from facesearch.faces.pairs import PhotoName, read_pairs
 from facesearch.jobs.evaluate import Embedder, evaluate
 from facesearch.jobs.pairs import PairTrial, run_pairs
 from facesearch.metrics.pairs import FoldedPairs, Folds, measure_pairs
 from facesearch.model.runtime import load_runtime
-from tests.conftest import MOBILEFACENET, SHARED, YUNET, ColourEncoder, save_colour
+from tests.conftest import MOBILEFACENET, SHARED, ColourEncoder, refused, save_colour
 
 
 def quiet(done: int, total: int) -> None:
@@ -143,7 +143,7 @@ def test_a_list_is_read_with_each_photo_once(tmp_path: Path):
 )
 def test_a_line_that_does_not_fit_is_named(tmp_path: Path, text: str, line: int, says: str):
     (tmp_path / "pairs.txt").write_text(text)
-    with pytest.raises(BadTable, match=rf"pairs.txt, line {line}: .*{says}"):
+    with pytest.raises(BadTable, match=rf"pairs.txt, line {line}: (?i:.*{says})"):
         read_pairs(tmp_path / "pairs.txt")
 
 
@@ -234,10 +234,10 @@ def test_photos_that_cannot_be_used_are_named_and_their_pairs_counted(album: Pat
 
 def test_nothing_usable_and_no_folder(album: Path, tmp_path: Path):
     pairs = read_pairs(lay_out(album, tmp_path / "lfw", folds=2, each=5))
-    with pytest.raises(NotFound, match="--pairs-photos"):
+    with refused(NotFound, "--pairs-photos"):
         run_pairs(PairTrial(pairs, tmp_path / "nowhere", None), ColourEncoder(), quiet, seed=0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NothingToDo, match=r"could not be used.*the file is not there"):
+    with refused(NothingToDo, r"could not be used(.|\n)*the file is not there"):
         run_pairs(PairTrial(pairs, tmp_path / "empty", None), ColourEncoder(), quiet, seed=0)
 
 
@@ -251,7 +251,7 @@ def test_the_command_measures_pairs_without_any_dataset(run, album: Path, weight
     assert "left out" not in only.stdout
     assert "go together" in run("evaluate", *words[:2], code=2).stderr
     nothing = run("evaluate", "--only", "pairs", "--weights", weights, code=1)
-    assert "nothing can be measured" in nothing.stderr and "--pairs pairs.txt" in nothing.stderr
+    assert "Nothing can be measured" in nothing.stderr and "--pairs pairs.txt" in nothing.stderr
 
 
 @pytest.mark.data
@@ -264,6 +264,6 @@ def test_a_strong_encoder_on_pairs_of_photographs(tmp_path: Path):
         for photo in sorted(folder.iterdir())[:6]:
             (few / folder.name / photo.name).symlink_to(photo)
     pairs = read_pairs(lay_out(few, tmp_path / "lfw", folds=4, each=12))
-    found = run_pairs(PairTrial(pairs, tmp_path / "lfw", YuNet(YUNET)), load_runtime(MOBILEFACENET, device="cpu"), quiet, seed=0)
+    found = run_pairs(PairTrial(pairs, tmp_path / "lfw", load_detector(None)), load_runtime(MOBILEFACENET, device="cpu"), quiet, seed=0)
     assert len(found.left_out) <= 3 and found.people == 12
     assert found.measured.accuracy.value > 0.93 and found.measured.auc.value > 0.97

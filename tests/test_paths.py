@@ -31,12 +31,12 @@ def walk(tmp_path: Path):  # type: ignore[no-untyped-def]
         script = block(kind)
         tools = tmp_path / "tools"
         tools.mkdir()
-        (tools / "facesearch").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m facesearch "$@"\n')
-        (tools / "facesearch").chmod(0o755)
-        (tools / "python").symlink_to(sys.executable)
+        for name, words in (("facesearch", " -m facesearch"), ("python", "")):
+            (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n')
+            (tools / name).chmod(0o755)
         folder = tmp_path / "here"
         folder.mkdir()
-        environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "FACESEARCH_OFFLINE": "1"}
+        environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return folder, done.stdout
@@ -48,7 +48,14 @@ def test_every_kind_of_user_has_a_path():
     kinds = re.findall(r"<!-- path: ([a-z]+) -->", README)
     if not kinds:
         pytest.skip("README.md has no paths yet")
-    assert kinds == ["researcher", "engineer", "archivist"]
+    assert kinds == ["program", "researcher", "engineer", "archivist"]
+
+
+def test_the_programs_lines(walk):  # type: ignore[no-untyped-def]
+    folder, out = walk("program")
+    face, decision, shapes, last = out.splitlines()[1:]
+    assert "Person 3" in face and decision in ("same", "different") and shapes == "(112, 112, 3) (1, 512)"
+    assert "Ada Lovelace" in last and "Person 0" not in last and (folder / "gallery" / "gallery.sqlite").is_file()
 
 
 @pytest.mark.slow

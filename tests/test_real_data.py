@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from facesearch.faces.datasets import read_source
-from facesearch.faces.detect import YuNet
+from facesearch.faces.detect import load_detector
 from facesearch.faces.photos import read_photo, walk
 from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs.evaluate import Embedder, evaluate
 from facesearch.jobs.prepare import PrepareConfig, prepare
 from facesearch.model.runtime import load_runtime
 from facesearch.records import Photo
-from tests.conftest import MOBILEFACENET, SHARED, YUNET
+from tests.conftest import MOBILEFACENET, SHARED
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 DATA = SHARED / "data"
@@ -37,7 +37,7 @@ def test_celeba500_is_whole(tmp_path: Path):
 
 
 def test_yunet_finds_a_face_in_nearly_every_photograph():
-    detector = YuNet(YUNET)
+    detector = load_detector(None)
     photos = [path for path in walk(DATA / "wild") if isinstance(path, Path)][::4]
     decoded = [read_photo(path) for path in photos]
     found = [bool(detector.detect(photo.pixels)) for photo in decoded if isinstance(photo, Photo)]

@@ -18,11 +18,11 @@ from facesearch.jobs import reindex as job
 from facesearch.jobs import stream
 from facesearch.jobs.build import build_index
 from facesearch.jobs.care import verify
+from facesearch.jobs.enroll import enroll
 from facesearch.jobs.erase import forget
-from facesearch.jobs.people import enroll
 from facesearch.jobs.reindex import reindex
 from facesearch.records import F32, U8
-from tests.conftest import ColourEncoder, save_colour
+from tests.conftest import ColourEncoder, refused, save_colour
 
 
 def quiet(done: int, total: int) -> None:
@@ -76,7 +76,7 @@ def test_all_vectors_are_those_of_the_new_encoder_and_everything_else_stays(fold
 def test_photos_that_are_not_found_are_named_and_nothing_changes_until_they_are(folder: Path, toy_dataset: Dataset, tmp_path: Path):
     photo = save_colour(tmp_path / "more/x.png", "red")
     enroll([("Eva", photo)], folder, ColourEncoder(), None, largest=False, fpir=None, progress=quiet)
-    with pytest.raises(PhotosMissing, match=r"1 enrolled photos.*\n  Eva: x.png") as error:
+    with refused(PhotosMissing, r"1 enrolled photos.*\nNot found:\n  Eva: x.png") as error:
         go(folder, [toy_dataset])
     assert error.value.missing == ("Eva: x.png",)
     with Gallery.open(folder) as gallery:
@@ -137,7 +137,7 @@ def test_a_reader_that_was_open_meanwhile_is_told_and_never_mixes(folder: Path, 
         asked = ColourEncoder().embed(toy_dataset.crops[:1])[0]
         go(folder, [toy_dataset])
         assert nearest_people(reader, index, asked, 1)[0].score > 0.99  # what it has is whole, and of one encoder
-        with pytest.raises(GalleryChanged, match="run the command again"):
+        with refused(GalleryChanged, "Run the command again"):
             open_index(reader)
 
 
@@ -158,7 +158,7 @@ def test_the_command(run, folder: Path, toy_dataset: Dataset, weights: Path):
     assert "facesearch reindex --weights NEW --photos FOLDER" in refused.stderr
     run("reindex", "--weights", weights, "--gallery", folder, code=2)
     done = run("reindex", "--weights", weights, "--data", toy_dataset.folder, "--gallery", folder)
-    assert "48 photos embedded anew; 48 faces of resnet18" in done.stdout
+    assert "48 photos embedded again; 48 faces of resnet18" in done.stdout
     again = run("reindex", "--weights", weights, "--data", toy_dataset.folder, "--gallery", folder)
     assert "nothing was done" in again.stderr
     assert "unknown" in run("query", Path("a.png"), "--aligned", "--weights", weights, "--gallery", folder, "--threshold", "1").stdout

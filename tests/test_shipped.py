@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facesearch.api.opening import open_gallery
 from facesearch.faces.align import crop_face
 from facesearch.faces.datasets import read_source
+from facesearch.faces.detect import YUNET
 from facesearch.faces.photos import read_photo
 from facesearch.files import sha256_of
 from facesearch.gallery.store import FILE, Gallery
-from facesearch.jobs.describe import CARD, describe
+from facesearch.jobs.describe import CARD
 from facesearch.jobs.find_weights import SHIPPED
 from facesearch.model.checkpoint import load_encoder, read_tensors
 from facesearch.model.runtime import load_runtime
@@ -62,9 +64,9 @@ def test_the_card_tells_what_it_must(card: dict):
 
 def test_the_shipped_gallery_holds_everyone_and_no_photo(tmp_path: Path, card: dict):
     shutil.copytree(INDEX, tmp_path / "index")
-    facts = describe(tmp_path / "index")
-    assert facts["people"] == 500 == card["gallery"]["people"] and facts["faces"] == 12011 == card["gallery"]["faces"]
-    assert any(name.startswith("val: rank-1") for name in facts)
+    facts = open_gallery(tmp_path / "index").info()
+    assert facts.people == 500 == card["gallery"]["people"] and facts.faces == 12011 == card["gallery"]["faces"]
+    assert any((figure.split, figure.name) == ("val", "rank-1") for figure in facts.measured)
     with Gallery.open(tmp_path / "index") as gallery:
         _, vectors, _ = gallery.vectors()
     assert vectors.shape == (12011, 512) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
@@ -72,7 +74,7 @@ def test_the_shipped_gallery_holds_everyone_and_no_photo(tmp_path: Path, card: d
     assert b"JFIF" not in raw and b"\x89PNG" not in raw
 
 
-def test_the_weights_are_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_weights_and_the_detector_with_its_licence_are_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     hatchling = pytest.importorskip("hatchling.build")
     monkeypatch.chdir(ROOT)
     wheel = hatchling.build_wheel(str(tmp_path))
@@ -80,6 +82,9 @@ def test_the_weights_are_in_the_wheel(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("facesearch-r34.safetensors", "facesearch-r34.json", "MODEL_CARD.md"):
         assert f"facesearch/weights/{name}" in names
     assert "facesearch/recipes/distil.toml" in names
+    assert f"facesearch/faces/yunet/{YUNET.name}" in names
+    licence = zipfile.ZipFile(tmp_path / wheel).read("facesearch/faces/yunet/LICENSE").decode()
+    assert licence.startswith("MIT License") and "Shiqi Yu" in licence
 
 
 @pytest.mark.data

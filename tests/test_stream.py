@@ -14,10 +14,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facesearch.api.encoder import Encoder
+from facesearch.api.opening import open_gallery
 from facesearch.cli import main
 from facesearch.gallery.store import Gallery
 from facesearch.jobs import stream
-from facesearch.jobs.people import Asker, enroll
+from facesearch.jobs.enroll import enroll
 from facesearch.jobs.stream import detected, embedded, read_faces
 from facesearch.jobs.watch import arriving
 from facesearch.records import Skipped
@@ -123,27 +125,24 @@ def two(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_asker_sees_whom_others_enroll_and_forget_meanwhile(two: Path):
+def test_an_open_gallery_sees_whom_others_enroll_and_forget_meanwhile(two: Path):
     green = save_colour(two / "green.png", "green")
-    with Gallery.open(two / "g") as gallery:
-        asker = Asker(gallery, ColourEncoder(), threshold=0.99)
-        first = asker.ask(green, None)
-        assert not isinstance(first, Skipped) and first[0].known is False
-        enroll([("green", green)], two / "g", ColourEncoder(), None, largest=False, fpir=None, progress=lambda done, total: None)
-        second = asker.ask(green, None)
-        assert not isinstance(second, Skipped) and second[0].known and second[0].matches[0].person == "green"
-        with Gallery.open(two / "g") as other:
-            other.forget("green")
-        third = asker.ask(green, None)
-        assert not isinstance(third, Skipped) and third[0].matches[0].person != "green"
+    gallery = open_gallery(two / "g", encoder=Encoder.of(ColourEncoder()), detector="aligned")
+    assert gallery.search(green, threshold=0.99)[0].decision == "unknown"
+    enroll([("green", green)], two / "g", ColourEncoder(), None, largest=False, fpir=None, progress=lambda done, total: None)
+    second = gallery.search(green, threshold=0.99)[0]
+    assert second.decision == "match" and second.matches[0].person == "green"
+    with Gallery.open(two / "g") as other:
+        other.forget("green")
+    assert gallery.search(green, threshold=0.99)[0].matches[0].person != "green"
 
 
 def test_a_broken_photo_of_a_stream_is_a_value(two: Path):
     (two / "bad.jpg").write_bytes(b"no picture")
-    with Gallery.open(two / "g") as gallery:
-        asker = Asker(gallery, ColourEncoder())
-        assert isinstance(asker.ask(two / "bad.jpg", None), Skipped)
-        assert isinstance(asker.ask(two / "none.jpg", None), Skipped)
+    gallery = open_gallery(two / "g", encoder=Encoder.of(ColourEncoder()), detector="aligned")
+    bad, none, good = gallery.search_each([two / "bad.jpg", two / "none.jpg", two / "red.png"])
+    assert "not a picture" in (bad.skipped or "") and "No such file" in (none.skipped or "") and not bad.faces and not none.faces
+    assert good.skipped is None and good[0].matches[0].person == "red"
     assert isinstance(read_faces(two, None), Skipped)
 
 
@@ -155,7 +154,7 @@ def test_paths_on_stdin_are_answered_a_line_each(two: Path, weights: Path, run):
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 0 and [Path(row["photo"]).name for row in rows] == ["red.png", "nobody.png", "blue.png"]
     assert [bool(row["skipped"]) for row in rows] == [False, True, False]
-    assert rows[0]["answers"][0]["matches"][0]["person"] == "red"
+    assert rows[0]["faces"][0]["matches"][0]["person"] == "red"
     strict = CliRunner().invoke(main, [*words, "--strict"], input=lines)
     assert strict.exit_code == 1 and len(strict.stdout.splitlines()) == 3 and "1 left out" in strict.stderr
 

@@ -14,15 +14,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from facesearch.commands.given import access_of
 from facesearch.errors import (
     BadStore,
     CannotProject,
+    CannotRead,
     CannotWrite,
     CorruptGallery,
     EmptyGallery,
@@ -39,22 +42,27 @@ from facesearch.errors import (
 )
 from facesearch.gallery import milvus_index, projections
 from facesearch.gallery.faiss_index import open_index
-from facesearch.gallery.keys import Key, using
+from facesearch.gallery.keys import Key
 from facesearch.gallery.milvus_engine import UNFINISHED, Engine, Row, connected
 from facesearch.gallery.milvus_index import MilvusIndex, open_projection
 from facesearch.gallery.nearest import nearest_people
-from facesearch.gallery.projections import Place, Projection, collection_of, place_of, projection_at, row_id, sole_sync
+from facesearch.gallery.projections import Access, Place, Projection, collection_of, place_of, projection_at, row_id, sole_sync
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, Gallery
+from facesearch.jobs import erase
 from facesearch.jobs import sync as job
 from facesearch.jobs.care import export, import_into
 from facesearch.jobs.encrypt import encrypt
-from facesearch.jobs.erase import forget
+from facesearch.jobs.move import move
 from facesearch.jobs.sync import Checked, Synced, check, drop, sync
 from facesearch.records import F32
+from tests.conftest import refused
 from tests.test_store import D, face, unit
 
 SERVER = os.environ.get("FACESEARCH_TEST_MILVUS")
+ACCESS = access_of() if SERVER else Access()
+"""A server that asks for a token is tried with FACESEARCH_MILVUS_TOKEN."""
+forget = partial(erase.forget, access=ACCESS)
 lite_only = pytest.mark.skipif(bool(SERVER), reason="looks at Milvus Lite's own files")
 NAME, SOURCE = "Zanzibar Quetzalcoatl", "holiday-of-zanzibar.jpg"
 
@@ -83,7 +91,7 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 
 @pytest.fixture
 def place(tmp_path: Path, gallery: Gallery) -> Iterator[Place]:
-    found = place_of(SERVER or f"milvus:{tmp_path / 'faces.db'}")
+    found = place_of(SERVER or f"milvus:{tmp_path / 'faces.db'}", ACCESS)
     yield found
     if SERVER and (known := projection_at(gallery, found)):
         with connected(found) as engine:
@@ -307,7 +315,7 @@ def test_a_sync_ends_an_erasure_that_is_owed_and_its_receipt_says_so(gallery: Ga
 def test_of_two_projections_the_one_that_is_down_is_owed_the_erasure_alone(
     gallery: Gallery, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    other = place_of(f"milvus:{tmp_path / 'other.db'}")
+    other = place_of(f"milvus:{tmp_path / 'other.db'}", ACCESS)
     sync(gallery, place, progress=quiet)
     sync(gallery, other, progress=quiet)
 
@@ -333,6 +341,28 @@ def test_of_two_projections_the_one_that_is_down_is_owed_the_erasure_alone(
     assert reached() == {place.text: True, other.text: True} and projections.owed(gallery) == []
 
 
+def test_who_is_forgotten_or_moved_is_erased_there_with_the_access_that_is_given(
+    gallery: Gallery, place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    sync(gallery, place, progress=quiet)
+    seen: list[Access] = []
+
+    @contextmanager
+    def noted(wanted: Place) -> Iterator[Engine]:
+        seen.append(wanted.access)
+        with connected(place) as engine:
+            yield engine
+
+    monkeypatch.setattr(job, "connected", noted)
+    mine = Access("root:hush-hush", 7.5)
+    photos = {sha256 for _, sha256 in gallery.photos_of("person 03")[:2]}
+    move("person 03", photos, "Ana", gallery.folder, tell, access=mine)
+    erase.forget(NAME, gallery.folder, (), tell, access=mine)
+    assert seen and set(seen) == {mine} and "hush" not in repr(seen)
+    monkeypatch.undo()
+    assert check(gallery, place, quiet).words() == "" and projections.owed(gallery) == []
+
+
 def test_somebody_forgotten_while_a_sync_is_under_way_is_not_there_when_it_ends(
     gallery: Gallery, place: Place, monkeypatch: pytest.MonkeyPatch
 ):
@@ -342,7 +372,7 @@ def test_somebody_forgotten_while_a_sync_is_under_way_is_not_there_when_it_ends(
     def send(engine: Engine, name: str, rows: list[Row]) -> None:
         plain(engine, name, rows)
         if not sent:
-            with pytest.raises(StillProjected, match="another process is syncing"):
+            with refused(StillProjected, "Another process is syncing"):
                 forget(NAME, gallery.folder, (), tell)
         sent.append(len(rows))
 
@@ -405,7 +435,7 @@ def test_a_milvus_lite_that_cannot_read_its_files_says_what_to_do_and_is_written
         for ask in (lambda: check(gallery, place, quiet), lambda: open_projection(gallery, place).__enter__()):
             with pytest.raises(StoreRefused) as raised:
                 ask()
-            assert f"facesearch sync --store {place.text}" in str(raised.value)
+            assert f"facesearch sync --store {place.text}" in raised.value.advice
         done = sync(gallery, place, progress=quiet)
         assert told(done) == (202, 0, 0) and done.rebuilt and check(gallery, place, quiet).words() == ""
         with open_projection(gallery, place) as index:
@@ -533,7 +563,7 @@ def test_an_empty_gallery_and_a_damaged_row_are_said(gallery: Gallery, place: Pl
 
 def test_an_encrypted_gallery_is_sent_nowhere(tmp_path: Path):
     target = place_of(f"milvus:{tmp_path / 'faces.db'}")
-    with using(Key(bytes(range(32)), "a test")), Gallery.create(tmp_path / "sealed", "e" * 64, D, "encoder") as gallery:
+    with Gallery.create(tmp_path / "sealed", "e" * 64, D, "encoder", Key(bytes(range(32)), "a test")) as gallery:
         gallery.add([face(NAME, 1, SOURCE)])
         with pytest.raises(CannotProject, match="encrypted"):
             sync(gallery, target, progress=quiet)
@@ -544,7 +574,7 @@ def test_an_encrypted_gallery_is_sent_nowhere(tmp_path: Path):
 
 def test_a_gallery_whose_vectors_lie_elsewhere_in_the_clear_is_not_encrypted(gallery: Gallery, place: Place):
     sync(gallery, place, progress=quiet)
-    with pytest.raises(ProjectedInPlain, match="sync --drop"):
+    with refused(ProjectedInPlain, "sync --drop"):
         encrypt(gallery.folder, Key(bytes(range(32)), "a test"))
     with Gallery.open(gallery.folder) as opened:
         assert not opened.sealed and len(opened.people()) == 41
@@ -644,15 +674,13 @@ def listener(answers: bool) -> tuple[socket.socket, int]:
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_an_engine_that_is_down_or_silent_is_said_in_time(gallery: Gallery, answers: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("FACESEARCH_STORE_TIMEOUT_S", "0.5")
-    monkeypatch.setenv("FACESEARCH_MILVUS_TOKEN", "root:hush-hush")
+def test_an_engine_that_is_down_or_silent_is_said_in_time(gallery: Gallery, answers: bool):
     server, port = listener(answers)
     try:
-        place = place_of(f"milvus:http://127.0.0.1:{port}")
+        place = place_of(f"milvus:http://127.0.0.1:{port}", Access("root:hush-hush", 0.5))
         with pytest.raises(StoreUnreachable, match=r"no connection within 0\.5 s") as raised:
             sync(gallery, place, progress=quiet)
-        assert "hush" not in str(raised.value)
+        assert "hush" not in raised.value.message()
         known = projection_at(gallery, place)
         assert known is None  # nothing was sent, so there is nothing to erase
         forget(NAME, gallery.folder, (), tell)
@@ -668,7 +696,7 @@ def test_an_engine_that_takes_too_long_is_said_and_the_gallery_is_as_it_was(
 
     sync(gallery, place, progress=quiet)
     asleep = threading.Event()
-    monkeypatch.setenv("FACESEARCH_STORE_TIMEOUT_S", "0.3")
+    patient, place = place, replace(place, access=Access(wait_s=0.3))
     for call, doing in (("Search", "search"), ("Upsert", "take rows")):
         with monkeypatch.context() as patch:
             patch.setattr(MilvusServicer, call, lambda *values: asleep.wait(5))
@@ -680,8 +708,7 @@ def test_an_engine_that_takes_too_long_is_said_and_the_gallery_is_as_it_was(
                     gallery.add([face("eva", 700)])
                     sync(gallery, place, progress=quiet)
     asleep.set()
-    monkeypatch.delenv("FACESEARCH_STORE_TIMEOUT_S")
-    assert told(sync(gallery, place, progress=quiet)) == (1, 0, 202)
+    assert told(sync(gallery, patient, progress=quiet)) == (1, 0, 202)
 
 
 @lite_only
@@ -707,7 +734,7 @@ def test_a_file_that_is_no_projection_is_said(gallery: Gallery, tmp_path: Path):
 def test_without_the_extra_the_command_to_install_it_is_said(gallery: Gallery, place: Place, monkeypatch: pytest.MonkeyPatch):
     for name in ("pymilvus", "pymilvus.exceptions", "milvus_lite.adapter.grpc.server"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(PackageMissing, match=r"facesearch\[milvus\]"):
+    with refused(PackageMissing, r"facesearch\[milvus\]"):
         sync(gallery, place, progress=quiet)
 
 
@@ -797,10 +824,10 @@ def test_an_exported_gallery_tells_nothing_of_its_projections(
 def test_what_is_no_address_of_an_engine_is_refused_and_no_secret_repeated(text: str, why: str):
     with pytest.raises(BadStore, match=why) as raised:
         place_of(text)
-    assert "hush" not in str(raised.value)
+    assert "hush" not in raised.value.message()
 
 
-def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_addresses_and_how_their_engines_are_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert (
         place_of("milvus:./faces.db")
@@ -811,15 +838,25 @@ def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert remote == Place("milvus:https://milvus.example:19530/faces", "https://milvus.example:19530/faces", None)
     assert not remote.is_open_wire and not place_of("milvus:http://localhost:19530").is_open_wire
     assert place_of("milvus:http://milvus.example").is_open_wire and not place_of("milvus:faces.db").is_open_wire
+    for name in ("FACESEARCH_MILVUS_TOKEN", "FACESEARCH_MILVUS_TOKEN_FILE", "FACESEARCH_STORE_TIMEOUT_S"):
+        monkeypatch.delenv(name, raising=False)
+    assert access_of() == remote.access == Access("", 30.0)
     monkeypatch.setenv("FACESEARCH_MILVUS_TOKEN", "a:b")
-    assert projections.token() == "a:b"
+    assert access_of().token == "a:b" and place_of(remote.text).access == Access()  # the library reads no environment
     (tmp_path / "token").write_text("c:d\n")
     monkeypatch.setenv("FACESEARCH_MILVUS_TOKEN_FILE", str(tmp_path / "token"))
-    assert projections.token() == "c:d"
+    assert access_of().token == "c:d"
+    given = place_of(remote.text, access_of())
+    assert given == replace(remote, access=Access("c:d")) and "c:d" not in repr(given) + given.text + given.uri
+    monkeypatch.setenv("FACESEARCH_STORE_TIMEOUT_S", "0.5")
+    assert access_of() == Access("c:d", 0.5)
     for text in ("soon", "-1", "0", "nan", "inf"):
         monkeypatch.setenv("FACESEARCH_STORE_TIMEOUT_S", text)
         with pytest.raises(BadStore, match="no number of seconds"):
-            projections.wait_s()
+            access_of()
+    monkeypatch.setenv("FACESEARCH_MILVUS_TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(CannotRead, match="No such file"):
+        access_of()
 
 
 # ---- giving it up
@@ -877,11 +914,17 @@ def test_the_commands(run: Any, album: Path, tmp_path: Path, weights: Path, monk
     assert first.stdout == f"milvus:{tmp_path}/faces.db: 48 added, 0 removed, 0 same\n" and first.stderr == ""
     own = run("query", photo, *given, "--json").stdout
     there = run("query", photo, *given, "--json", "--store", "milvus:faces.db").stdout
-    for here, elsewhere in zip(json.loads(own)[0]["matches"], json.loads(there)[0]["matches"], strict=True):
+    mine, theirs = (json.loads(said)["photos"][0]["faces"][0]["matches"] for said in (own, there))
+    assert len(mine) == 5
+    for here, elsewhere in zip(mine, theirs, strict=True):
         assert here["person"] == elsewhere["person"] and here["score"] == pytest.approx(elsewhere["score"], abs=1e-6)
     monkeypatch.setenv("FACESEARCH_STORE", "milvus:faces.db")
     assert json.loads(run("sync", "--json").stdout)["same"] == 48
-    assert f"milvus:{tmp_path}/faces.db (48 faces, flat; as of the last sync)" in run("info").stdout
+    line = next(line for line in run("info").stdout.splitlines() if line.startswith("projection"))
+    assert f"milvus:{tmp_path}/faces.db" in line and "48 faces, flat; as of the last sync" in line
+    assert json.loads(run("info", "--json").stdout)["projections"] == [
+        {"store": f"milvus:{tmp_path}/faces.db", "faces": 48, "index": "flat", "synced": True, "owed": 0}
+    ]
     assert run("sync", "--check").stdout.endswith("0 missing, 0 too many, 0 with another vector, 48 right\n")
     with connected(place_of("milvus:faces.db")) as engine, Gallery.open(Path("index")) as gallery:
         engine.delete(collection_of(gallery), "face == 3")
@@ -904,33 +947,41 @@ def test_pymilvus_prints_nothing_of_its_own(gallery: Gallery, place: Place, capf
 
 
 def test_grpc_prints_nothing_when_a_server_leaves_in_the_middle_of_a_call(gallery: Gallery, place: Place, tmp_path: Path):
-    """In a process of its own, since gRPC reads how much to tell only once."""
+    """In a process of its own, since gRPC reads how much to tell only once: as the program, which sets that up, and then goes on here."""
     script = """
 import sys, time
 from concurrent.futures import ThreadPoolExecutor
-from facesearch.gallery.milvus_engine import connected
-from facesearch.gallery.projections import place_of
+from facesearch import cli
 
-with connected(place_of(sys.argv[1])):
-    pass
-import grpc
+def work():
+    from facesearch.gallery.milvus_engine import connected
+    from facesearch.gallery.projections import place_of
 
-class Slow(grpc.GenericRpcHandler):
-    def service(self, call):
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: time.sleep(1))
+    with connected(place_of(sys.argv[1])):
+        pass
+    import grpc
 
-for i in range(3):
-    server = grpc.server(ThreadPoolExecutor(1))
-    server.add_generic_rpc_handlers((Slow(),))
-    server.add_insecure_port(f"unix:{sys.argv[2]}{i}")
-    server.start()
-    channel = grpc.insecure_channel(f"unix:{sys.argv[2]}{i}")
-    channel.unary_unary("/a/b").future(b"")
-    time.sleep(0.3)
-    server.stop(None).wait()
-    time.sleep(0.1)
-    channel.close()
+    class Slow(grpc.GenericRpcHandler):
+        def service(self, call):
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: time.sleep(1))
+
+    for i in range(3):
+        server = grpc.server(ThreadPoolExecutor(1))
+        server.add_generic_rpc_handlers((Slow(),))
+        server.add_insecure_port(f"unix:{sys.argv[2]}{i}")
+        server.start()
+        channel = grpc.insecure_channel(f"unix:{sys.argv[2]}{i}")
+        channel.unary_unary("/a/b").future(b"")
+        time.sleep(0.3)
+        server.stop(None).wait()
+        time.sleep(0.1)
+        channel.close()
+    print("all done")
+
+assert "grpc" not in sys.modules  # what the program sets is read when gRPC is imported
+cli.main = work
+cli.run()
 """
     given = [place.text, str(tmp_path / "s")]
     done = subprocess.run([sys.executable, "-c", script, *given], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "all done\n", "")

@@ -29,7 +29,7 @@ from facesearch.model.device import choose_device
 from facesearch.model.recipe import TrainConfig
 from facesearch.model.runtime import Precision
 from facesearch.model.torch_runtime import TorchRuntime
-from tests.conftest import save_colour
+from tests.conftest import refused, save_colour
 
 SMALL = TrainConfig(
     backbone="resnet18", embedding_size=16, embedding_batchnorm=True, scale=10.0, margin_rad=0.1, lr=2e-3, epochs=2, batch_size=12,
@@ -70,7 +70,7 @@ def test_two_epochs_are_one_and_a_resumed_one_bit_for_bit(toy_dataset: Dataset, 
 
         return on_step
 
-    with pytest.raises(Interrupted, match="--resume"):
+    with refused(Interrupted, "--resume"):
         go(SMALL, toy_dataset, tmp_path / "cut", on_step=stop_at(0, 2))
     with pytest.raises(Interrupted):
         go(SMALL, toy_dataset, tmp_path / "cut", resume=True, on_step=stop_at(1, 1))
@@ -223,12 +223,12 @@ def test_a_loss_that_is_no_number_stops_with_step_and_settings_and_keeps_the_las
 def test_runs_are_not_overwritten_and_not_resumed_as_something_else(toy_dataset: Dataset, tmp_path: Path):
     config = SMALL.changed(["epochs=1"])
     go(config, toy_dataset, tmp_path / "run")
-    with pytest.raises(OutputExists, match="--resume"):
+    with refused(OutputExists, "--resume"):
         go(config, toy_dataset, tmp_path / "run")
     assert go(config, toy_dataset, tmp_path / "run", resume=True).already_done
     with pytest.raises(OtherRun, match="other settings"):
         go(config.changed(["lr=0.5"]), toy_dataset, tmp_path / "run", resume=True)
-    with pytest.raises(OtherRun, match="pass the same --data"):
+    with refused(OtherRun, "Pass the same --data"):
         go(config, coloured_people(tmp_path / "others"), tmp_path / "run", resume=True)
     with pytest.raises(NotFound, match="to resume"):
         go(config, toy_dataset, tmp_path / "nowhere", resume=True)
@@ -246,7 +246,7 @@ def test_what_an_interrupted_training_says_goes_on_with_it(toy_dataset: Dataset,
 
     with pytest.raises(Interrupted) as caught:
         go(SMALL.changed(["epochs=1"]), toy_dataset, tmp_path / "a run", on_step=stop)
-    program, *words = shlex.split(str(caught.value).splitlines()[-1])
+    program, *words = shlex.split(caught.value.advice.splitlines()[-1])
     monkeypatch.chdir(tmp_path)
     ended = CliRunner().invoke(main, words)
     assert program == "facesearch" and ended.exit_code == 0, ended.stderr

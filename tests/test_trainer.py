@@ -17,7 +17,7 @@ from facesearch.faces.table import Dataset, open_dataset
 from facesearch.jobs import training as module
 from facesearch.jobs.advice import about_data, unusual
 from facesearch.jobs.batches import Batches
-from facesearch.jobs.find_weights import POINTER
+from facesearch.jobs.find_weights import FINISHED, RUNS
 from facesearch.jobs.prepare import PrepareConfig, prepare
 from facesearch.jobs.run_folder import BEST, CONFIG, STATE
 from facesearch.jobs.training import Training, _averaged
@@ -102,10 +102,10 @@ def test_a_run_no_better_than_chance_is_not_the_default(run: Any, toy_dataset: D
     (tmp_path / "recipe.toml").write_text(SMALL.changed(["epochs=1", "colour_mode=off"]).as_toml())
     result = run("train", "--data", toy_dataset.folder, "--recipe", "recipe.toml", "--out", "bad", "--device", "cpu")
     assert "not usable: on val it tells people apart no better than chance" in result.stderr
-    assert not (tmp_path / POINTER).exists()
+    assert not (tmp_path / RUNS / FINISHED).exists()
     monkeypatch.setattr(Training, "check", looked)
     run("train", "--data", toy_dataset.folder, "--recipe", "recipe.toml", "--out", "good", "--device", "cpu", "--set", "epochs=2")
-    assert (tmp_path / POINTER).exists()
+    assert (tmp_path / RUNS / FINISHED).exists()
 
 
 def test_an_encoder_of_no_numbers_is_refused_with_a_sentence(run: Any, toy_dataset: Dataset, tmp_path: Path):

@@ -1,4 +1,5 @@
-"""Schemathesis over the whole OpenAPI schema, against a server with the stand-in encoder: no server error, nothing undocumented."""
+"""The OpenAPI schema: real answers are as it says; and schemathesis over all of it, against a server with the stand-in encoder: no
+server error, nothing undocumented."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ pytest.importorskip("fastapi", reason="needs the extra [web]")
 pytest.importorskip("schemathesis", reason="needs schemathesis")
 
 import uvicorn
+from fastapi.testclient import TestClient
 
-from facesearch.jobs.people import enroll
-from facesearch.web.app import Service
+from facesearch.api.detector import FaceDetector
+from facesearch.jobs.enroll import enroll
 from facesearch.web.server import listen, url_of
-from facesearch.web.settings import Settings
 from tests.conftest import ColourEncoder
-from tests.test_web_api import gallery, photos, quiet  # noqa: F401
+from tests.test_web_api import GREEN, HOST, Halves, gallery, pair, photos, png, quiet, sent, service  # noqa: F401
 
 # unsupported_method: an undocumented method must give 405 with Allow. Left out: what an HTTP schema cannot say here (a name that is
 # enrolled, a photo that is a picture), so that "valid" data may rightly be answered 404 or 422.
@@ -33,9 +34,9 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 def address(gallery: Path, photos: Path) -> Iterator[str]:  # noqa: F811
     more = [("Ada Lovelace", path) for path in sorted((photos / "Ada").iterdir())]
     enroll(more, gallery, ColourEncoder(), None, largest=False, fpir=None, progress=quiet)
-    service = Service(Settings(gallery=gallery, photos=photos, workers=2), ColourEncoder(), None)
+    serving = service(gallery, photos=photos)
     listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(service.asgi, log_config=None, access_log=False, ws="none"))
+    server = uvicorn.Server(uvicorn.Config(serving.asgi, log_config=None, access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     yield url_of("127.0.0.1", listening)
@@ -43,6 +44,19 @@ def address(gallery: Path, photos: Path) -> Iterator[str]:  # noqa: F811
     thread.join(30)
     listening.close()
     assert not thread.is_alive()
+
+
+def test_answers_to_real_photos_are_as_the_schema_says(gallery: Path):  # noqa: F811
+    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema")
+    with TestClient(service(gallery, detector=FaceDetector.of(Halves())).asgi, base_url=HOST) as client:
+        schema = client.get("/v1/openapi.json").json()
+        for path in ("/v1/search", "/v1/compare", "/v1/embed", "/v1/detect"):
+            told = sent(client, path, png(GREEN), png(GREEN, shade=40) if path == "/v1/compare" else pair())
+            assert told.status_code == 200, told.text
+            shape = schema["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+            jsonschema.validate(told.json(), {**shape, "components": schema["components"]})
+            with pytest.raises(jsonschema.ValidationError, match="Additional properties"):
+                jsonschema.validate({**told.json(), "more": 1}, {**shape, "components": schema["components"]})
 
 
 @pytest.mark.slow

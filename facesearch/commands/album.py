@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,14 @@ import click
 from click.core import ParameterSource
 
 from facesearch import options
-from facesearch.commands.given import detector_for, runtime_for
-from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.commands.given import RUNS, announced, detector_of, gallery_of, key_of
+from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.terminal import bar, report_skips, tell
 
 if TYPE_CHECKING:
     from facesearch.gallery.album import Album
-    from facesearch.records import Skipped
+    from facesearch.jobs.scan import Scanned
+    from facesearch.report_album import Written
 
 CROP_PX = 96
 
@@ -35,6 +37,7 @@ CROP_PX = 96
     "--cut", type=click.FloatRange(-1, 1), default=None, help="Mean cosine at which groups part.  [default: from the album's own pairs]"
 )
 @click.option("--regroup", is_flag=True, help="Group anew whatever nobody has reviewed yet.")
+@options.as_json
 @options.gallery
 @options.encoder
 @options.detection
@@ -43,7 +46,8 @@ CROP_PX = 96
 @click.pass_context
 def scan(
     ctx: click.Context, folder: Path | None, out: Path | None, review: Path | None, with_photos: bool, method: str, cut: float | None,
-    regroup: bool, gallery: Path, encoder: EncoderChoice, detection: DetectionChoice, fpir: float | None, strict: bool,
+    regroup: bool, as_json: bool, gallery: GalleryChoice, encoder: EncoderChoice, detection: DetectionChoice, fpir: float | None,
+    strict: bool,
 ) -> None:  # fmt: skip
     """Find every face in the photos under DIR, name whom the gallery knows, group the strangers, and write a review.
 
@@ -54,8 +58,11 @@ def scan(
     Example:  facesearch scan holiday/ --with-photos
               facesearch scan holiday/ --apply ~/Downloads/review.csv
     """
+    from facesearch import report
+    from facesearch.answers import AlbumScan, SkippedPhoto
     from facesearch.gallery.album import FILE as ALBUM_FILE
     from facesearch.gallery.album import Album
+    from facesearch.jobs.arrange import arrange
     from facesearch.jobs.scan import album_folder
 
     if out is None:
@@ -67,17 +74,35 @@ def scan(
         out = album_folder(folder) if folder is not None else review.absolute().parent if review is not None else Path()
     if review is not None:
         with Album.open(out) as album:
-            _apply(album, gallery, review, fpir)
-            _write(album, folder, with_photos)
+            _apply(album, gallery, review, fpir, as_json=as_json)
+            written = _written(album, folder, with_photos)
+        if not as_json:
+            click.echo(f"review: {written.table} and {written.page}")
         return
     if folder is None:
         raise click.UsageError("give the folder of photos, DIR")
     named = ctx.get_parameter_source("gallery") is not ParameterSource.DEFAULT
-    skipped = _find(folder, out, encoder, detection)
+    found = _find(folder, out, gallery, encoder, detection, named=named)
     with Album.open(out) as album:
-        _group(album, gallery, method, cut, named=named, regroup=regroup)
-        _write(album, folder, with_photos)
-    report_skips(skipped, strict)
+        known = _recognise(album, gallery, named=named)
+        grouped = arrange(album, method, cut, again=regroup)
+        written = _written(album, folder, with_photos)
+        result = AlbumScan(
+            photos=found.files, new_photos=found.looked, gone=found.gone, without_face=found.faceless, faces=found.faces,
+            new_faces=found.new_faces, recognised=known, groups=grouped.groups, new_groups=grouped.new, joined=grouped.joined,
+            alone=grouped.alone, put_aside=grouped.aside, method=method, cut=None if method == "hdbscan" else grouped.cut,
+            table=str(written.table), page=str(written.page),
+            skipped=tuple(SkippedPhoto(str(item.path), item.reason) for item in found.skipped),
+        )  # fmt: skip
+    if as_json:
+        click.echo(report.as_json(result))
+    else:
+        click.echo("\n".join(report.scan_lines(folder, result)))
+    if written.kept is not None:
+        tell(f"{written.table.name} had been changed and not applied; it is kept as {written.kept}")
+    if written.crops:
+        tell(f"{written.page} holds {written.crops} pictures of faces: keep it as you keep the photos")
+    report_skips(found.skipped, strict)
 
 
 @click.command()
@@ -117,59 +142,64 @@ def sort(scan_folder: Path, out: Path, link: str | None, photos: Path | None, dr
     report_skips(result.skipped, strict)
 
 
-def _find(folder: Path, out: Path, encoder: EncoderChoice, detection: DetectionChoice) -> tuple[Skipped, ...]:
-    """Bring the scan up to date and say how; returns what was skipped."""
+def _find(
+    folder: Path, out: Path, gallery: GalleryChoice, encoder: EncoderChoice, detection: DetectionChoice, *, named: bool
+) -> Scanned:  # fmt: skip
+    """Bring the scan up to date, with the encoder that it was begun with, else the gallery's, else the one for new galleries."""
+    from facesearch.errors import EncoderNotFound
+    from facesearch.gallery.album import FILE as ALBUM_FILE
+    from facesearch.gallery.album import Album
+    from facesearch.jobs.find_weights import weights_for_new, weights_with_id
     from facesearch.jobs.scan import scan as run
 
-    detector = detector_for(detection)
-    runtime = runtime_for(encoder)
+    if encoder.weights is None and (out / ALBUM_FILE).is_file():
+        with Album.open(out) as album:
+            begun = weights_with_id(album.encoder_id, RUNS)
+        encoder = replace(encoder, weights=None if begun is None else begun.path)
+    try:
+        own = announced(gallery_of(gallery, encoder))
+    except EncoderNotFound:
+        if named:
+            raise
+        own = announced(gallery_of(gallery, replace(encoder, weights=weights_for_new(RUNS).path)))
     with bar("scan", "photo") as progress:
-        result = run(folder, out, runtime, detector, progress)
-    gone = f", {result.gone} gone" if result.gone else ""
-    faceless = f"; {result.faceless} photos show no face" if result.faceless else ""
-    click.echo(
-        f"{folder}: {result.files} photos, {result.looked} new{gone}; {result.new_faces} faces found, {result.faces} in all{faceless}"
-    )
-    return result.skipped
+        return run(folder, out, own.runtime, detector_of(detection).own, progress)
 
 
-def _group(album: Album, gallery: Path, method: str, cut: float | None, *, named: bool, regroup: bool) -> None:
-    """Name and group the faces, and say how many."""
+def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | None:
+    """Name the faces that the gallery knows, and say how many; None without a gallery of this encoder."""
     from facesearch.errors import EncoderMismatch
-    from facesearch.gallery.store import FILE as GALLERY_FILE
-    from facesearch.gallery.store import Gallery
-    from facesearch.jobs.arrange import arrange
     from facesearch.jobs.scan import recognise
 
-    if (gallery / GALLERY_FILE).is_file():
-        with Gallery.open(gallery) as opened:
-            try:
-                known = recognise(album, opened)
-                tell(f"gallery: {gallery}, {known} faces match somebody in it")
-            except EncoderMismatch:
-                if named:
-                    raise
-                tell(f"gallery: {gallery} is of another encoder; nobody is named by it")
-                recognise(album, None)
-    else:
-        recognise(album, None)
-        tell(f"gallery: none at {gallery}; nobody is named by one")
-    result = arrange(album, method, cut, again=regroup)
-    aside = f", {result.aside} put aside" if result.aside else ""
-    click.echo(
-        f"{result.groups} groups, {result.new} new; {result.joined} faces joined older groups; {result.alone} faces in no group{aside}"
-    )
-    tell(f"grouped by {method}" + ("" if method == "hdbscan" else f", cut at a mean cosine of {result.cut:.3f}"))
+    with gallery_of(gallery).store() as store:
+        if store is None:
+            recognise(album, None)
+            tell(f"gallery: none at {gallery.folder}; nobody is named by one")
+            return None
+        try:
+            known = recognise(album, store)
+        except EncoderMismatch:
+            if named:
+                raise
+            tell(f"gallery: {gallery.folder} is of another encoder; nobody is named by it")
+            recognise(album, None)
+            return None
+        tell(f"gallery: {gallery.folder}, {known} faces match somebody in it")
+        return known
 
 
-def _apply(album: Album, gallery: Path, review: Path, fpir: float | None) -> None:
+def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | None, *, as_json: bool) -> None:
+    from facesearch import report
     from facesearch.jobs.review import REVIEW, apply
     from facesearch.report_album import applied
 
     own = review.absolute() == (album.folder / REVIEW).absolute()
-    result = apply(album, gallery, review, fpir)
+    result = apply(album, gallery.folder, review, fpir, key=key_of(gallery))
     if own:
         applied(album)
+    if as_json:
+        click.echo(report.as_json(result))
+        return
     for person, count in sorted(result.enrolled.items()):
         click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
     click.echo(
@@ -177,12 +207,12 @@ def _apply(album: Album, gallery: Path, review: Path, fpir: float | None) -> Non
         f"{result.unnamed} faces without a name, {result.aside} put aside"
     )
     for name, photo in result.elsewhere:
-        mend = f'facesearch forget "{name}" --photo "{photo}" --gallery {gallery}'
+        mend = f'facesearch forget "{name}" --photo "{photo}" --gallery {gallery.folder}'
         tell(f"an earlier review enrolled {photo} as {name}; if that was wrong: {mend}")
 
 
-def _write(album: Album, folder: Path | None, with_photos: bool) -> None:
-    """Write the review and say where it is."""
+def _written(album: Album, folder: Path | None, with_photos: bool) -> Written:
+    """Write the review."""
     from facesearch.jobs.scan import face_pictures
     from facesearch.report_album import write_review
 
@@ -190,10 +220,4 @@ def _write(album: Album, folder: Path | None, with_photos: bool) -> None:
     if with_photos:
         with bar("faces", "photo") as progress:
             pictures = face_pictures(album, CROP_PX, progress)
-    command = f"facesearch scan {folder or album.root} --apply review.csv"
-    written = write_review(album, pictures, command)
-    if written.kept is not None:
-        tell(f"{written.table.name} had been changed and not applied; it is kept as {written.kept}")
-    click.echo(f"review: {written.table} and {written.page}")
-    if written.crops:
-        tell(f"{written.page} holds {written.crops} pictures of faces: keep it as you keep the photos")
+    return write_review(album, pictures, f"facesearch scan {folder or album.root} --apply review.csv")

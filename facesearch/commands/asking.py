@@ -5,26 +5,21 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facesearch import options
-from facesearch.commands.given import detector_for, runtime_soon
-from facesearch.errors import NoGallery
-from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.commands.given import announced, encoder_soon, existing, gallery_of
+from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.terminal import report_skips, tell
 
 if TYPE_CHECKING:
-    from facesearch.faces.detect import Detector
-    from facesearch.gallery.nearest import Nearest
-    from facesearch.gallery.store import Gallery
-    from facesearch.jobs.people import Asker, Clock
-    from facesearch.model.runtime import Runtime
+    from facesearch.api.gallery import Gallery
+    from facesearch.records import Skipped
 
 _STARTED = time.perf_counter()
 STDIN = Path("-")
@@ -49,7 +44,7 @@ STDIN = Path("-")
 @options.strict
 def query(
     photos: tuple[Path, ...], top: int, threshold: float | None, largest: bool, watch: Path | None, timing: bool,
-    among: tuple[str, ...], among_file: Path | None, store: str | None, as_json: bool, gallery: Path,
+    among: tuple[str, ...], among_file: Path | None, store: str | None, as_json: bool, gallery: GalleryChoice,
     encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
@@ -65,45 +60,56 @@ def query(
     """
     if (watch is None) == (not photos) or (STDIN in photos and len(photos) > 1):
         raise click.UsageError("give PHOTOS, or - alone for paths on stdin, or --watch FOLDER")
-    # Nothing heavy is imported before the gallery is known to be there; the engine is made ready while the rest is imported and opened.
-    from facesearch.gallery.sqlite import FILE as GALLERY_FILE
-
-    if not (gallery / GALLERY_FILE).is_file():
-        raise NoGallery(gallery)
-    with ThreadPoolExecutor(1) as pool, ExitStack() as closing, ExitStack() as elsewhere:
-        with _nothing_collected():
-            loading = pool.submit(_warm, runtime_soon(encoder))
-            from facesearch.gallery.store import Gallery
-
-            opened = closing.enter_context(Gallery.open(gallery))
-            from facesearch import report
-            from facesearch.gallery.faiss_index import open_index
-            from facesearch.jobs import people as job
-
-            clock = job.Clock()
-            detector = detector_for(detection)
-            runtime = loading.result()
-        clock.add("start", _STARTED)
-        names = [*among, *(job.named_in(among_file) if among_file else ())]
-        search_in = _projection(store, elsewhere) if store else open_index
-        asker = job.Asker(
-            opened, runtime, top=top, largest=largest, threshold=threshold, among=names, search_in=search_in, clock=clock
-        )  # fmt: skip
+    existing(gallery)
+    with _nothing_collected():
+        ready = encoder_soon(gallery, encoder)
+        opened = gallery_of(gallery, encoder, detection, ready=ready, store=store)
+    with opened:
+        names = [*among, *(_named_in(among_file) if among_file else ())]
+        asked: dict[str, Any] = {"top": top, "threshold": threshold, "largest": largest, "among": names}
+        opened.require_people()
         if watch is not None or photos == (STDIN,):
-            _answer_stream(_paths(watch), asker, detector, as_json=as_json, strict=strict)
+            announced(opened)
+            _answer_stream(_paths(watch), opened, asked, as_json=as_json, strict=strict)
             return
-        result = job.query(photos, asker, detector)
-    if result.index_built:
-        tell(f"the index was made anew: {result.index_built}")
-    if result.stale:
-        tell(f"the threshold is stale: it was set for {result.stale} faces. Set it anew with: facesearch calibrate --gallery {gallery}")
-    if as_json:
-        click.echo(report.answers_json(result.answers))
+        started = time.perf_counter()
+        found = _answer_all(photos, opened, asked, as_json=as_json)
+        if timing:
+            now = time.perf_counter()
+            tell(f"time: start {(started - _STARTED) * 1000:.0f} ms, answers {(now - started) * 1000:.0f} ms")
+    report_skips(found, strict)
+
+
+def _answer_all(photos: tuple[Path, ...], gallery: Gallery, asked: dict[str, Any], *, as_json: bool) -> list[Skipped]:
+    """Answer all photos, and say what was left out. Raises NothingToDo when no photo could be used at all."""
+    from facesearch import report
+    from facesearch.answers import Searched
+    from facesearch.errors import NothingToDo
+    from facesearch.faces.photos import walk
+    from facesearch.records import Skipped
+
+    files = [found for photo in photos for found in walk(photo)]
+    if len(files) == 1:
+        whole = gallery.search_all(files, **asked)
     else:
-        click.echo("\n".join(line for answer in result.answers for line in report.answer_lines(answer)))
-    if timing:
-        _tell_times(clock)
-    report_skips(result.skipped, strict)
+        answers = tuple(gallery.search_each(files, **asked))
+        whole = gallery.search_all([], **asked)
+        whole = Searched(answers, whole.enrolled, whole.stale, whole.notes)
+    announced(gallery)
+    for note in whole.notes:
+        tell(note)
+    if whole.stale:
+        tell(f"set it again with: facesearch calibrate --gallery {gallery.folder}")
+    skipped = [Skipped(Path(answer.photo), answer.skipped) for answer in whole.photos if answer.skipped is not None]
+    if as_json:
+        click.echo(report.as_json(whole))
+    elif lines := [line for answer in whole.photos for line in report.answer_lines(answer)]:
+        click.echo("\n".join(lines))
+    if len(skipped) == len(whole.photos):
+        where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
+        reason = skipped[0].reason if skipped else "there is no photo"
+        raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
+    return skipped
 
 
 @contextmanager
@@ -121,32 +127,19 @@ def _nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
-def _warm(load: Callable[[], Runtime]) -> Runtime:
-    """The encoder, after its first crop: engines prepare for that longer than they compute, and here it costs nobody's time."""
-    import numpy as np
+def _named_in(file: Path) -> list[str]:
+    """The names in a text file, one a line; empty lines do not count. Raises CannotRead, NothingToDo."""
+    from facesearch.errors import CannotRead, NothingToDo, reason_of
 
-    from facesearch.faces.crop import CROP_PX
-
-    runtime = load()
-    runtime.embed(np.zeros((1, CROP_PX, CROP_PX, 3), np.uint8))
-    return runtime
-
-
-def _projection(store: str, opened: ExitStack) -> Callable[[Gallery], Nearest]:
-    """Opens the engine's projection of a gallery, and closes the one before it."""
-    from facesearch.gallery.milvus_index import open_projection
-    from facesearch.gallery.projections import place_of
-
-    place = place_of(store)
-
-    def search_in(gallery: Gallery) -> Nearest:
-        opened.close()
-        index = opened.enter_context(open_projection(gallery, place))
-        for line in index.notes:
-            tell(line)
-        return index
-
-    return search_in
+    try:
+        names = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise CannotRead(file, reason_of(error)) from error
+    except UnicodeDecodeError as error:
+        raise CannotRead(file, "it is not text in UTF-8") from error
+    if not names:
+        raise NothingToDo(str(file), "no name in it")
+    return names
 
 
 def _paths(watch: Path | None) -> Iterator[Path]:
@@ -159,28 +152,23 @@ def _paths(watch: Path | None) -> Iterator[Path]:
             yield Path(line.rstrip("\r\n"))
 
 
-def _answer_stream(paths: Iterable[Path], asker: Asker, detector: Detector | None, *, as_json: bool, strict: bool) -> None:
+def _answer_stream(paths: Iterable[Path], gallery: Gallery, asked: dict[str, Any], *, as_json: bool, strict: bool) -> None:
     """Answer photo by photo, each as soon as it is known. Ctrl-C ends it and is no error."""
     from facesearch import report
     from facesearch.errors import PhotosSkipped
-    from facesearch.records import Skipped
 
     left_out = 0
     try:
         for path in paths:
-            found = asker.ask(path, detector)
-            left_out += isinstance(found, Skipped)
+            (answer,) = gallery.search_all([path], **asked).photos
+            left_out += answer.skipped is not None
             if as_json:
-                click.echo(report.stream_json(path, found))
-            elif isinstance(found, Skipped):
-                tell(f"skipped {found}")
+                click.echo(report.as_json(answer, indent=None))
+            elif answer.skipped is not None:
+                tell(f"skipped {answer.photo}: {answer.skipped}")
             else:
-                click.echo("\n".join(line for answer in found for line in report.answer_lines(answer)))
+                click.echo("\n".join(report.answer_lines(answer)))
     except KeyboardInterrupt:
         pass
     if left_out and strict:
         raise PhotosSkipped(left_out)
-
-
-def _tell_times(clock: Clock) -> None:
-    tell("time: " + ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in clock.seconds.items()))

@@ -8,33 +8,30 @@ import click
 from click.core import ParameterSource
 
 from facesearch import options
-from facesearch.commands.given import default_data, runtime_for
-from facesearch.options import DATASET, FILE, FOLDER, EncoderChoice
+from facesearch.commands.given import announced, default_data, gallery_of, key_of
+from facesearch.options import DATASET, FILE, FOLDER, EncoderChoice, GalleryChoice
 from facesearch.terminal import bar, tell
 
 
 @click.command()
 @click.option("--data", type=DATASET, default=None, help="Prepared dataset to audit.  [default: data/celeba500]")
 @click.option(
-    "--gallery", type=FOLDER, default=Path("index"), envvar="FACESEARCH_GALLERY", show_envvar=True, show_default=True,
-    help="Without --data: audit this gallery, by its vectors alone. Otherwise known vectors of the same encoder are taken from it.",
-)  # fmt: skip
-@options.key_file
-@click.option(
     "--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many findings of each list the table and the sheet show."
 )
 @click.option("--csv", "tables", type=FOLDER, default=None, help="Write all findings into this folder too, one CSV a list.")
 @click.option("--html", "sheet", type=FILE, default=None, help="Write a contact sheet too: one page that holds the photos' crops.")
 @options.as_json
+@options.gallery
 @options.encoder
 @click.pass_context
 def audit(
-    ctx: click.Context, data: Path | None, gallery: Path, top: int, tables: Path | None, sheet: Path | None, as_json: bool,
+    ctx: click.Context, data: Path | None, gallery: GalleryChoice, top: int, tables: Path | None, sheet: Path | None, as_json: bool,
     encoder: EncoderChoice,
 ) -> None:  # fmt: skip
     """List what is probably wrong in labelled photos: names, doubled and mixed people, copies, unusable crops.
 
-    Findings are suggestions to look at, each with its evidence, the likeliest first. Nothing is changed.
+    Findings are suggestions to look at, each with its evidence, the likeliest first. Nothing is changed. With --gallery alone that
+    gallery is audited, by its vectors; with --data known vectors of the same encoder are taken from it.
 
     \b
     Example:  facesearch audit --html audit.html
@@ -44,7 +41,6 @@ def audit(
 
     from facesearch import report_audit
     from facesearch.faces.table import open_dataset
-    from facesearch.gallery.store import Gallery
     from facesearch.jobs import audit as job
     from facesearch.jobs.vectors import dataset_vectors, known_vectors
 
@@ -52,12 +48,12 @@ def audit(
     if gallery_alone:
         if sheet is not None:
             raise click.UsageError("--html needs --data: a gallery holds no photos")
-        with Gallery.open(gallery) as opened:
+        with gallery_of(gallery).opened() as opened:
             labelled = job.labelled_gallery(opened)
     else:
         dataset = open_dataset(data or default_data())
-        runtime = runtime_for(encoder)
-        known = known_vectors(gallery, runtime.encoder_id)
+        runtime = announced(gallery_of(gallery, encoder)).runtime
+        known = known_vectors(gallery.folder, runtime.encoder_id, key=key_of(gallery))
         with bar("embed", "photo") as progress:
             labelled = job.labelled_dataset(dataset, dataset_vectors(dataset, np.arange(len(dataset)), runtime, known, progress))
     with bar("audit", "photo") as progress:

@@ -1,18 +1,27 @@
-"""What a command works with when little or nothing is given, and saying what it took."""
+"""From the command line's options and the environment to the library's objects: what a command works with, said aloud."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facesearch import options
-from facesearch.errors import NotFound
+from facesearch.errors import BadStore, CannotRead, NoGallery, NotFound, reason_of
 from facesearch.terminal import tell
 
 if TYPE_CHECKING:
-    from facesearch.faces.detect import Detector
-    from facesearch.model.runtime import Runtime
+    from facesearch.api.detector import FaceDetector
+    from facesearch.api.encoder import Encoder
+    from facesearch.api.gallery import Gallery
+    from facesearch.gallery.keys import Key
+    from facesearch.gallery.projections import Access
+
+RUNS = Path("runs")
+"""Where training runs lie, below the working folder."""
+KEY = "FACESEARCH_KEY"
+TOKEN, TOKEN_FILE, TIMEOUT = "FACESEARCH_MILVUS_TOKEN", "FACESEARCH_MILVUS_TOKEN_FILE", "FACESEARCH_STORE_TIMEOUT_S"
+WAIT_S = 30.0
 
 
 def default_data() -> Path:
@@ -24,31 +33,94 @@ def default_data() -> Path:
     return options.DEFAULT_DATA
 
 
-def detector_for(detection: options.DetectionChoice) -> Detector | None:
-    """YuNet from a file or the cache, else Haar, and says so; None where the photos are aligned crops."""
-    from facesearch.faces.detect import load_detector
+def gallery_of(
+    gallery: options.GalleryChoice, encoder: options.EncoderChoice | None = None, detection: options.DetectionChoice | None = None,
+    *, ready: Encoder | None = None, store: str | None = None, batch: int = 64, **more: Any,
+) -> Gallery:  # fmt: skip
+    """The gallery that the options tell of, opened through the library. ready: its encoder, where that is chosen already."""
+    from facesearch.api.opening import open_gallery
 
-    return None if detection.aligned else load_detector(detection.model, tell)
-
-
-def runtime_for(encoder: options.EncoderChoice) -> Runtime:
-    """The encoder named, or the one that bare commands take, ready to embed."""
-    return runtime_soon(encoder)()
-
-
-def runtime_soon(encoder: options.EncoderChoice) -> Callable[[], Runtime]:
-    """The same, with all that it imports imported now; what is returned makes it ready and may do so in a thread."""
-    from facesearch.jobs.find_weights import find_weights
-    from facesearch.model.runtime import loader_for
-
-    chosen = find_weights(encoder.weights)
-    load = loader_for(
-        chosen.path, device=encoder.device, preprocess=encoder.preprocess, engine=encoder.engine, precision=encoder.precision
+    how = {} if encoder is None else _how(encoder)
+    access = access_of()
+    return open_gallery(
+        gallery.folder, key=key_of(gallery), encoder=ready or (None if encoder is None else encoder.weights), runs=RUNS,
+        detector=None if detection is None else detector_of(detection), store=store, store_token=access.token, store_wait_s=access.wait_s,
+        batch=batch, tell=tell, **how, **more,
     )  # fmt: skip
 
-    def ready() -> Runtime:
-        runtime = load()
-        tell(f"encoder: {runtime.words} ({chosen.path}, {chosen.why})")
-        return runtime
 
-    return ready
+def encoder_soon(gallery: options.GalleryChoice, encoder: options.EncoderChoice) -> Encoder:
+    """The gallery's encoder, on its way: it is made ready in the background while the rest is imported."""
+    from facesearch.api.choosing import encoder_for
+    from facesearch.api.how import How
+
+    how = _how(encoder)
+    preprocess = how.pop("preprocess")
+    chosen = encoder_for(gallery.folder, key_of(gallery), encoder.weights, RUNS, preprocess, How(**how))
+    chosen.warm_up()
+    return chosen
+
+
+def existing(gallery: options.GalleryChoice) -> None:
+    """Raises NoGallery, before anything heavy is imported."""
+    from facesearch.gallery.sqlite import FILE
+
+    if not (gallery.folder / FILE).is_file():
+        raise NoGallery(gallery.folder)
+
+
+def announced(gallery: Gallery) -> Encoder:
+    """The gallery's encoder, ready, after telling which it is."""
+    encoder = gallery.encoder
+    tell(f"encoder: {encoder.words} ({encoder.file}, {encoder.why})")
+    return encoder
+
+
+def encoder_of(choice: options.EncoderChoice) -> Encoder:
+    """The encoder named, or the one that comes with facesearch; told."""
+    from facesearch.api.encoder import load_encoder
+
+    encoder = load_encoder(choice.weights, **_how(choice))
+    tell(f"encoder: {encoder.words} ({encoder.file}, {encoder.why})")
+    return encoder
+
+
+def detector_of(choice: options.DetectionChoice) -> FaceDetector:
+    """What finds faces; nothing does where photos are aligned crops."""
+    from facesearch.api.detector import FaceDetector
+
+    return FaceDetector(choice.model, aligned=choice.aligned)
+
+
+def key_of(gallery: options.GalleryChoice) -> Key | None:
+    """The key of --key-file, else that of FACESEARCH_KEY_FILE, else FACESEARCH_KEY itself. Raises BadKey."""
+    from facesearch.gallery.keys import Key, read_key_file, secret_of
+
+    if gallery.key_file is not None:
+        return read_key_file(gallery.key_file)
+    text = os.environ.get(KEY)
+    return Key(secret_of(text, KEY), KEY) if text else None
+
+
+def access_of() -> Access:
+    """A Milvus server's token, and how long it may take for an answer, from the environment. Raises CannotRead, BadStore."""
+    from facesearch.gallery.projections import Access
+
+    token = os.environ.get(TOKEN, "")
+    if path := os.environ.get(TOKEN_FILE):
+        try:
+            token = Path(path).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CannotRead(Path(path), reason_of(error) if isinstance(error, OSError) else "no text") from error
+    text = os.environ.get(TIMEOUT, "")
+    try:
+        seconds = float(text or WAIT_S)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise BadStore(text, f"{TIMEOUT} is no number of seconds")
+    return Access(token, seconds)
+
+
+def _how(encoder: options.EncoderChoice) -> dict[str, Any]:
+    return {name: getattr(encoder, name) for name in ("preprocess", "device", "engine", "precision")}

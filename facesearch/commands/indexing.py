@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from facesearch import options
+from facesearch.commands.given import gallery_of
+from facesearch.options import GalleryChoice
 from facesearch.terminal import tell
 
 
@@ -14,7 +14,7 @@ from facesearch.terminal import tell
 @click.argument("choice", required=False)
 @options.gallery
 @options.as_json
-def index(choice: str | None, gallery: Path, as_json: bool) -> None:
+def index(choice: str | None, gallery: GalleryChoice, as_json: bool) -> None:
     """Make the gallery's index anew; with CHOICE, another one from now on.
 
     auto compares all faces as long as they are few, then scans short codes and compares the best candidates exactly, after measuring
@@ -25,17 +25,14 @@ def index(choice: str | None, gallery: Path, as_json: bool) -> None:
     Example:  facesearch index auto
               facesearch index IVF1024,SQ8
     """
-    from dataclasses import asdict
-
     from facesearch import report
     from facesearch.gallery.index_choice import part_words
-    from facesearch.jobs.make_index import make_index
 
-    made = make_index(gallery, choice)
+    made = gallery_of(gallery).rebuild_index(choice)
     if as_json:
-        click.echo(report.as_json(asdict(made)))
+        click.echo(report.as_json(made))
     else:
-        click.echo(f"{gallery}: index {made.choice} of {made.faces} faces, made in {made.seconds:.1f} s")
+        click.echo(f"{gallery.folder}: index {made.choice} of {made.faces} faces, made in {made.seconds:.1f} s")
         for part in made.parts:
             click.echo(f"  {part_words(part)}")
     if made.is_another:

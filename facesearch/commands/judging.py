@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from facesearch import options
-from facesearch.commands.given import default_data, detector_for, runtime_for
-from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.commands.given import announced, default_data, detector_of, existing, gallery_of, key_of
+from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.terminal import bar, report_skips, tell
 
 if TYPE_CHECKING:  # records needs numpy, which help does without
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # records needs numpy, which help does without
 @options.fpir
 def evaluate(
     data: Path | None, split: str, strangers: Path, ir: Path, pairs: Path | None, pairs_photos: Path | None, only: tuple[str, ...],
-    report_folder: Path, with_photos: bool, seed: int, as_json: bool, gallery: Path, encoder: EncoderChoice,
+    report_folder: Path, with_photos: bool, seed: int, as_json: bool, gallery: GalleryChoice, encoder: EncoderChoice,
     detection: DetectionChoice, fpir: float | None,
 ) -> None:  # fmt: skip
     """Measure retrieval on a split, against strangers, on the identification-rate pairs and on LFW's pairs.
@@ -56,7 +56,6 @@ def evaluate(
     from facesearch.gallery.calibration import DEFAULT_FPIR
     from facesearch.jobs.evaluate import SECTIONS, Embedder
     from facesearch.jobs.evaluate import evaluate as run
-    from facesearch.jobs.find_weights import find_weights
     from facesearch.jobs.pairs import PairTrial
     from facesearch.jobs.vectors import known_vectors
     from facesearch.report_json import evaluation_json
@@ -67,7 +66,7 @@ def evaluate(
     sections = only or tuple(SECTIONS)
     trial = None
     if pairs is not None and pairs_photos is not None and "pairs" in sections:
-        trial = PairTrial(read_pairs(pairs), pairs_photos, detector_for(detection))
+        trial = PairTrial(read_pairs(pairs), pairs_photos, detector_of(detection).own)
     dataset = None
     if data is not None:
         dataset = open_dataset(data)
@@ -76,13 +75,13 @@ def evaluate(
         dataset = open_dataset(default_data()) if options.DEFAULT_DATA.exists() or not elsewhere else None
     extra = open_dataset(strangers) if "open" in sections and strangers.exists() else None
     people = open_dataset(ir) if "ir" in sections and ir.exists() else None
-    chosen = find_weights(encoder.weights).path
-    runtime = runtime_for(encoder)
-    known = known_vectors(gallery, runtime.encoder_id)
+    own = announced(gallery_of(gallery, encoder))
+    runtime = own.runtime
+    known = known_vectors(gallery.folder, runtime.encoder_id, key=key_of(gallery))
     with bar("embed", "photo") as progress:
         embed = Embedder(runtime, known, progress)
         result = run(
-            dataset, extra, people, embed, split=split, weights=chosen, seed=seed, fpir=fpir or DEFAULT_FPIR, pairs=trial,
+            dataset, extra, people, embed, split=split, weights=own.file, seed=seed, fpir=fpir or DEFAULT_FPIR, pairs=trial,
             with_photos=with_photos, sections=sections,
         )  # fmt: skip
     click.echo(evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
@@ -119,7 +118,7 @@ def evaluate(
 @options.detection
 @options.strict
 def calibrate(
-    strangers: Path | None, split: str, fpir: float, by: ScoredBy | None, largest: bool, seed: int, as_json: bool, gallery: Path,
+    strangers: Path | None, split: str, fpir: float, by: ScoredBy | None, largest: bool, seed: int, as_json: bool, gallery: GalleryChoice,
     encoder: EncoderChoice, detection: DetectionChoice, strict: bool,
 ) -> None:  # fmt: skip
     """Set the gallery's threshold for a rate of strangers named, at its size.
@@ -130,32 +129,18 @@ def calibrate(
     Example:  facesearch calibrate --fpir 0.01 --strangers data/celeba_extra
               facesearch calibrate --fpir 0.01 --strangers data/celeba_extra --by mean-template
     """
-    from dataclasses import asdict
-
     from facesearch import report
-    from facesearch.faces.table import MANIFEST, open_dataset
-    from facesearch.gallery.store import Gallery
-    from facesearch.jobs import calibrate as job
     from facesearch.records import Skipped
 
-    left_out: tuple[Skipped, ...] = ()
-    with Gallery.open(gallery) as opened:
-        before = opened.threshold()
-        if strangers is None:
-            tell("no --strangers given: the gallery's own people play them, which is an extrapolation")
-            threshold = job.calibrate_within(opened, fpir, seed=seed, by=by)
-        else:
-            prepared = (strangers / MANIFEST).is_file()
-            detector = None if prepared else detector_for(detection)
-            runtime = runtime_for(encoder)
-            opened.require_encoder(runtime.encoder_id)
-            with bar("embed", "photo") as progress:
-                if prepared:
-                    found = job.strangers_of(open_dataset(strangers), split, opened, runtime, progress)
-                else:
-                    found = job.strangers_in(strangers, opened, runtime, detector, largest=largest, progress=progress)
-            left_out = found.left_out
-            with bar("search", "photo") as progress:
-                threshold = job.calibrate(opened, found, fpir, seed=seed, by=by, progress=progress)
-    click.echo(report.as_json(asdict(threshold)) if as_json else "\n".join(report.calibration_lines(gallery, threshold, before)))
-    report_skips(left_out, strict)
+    existing(gallery)
+    opened = gallery_of(gallery, encoder, detection)
+    before = opened.threshold()
+    if strangers is None:
+        tell("no --strangers given: the gallery's own people play them, which is an extrapolation")
+    else:
+        announced(opened)
+    with bar("calibrate", "photo") as progress:
+        done = opened.calibrate(strangers, fpir=fpir, by=by, largest=largest, split=split, seed=seed, progress=progress)
+    threshold = done.threshold
+    click.echo(report.as_json(done) if as_json else "\n".join(report.calibration_lines(gallery.folder, threshold, before)))
+    report_skips([Skipped(Path(item.photo), item.reason) for item in done.skipped], strict)

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from facesearch import options
-from facesearch.commands.given import default_data, detector_for, runtime_for
+from facesearch.commands.given import announced, default_data, existing, gallery_of
 from facesearch.commands.together import together
-from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.terminal import bar, report_skips, tell
 
 
@@ -22,8 +22,9 @@ from facesearch.terminal import bar, report_skips, tell
 @options.fpir
 @options.index_choice
 def build_index(
-    data: tuple[Path, ...], splits: tuple[str, ...], gallery: Path, encoder: EncoderChoice, fpir: float | None, index: str | None
-) -> None:
+    data: tuple[Path, ...], splits: tuple[str, ...], gallery: GalleryChoice, encoder: EncoderChoice, fpir: float | None,
+    index: str | None,
+) -> None:  # fmt: skip
     """Embed every photo of a prepared dataset into the gallery. A re-run adds only what is new.
 
     Under torchrun all its processes share the work.
@@ -33,19 +34,19 @@ def build_index(
               torchrun --nproc-per-node 8 -m facesearch build-index --data data/celeba
     """
     from facesearch.faces.table import open_dataset
-    from facesearch.jobs.build import build_index as run
     from facesearch.report import threshold_words
 
     with together(encoder.device) as (ranks, own):
         datasets = [open_dataset(folder) for folder in data or (default_data(),)]
-        runtime = runtime_for(replace(encoder, device=own))
+        opened = gallery_of(gallery, replace(encoder, device=own))
+        announced(opened)
         with bar("embed", "photo") as progress:
-            result = run(datasets, gallery, runtime, splits=splits, fpir=fpir, progress=progress, ranks=ranks, index=index)
+            result = opened.build(datasets, splits=splits, fpir=fpir, progress=progress, ranks=ranks, index=index)
         if result.nobody:
             tell(f"{result.nobody} photos name nobody and were passed over")
         speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
         new = f"{result.added} vectors added{speed}, {result.known} known already"
-        click.echo(f"{gallery}: {new}; {result.faces} vectors of {result.people} people")
+        click.echo(f"{gallery.folder}: {new}; {result.faces} vectors of {result.people} people")
         tell(f"threshold: {threshold_words(result.threshold)}")
 
 
@@ -58,10 +59,11 @@ def build_index(
 @options.encoder
 @options.detection
 @options.fpir
+@options.as_json
 @options.strict
 def enroll(
-    name: str | None, photos: tuple[Path, ...], folder: Path | None, largest: bool, gallery: Path, encoder: EncoderChoice,
-    detection: DetectionChoice, fpir: float | None, strict: bool,
+    name: str | None, photos: tuple[Path, ...], folder: Path | None, largest: bool, gallery: GalleryChoice, encoder: EncoderChoice,
+    detection: DetectionChoice, fpir: float | None, as_json: bool, strict: bool,
 ) -> None:  # fmt: skip
     """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
 
@@ -71,10 +73,10 @@ def enroll(
     Example:  facesearch enroll "Ada Lovelace" ada1.jpg ada2.jpg
               facesearch enroll --from people/
     """
+    from facesearch import report
     from facesearch.faces.photos import walk
     from facesearch.gallery.rows import clean_name
-    from facesearch.jobs.people import enroll as run
-    from facesearch.jobs.people import people_folders
+    from facesearch.jobs.enroll import people_folders
     from facesearch.records import Skipped
 
     if (folder is None) == (name is None):
@@ -89,17 +91,22 @@ def enroll(
         found = [item for photo in photos for item in walk(photo)]
         skipped = [item for item in found if isinstance(item, Skipped)]
         wanted = [(person, item) for item in found if not isinstance(item, Skipped)]
-    detector = detector_for(detection)
-    runtime = runtime_for(encoder)
+    opened = gallery_of(gallery, encoder, detection)
+    announced(opened)
     with bar("enroll", "photo") as progress:
-        result = run(wanted, gallery, runtime, detector, largest=largest, fpir=fpir, progress=progress, strict=strict)
-    for person, count in result.added.items():
-        click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
+        result = opened.enroll_many(wanted, largest=largest, fpir=fpir, progress=progress, refuse_lookalikes=strict, skipped=skipped)
+    if as_json:
+        click.echo(report.as_json(result))
+    else:
+        for added in result.added:
+            click.echo(f"{added.person}: {added.photos} photo{'s' if added.photos != 1 else ''} enrolled")
     if result.known:
         tell(f"{result.known} photos were enrolled already")
     if result.unchecked:
         tell(f"{result.unchecked} photos were not checked against other people: the gallery has no threshold")
-    report_skips((*skipped, *result.skipped), strict)
+    for note in opened.notes():
+        tell(note)
+    report_skips([Skipped(Path(item.photo), item.reason) for item in result.skipped], strict)
 
 
 @click.command()
@@ -107,7 +114,7 @@ def enroll(
 @click.option("--photo", "photos", multiple=True, help="Only this photo: its file, or the name it was enrolled under; may be given again.")
 @options.gallery
 @options.as_json
-def forget(name: str, photos: tuple[str, ...], gallery: Path, as_json: bool) -> None:
+def forget(name: str, photos: tuple[str, ...], gallery: GalleryChoice, as_json: bool) -> None:
     """Erase NAME: all rows and vectors, the index made from them, and then prove it.
 
     Every file of the gallery is searched for the erased bytes; a receipt without biometric data says how. Interrupted, the same
@@ -117,17 +124,14 @@ def forget(name: str, photos: tuple[str, ...], gallery: Path, as_json: bool) -> 
     Example:  facesearch forget "Ada Lovelace"
               facesearch forget "Ada Lovelace" --photo ada2.jpg
     """
-    from dataclasses import asdict
-
     from facesearch import report
-    from facesearch.jobs.erase import forget as run
 
-    receipt, path = run(name, gallery, photos, tell)
+    receipt, path = gallery_of(gallery).forget(name, photos)
     if as_json:
-        click.echo(report.as_json(asdict(receipt)))
+        click.echo(report.as_json(receipt))
     else:
         many = "" if receipt.photos == 1 else "s"
-        click.echo(f"{receipt.photos} photo{many} forgotten; no byte of their vectors is left in {gallery}")
+        click.echo(f"{receipt.photos} photo{many} forgotten; no byte of their vectors is left in {gallery.folder}")
     tell(f"receipt: {path}")
 
 
@@ -135,44 +139,35 @@ def forget(name: str, photos: tuple[str, ...], gallery: Path, as_json: bool) -> 
 @click.argument("name", required=False)
 @options.gallery
 @options.as_json
-def list_people(name: str | None, gallery: Path, as_json: bool) -> None:
+def list_people(name: str | None, gallery: GalleryChoice, as_json: bool) -> None:
     """List everyone enrolled, with the number of photos; or the photos of NAME.
 
     \b
     Example:  facesearch list
               facesearch list "Ada Lovelace"
     """
-    from dataclasses import asdict
-
     from facesearch import report
-    from facesearch.gallery.store import Gallery
 
-    with Gallery.open(gallery) as opened:
-        photos = [] if name is None else opened.photos_of(name)
-        people = opened.people() if name is None else []
-    if as_json:
-        rows = [{"photo": source, "sha256": sha256} for source, sha256 in photos] if name else [asdict(person) for person in people]
-        click.echo(report.as_json(rows))
+    existing(gallery)
+    opened = gallery_of(gallery)
+    if name is None:
+        people = opened.people()
+        click.echo(report.as_json(people) if as_json else "\n".join(report.people_lines(people)), nl=bool(people or as_json))
     else:
-        for line in [source for source, _ in photos] if name else report.people_lines(people):
-            click.echo(line)
+        photos = opened.photos_of(name)
+        click.echo(report.as_json(photos) if as_json else "\n".join(photo.photo for photo in photos))
 
 
 @click.command()
 @options.gallery
 @options.as_json
-def info(gallery: Path, as_json: bool) -> None:
+def info(gallery: GalleryChoice, as_json: bool) -> None:
     """Describe a gallery: its size, its encoder, its threshold, its index.
 
     \b
     Example:  facesearch info --json
     """
     from facesearch import report
-    from facesearch.jobs.describe import describe
 
-    facts = describe(gallery)
-    if as_json:
-        click.echo(report.as_json(facts))
-    else:
-        width = max(map(len, facts))
-        click.echo("\n".join(f"{name:<{width}} {'none' if value is None else value}" for name, value in facts.items()))
+    facts = gallery_of(gallery).info()
+    click.echo(report.as_json(facts) if as_json else "\n".join(report.info_lines(facts)))

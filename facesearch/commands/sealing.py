@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from facesearch import options
-from facesearch.options import FILE
+from facesearch.commands.given import gallery_of
+from facesearch.options import FILE, GalleryChoice
 from facesearch.terminal import tell
 
 
@@ -30,7 +31,7 @@ def key(file: Path) -> None:
 @click.command()
 @click.option("--new-key-file", type=FILE, default=None, help="Exchange the gallery's key for this one.")
 @options.gallery
-def encrypt(new_key_file: Path | None, gallery: Path) -> None:
+def encrypt(new_key_file: Path | None, gallery: GalleryChoice) -> None:
     """Encrypt a gallery that lies there in plain, or exchange its key, and prove that nothing of before is left in its files.
 
     A gallery that is made with --key-file (build-index, enroll, import) is encrypted from the beginning.
@@ -40,28 +41,23 @@ def encrypt(new_key_file: Path | None, gallery: Path) -> None:
     Example:  facesearch encrypt --key-file ~/.facesearch.key
               facesearch encrypt --key-file old.key --new-key-file new.key
     """
-    from facesearch.gallery.keys import read_key_file
-    from facesearch.jobs.encrypt import encrypt as run
-
-    result = run(gallery, read_key_file(new_key_file) if new_key_file else None)
+    result = gallery_of(gallery).encrypt(new_key_file)
     if result.receipt is None:
-        click.echo(f"{gallery}: encrypted with this key already, {result.faces} faces")
+        click.echo(f"{gallery.folder}: encrypted with this key already, {result.faces} faces")
         return
-    click.echo(f"{gallery}: {result.faces} faces encrypted; no byte of what lay there before is left")
+    click.echo(f"{gallery.folder}: {result.faces} faces encrypted; no byte of what lay there before is left")
     tell(f"receipt: {result.path}")
     tell("copies, exports and backups that were made before are as they were: delete them, or encrypt them too")
 
 
 @click.command()
 @options.gallery
-def decrypt(gallery: Path) -> None:
+def decrypt(gallery: GalleryChoice) -> None:
     """Write an encrypted gallery in plain again.
 
     \b
     Example:  facesearch decrypt --key-file ~/.facesearch.key
     """
-    from facesearch.jobs.encrypt import decrypt as run
-
-    result = run(gallery)
-    click.echo(f"{gallery}: {'not encrypted, nothing was done' if result.already else f'{result.faces} faces decrypted'}")
-    tell("whoever can read its files can now recognise these people")
+    result = gallery_of(gallery).decrypt()
+    click.echo(f"{gallery.folder}: {'not encrypted, nothing was done' if result.already else f'{result.faces} faces decrypted'}")
+    tell("anybody who can read its files can now recognise these people")

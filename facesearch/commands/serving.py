@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from facesearch import options
-from facesearch.commands.given import detector_for, runtime_for
+from facesearch.commands.given import announced, gallery_of
 from facesearch.errors import PackageMissing
-from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice
+from facesearch.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.terminal import tell
 
 
@@ -29,7 +29,7 @@ from facesearch.terminal import tell
 @options.detection
 def serve(
     host: str, port: int, token_file: Path | None, hosts: tuple[str, ...], photos: Path | None, report: Path, batch: int,
-    max_requests: int, gallery: Path, encoder: EncoderChoice, detection: DetectionChoice,
+    max_requests: int, gallery: GalleryChoice, encoder: EncoderChoice, detection: DetectionChoice,
 ) -> None:  # fmt: skip
     """Open the gallery's page in a browser, and answer programs under /v1.
 
@@ -47,7 +47,6 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise PackageMissing(error.name or "fastapi", "web", "facesearch serve") from error
-    from facesearch.gallery.store import FILE as FILE_OF_GALLERY
     from facesearch.web.app import Service
     from facesearch.web.observe import log_to
     from facesearch.web.server import listen, url_of
@@ -55,16 +54,17 @@ def serve(
     from facesearch.web.settings import Limits, Settings, is_loopback, token_for
 
     token, made_up = token_for(host, token_file)
-    detector = detector_for(detection)
-    runtime = runtime_for(encoder)
     settings = Settings(
-        gallery=gallery, host=host, token=token, hosts=frozenset(name.lower() for name in hosts), photos=photos, report=report,
-        batch=batch, limits=Limits(requests=max_requests),
+        host=host, token=token, hosts=frozenset(name.lower() for name in hosts), photos=photos, report=report,
+        limits=Limits(requests=max_requests),
     )  # fmt: skip
-    service = Service(settings, runtime, detector)
+    limits = settings.limits
+    opened = gallery_of(gallery, encoder, detection, batch=batch, max_pixels=limits.pixels, max_faces=limits.faces)
+    announced(opened)
+    service = Service(settings, opened)
     with listen(host, port) as listening:
-        if not (gallery / FILE_OF_GALLERY).is_file():
-            tell(f"gallery: {gallery} (there is none yet; the first face enrolled makes it)")
+        if not opened.exists:
+            tell(f"gallery: {gallery.folder} (there is none yet; the first face enrolled makes it)")
         if not is_loopback(host):
             tell("warning: what is sent over this address is not encrypted; put a server that speaks TLS before it")
         if made_up:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from facesearch import options
+from facesearch.commands.given import access_of, gallery_of
+from facesearch.options import GalleryChoice
 from facesearch.terminal import bar, tell
 
 ALWAYS_INDEXED = 1024
@@ -28,7 +28,7 @@ ALWAYS_INDEXED = 1024
 @options.gallery
 @options.as_json
 def sync(
-    only_check: bool, full: bool, index: str | None, drop_it: bool, abandon: bool, store: str | None, gallery: Path, as_json: bool
+    only_check: bool, full: bool, index: str | None, drop_it: bool, abandon: bool, store: str | None, gallery: GalleryChoice, as_json: bool
 ) -> None:  # fmt: skip
     """Bring the gallery's vectors into Milvus, for `query --store`, and keep them as the gallery is.
 
@@ -40,22 +40,19 @@ def sync(
               facesearch sync --store milvus:https://milvus.example:19530 --index diskann
               facesearch sync --store milvus:faces.db --check
     """
-    from dataclasses import asdict
-
     from facesearch import report
     from facesearch.errors import ProjectionDiffers
     from facesearch.gallery.projections import place_of
-    from facesearch.gallery.store import Gallery
     from facesearch.jobs import sync as job
 
     if not store:
         raise click.UsageError("say where: --store milvus:FILE.db or --store milvus:http://HOST:19530")
     if only_check + full + drop_it + abandon > 1:
         raise click.UsageError("--check, --full, --drop and --abandon exclude each other")
-    place = place_of(store)
+    place = place_of(store, access_of())
     if place.is_open_wire:
         tell(f"{place.text} is not encrypted: whoever listens on the way can read the vectors. Use https where the network is not yours")
-    with Gallery.open(gallery) as opened:
+    with gallery_of(gallery).opened() as opened:
         if drop_it or abandon:
             job.drop(opened, place, abandon=abandon)
             click.echo(f"{place.text}: {'dropped' if drop_it else 'taken off the list of this gallery; its bytes are where they were'}")
@@ -68,14 +65,14 @@ def sync(
                 done = job.sync(opened, place, index=index, full=full, progress=progress)
                 words = f"{done.added} added, {done.removed} removed, {done.same} same"
     if as_json:
-        click.echo(report.as_json(asdict(found if only_check else done)))
+        click.echo(report.as_json(found if only_check else done))
     else:
         click.echo(f"{place.text}: {words}")
     if not only_check and done.unindexed >= ALWAYS_INDEXED:
         tell(f"{done.unindexed} rows are not indexed yet: they are found, but more slowly. If this stays, see the server's log")
     if only_check and found.words():
-        raise ProjectionDiffers(gallery, place.text, found.words())
+        raise ProjectionDiffers(gallery.folder, place.text, found.words())
     if not only_check and done.rebuilt:
-        tell("dropped and sent anew: this engine keeps the bytes of deleted rows until their collection is dropped")
+        tell("dropped and sent again: this engine keeps the bytes of deleted rows until their collection is dropped")
     elif not only_check and done.removed and place.local is None:
         tell("deleted rows leave Milvus' storage when its compaction and garbage collection have run; no search finds them any more")

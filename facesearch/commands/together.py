@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
-from facesearch.errors import FaceSearchError, OfOneProcess
+from facesearch.errors import FacesearchError, OfOneProcess
 
 if TYPE_CHECKING:
     from facesearch.model.ranks import Ranks
@@ -35,7 +35,7 @@ def together(device: str) -> Iterator[tuple[Ranks, str]]:
             own = own_device(device, ranks)
             stack.enter_context(joined(own, ranks))
             yield ranks, own
-        except FaceSearchError as error:
+        except FacesearchError as error:
             if ranks.is_first:
                 raise
-            raise OfOneProcess(ranks.rank, ranks.world, str(error)) from error
+            raise OfOneProcess(ranks.rank, ranks.world, error) from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facesearch import options
-from facesearch.commands.given import default_data, detector_for
+from facesearch.commands.given import RUNS, default_data, detector_of
 from facesearch.commands.together import together
 from facesearch.options import DATASET, FILE, FOLDER, DetectionChoice
 from facesearch.terminal import bar, epochs_bar, report_skips, tell
@@ -82,7 +82,7 @@ def prepare(
     if split == "random":
         entries = with_random_split(entries, val=val, test=test, seed=seed)
     needs_detector = not detection.aligned and any(entry.landmarks is None for entry in entries.entries)
-    detector = detector_for(detection) if needs_detector else None
+    detector = detector_of(detection).own if needs_detector else None
     config = PrepareConfig(
         out=out, several="all" if unlabelled else several, aligned=detection.aligned, workers=workers or os.cpu_count() or 1
     )
@@ -136,7 +136,7 @@ def train(
 
     from facesearch.errors import OtherRun
     from facesearch.faces.table import open_dataset
-    from facesearch.jobs.find_weights import POINTER, point_to
+    from facesearch.jobs.find_weights import FINISHED, point_to
     from facesearch.jobs.run_folder import CURVES, config_of_run, load_history
     from facesearch.jobs.train import train as run
     from facesearch.jobs.training import same_run
@@ -153,10 +153,10 @@ def train(
     asked = load_recipe(find_recipe(recipe or "default")).changed(settings)
     with together(device) as (ranks, own):
         chosen = choose_device(own, precision)
-        out = out or ranks.first_says(Path("runs") / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+        out = out or ranks.first_says(RUNS / f"{Path(recipe or 'default').stem}-{time.strftime('%Y%m%d-%H%M%S')}")
         config = config_of_run(out) if resume else asked
         if resume and (recipe or settings) and not same_run(asked, config):
-            raise OtherRun(out, "it was begun with other settings; leave --recipe, --set and --minutes out, or begin a new run")
+            raise OtherRun(out, "it was begun with other settings", "Leave --recipe, --set and --minutes out, or begin a new run.")
         if resume and teacher is not None:  # the same file in another place: the run was moved
             config = replace(config, teacher=str(teacher))
         if unlabelled and not config.teacher:
@@ -181,11 +181,11 @@ def train(
             tell("this run had finished already")
         best = result.best_epoch
         if not best.usable:
-            tell("not usable: on val it tells people apart no better than chance; bare commands go on with the encoder that they use")
+            tell("not usable: on val it tells people apart no better than chance; new galleries are made with the encoder as before")
         else:
             if ranks.is_first:
-                point_to(result.best)
-            tell(f"bare commands now use it ({POINTER})")
+                point_to(result.best, RUNS)
+            tell(f"new galleries are made with it ({RUNS / FINISHED}); those that are there keep their own encoder")
         if not can_plot():
             tell("no curves were drawn: they need matplotlib, pip install 'facesearch[plots]'")
         click.echo(f"{result.best}: epoch {best.epoch}, val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}")

@@ -1,7 +1,7 @@
-"""Every way in which the outside world can be wrong. Fields go in, a sentence comes out: what, where, what to do.
+"""Every way in which the outside world can be wrong. Fields go in, sentences come out: where, what, what to do.
 
-A `FaceSearchError` is caught once, in `cli.py`, and becomes one message and exit code 1. A `ValueError` or a failed
-`assert` is a bug of ours and keeps its traceback.
+A `FacesearchError` has a kind and a status for programs. The command line (`cli.py`) prints all of it and exits with 1; HTTP
+(`web/problems.py`) answers with the fact alone. A `ValueError` or a failed `assert` is a bug of ours and keeps its traceback.
 """
 
 from facesearch.errors.album import BadReview as BadReview
@@ -10,36 +10,60 @@ from facesearch.errors.album import InsideAlbum as InsideAlbum
 from facesearch.errors.album import NoAlbum as NoAlbum
 from facesearch.errors.album import OtherAlbum as OtherAlbum
 from facesearch.errors.album import TooManyFaces as TooManyFaces
-from facesearch.errors.base import FaceSearchError as FaceSearchError
+from facesearch.errors.base import AlbumError as AlbumError
+from facesearch.errors.base import DataError as DataError
+from facesearch.errors.base import EncoderError as EncoderError
+from facesearch.errors.base import FacesearchError as FacesearchError
+from facesearch.errors.base import GalleryError as GalleryError
+from facesearch.errors.base import ServiceError as ServiceError
+from facesearch.errors.base import StoreError as StoreError
+from facesearch.errors.base import TrainingError as TrainingError
+from facesearch.errors.encoder import BadCheckpoint as BadCheckpoint
+from facesearch.errors.encoder import DeviceMissing as DeviceMissing
+from facesearch.errors.encoder import EngineUnfit as EngineUnfit
+from facesearch.errors.encoder import NotNumbers as NotNumbers
+from facesearch.errors.encoder import NoWeights as NoWeights
+from facesearch.errors.encoder import PickleRefused as PickleRefused
 from facesearch.errors.gallery import BadIndex as BadIndex
 from facesearch.errors.gallery import BadName as BadName
+from facesearch.errors.gallery import CloserToAnother as CloserToAnother
 from facesearch.errors.gallery import CorruptGallery as CorruptGallery
 from facesearch.errors.gallery import Damaged as Damaged
 from facesearch.errors.gallery import EmptyGallery as EmptyGallery
 from facesearch.errors.gallery import EncoderMismatch as EncoderMismatch
+from facesearch.errors.gallery import EncoderNotFound as EncoderNotFound
 from facesearch.errors.gallery import GalleryBusy as GalleryBusy
 from facesearch.errors.gallery import GalleryChanged as GalleryChanged
 from facesearch.errors.gallery import NameTaken as NameTaken
 from facesearch.errors.gallery import NoGallery as NoGallery
 from facesearch.errors.gallery import NotErasedYet as NotErasedYet
 from facesearch.errors.gallery import PhotosMissing as PhotosMissing
+from facesearch.errors.gallery import ReplacesBetter as ReplacesBetter
 from facesearch.errors.gallery import StillThere as StillThere
 from facesearch.errors.gallery import TooFewSearches as TooFewSearches
 from facesearch.errors.gallery import UnknownPerson as UnknownPerson
 from facesearch.errors.gallery import UnknownPhoto as UnknownPhoto
 from facesearch.errors.keys import BadKey as BadKey
+from facesearch.errors.keys import KeyFileError as KeyFileError
 from facesearch.errors.keys import KeyMissing as KeyMissing
 from facesearch.errors.keys import NotEncrypted as NotEncrypted
 from facesearch.errors.keys import WrongKey as WrongKey
+from facesearch.errors.outside import BadDataset as BadDataset
+from facesearch.errors.outside import BadTable as BadTable
 from facesearch.errors.outside import CannotRead as CannotRead
 from facesearch.errors.outside import CannotWrite as CannotWrite
 from facesearch.errors.outside import Interrupted as Interrupted
+from facesearch.errors.outside import NoFace as NoFace
 from facesearch.errors.outside import NotFound as NotFound
 from facesearch.errors.outside import NothingToDo as NothingToDo
 from facesearch.errors.outside import OutputExists as OutputExists
 from facesearch.errors.outside import PackageMissing as PackageMissing
 from facesearch.errors.outside import PhotosSkipped as PhotosSkipped
+from facesearch.errors.outside import SeveralFaces as SeveralFaces
+from facesearch.errors.outside import UnknownSource as UnknownSource
+from facesearch.errors.outside import UnusablePhoto as UnusablePhoto
 from facesearch.errors.outside import reason_of as reason_of
+from facesearch.errors.outside import said_of as said_of
 from facesearch.errors.outside import writing as writing
 from facesearch.errors.projection import BadStore as BadStore
 from facesearch.errors.projection import CannotProject as CannotProject
@@ -53,20 +77,11 @@ from facesearch.errors.projection import StoreUnreachable as StoreUnreachable
 from facesearch.errors.projection import SyncRunning as SyncRunning
 from facesearch.errors.together import OfOneProcess as OfOneProcess
 from facesearch.errors.together import PeerLost as PeerLost
-from facesearch.errors.training import BadCheckpoint as BadCheckpoint
 from facesearch.errors.training import BadConfig as BadConfig
-from facesearch.errors.training import BadDataset as BadDataset
-from facesearch.errors.training import BadTable as BadTable
-from facesearch.errors.training import DeviceMissing as DeviceMissing
-from facesearch.errors.training import EngineUnfit as EngineUnfit
 from facesearch.errors.training import LossIsNaN as LossIsNaN
 from facesearch.errors.training import NoPretrained as NoPretrained
 from facesearch.errors.training import NothingLearned as NothingLearned
-from facesearch.errors.training import NotNumbers as NotNumbers
-from facesearch.errors.training import NoWeights as NoWeights
 from facesearch.errors.training import OtherRun as OtherRun
-from facesearch.errors.training import PickleRefused as PickleRefused
 from facesearch.errors.training import UnknownSetting as UnknownSetting
-from facesearch.errors.training import UnknownSource as UnknownSource
 from facesearch.errors.web import BadToken as BadToken
 from facesearch.errors.web import CannotListen as CannotListen

@@ -5,71 +5,98 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesearch.errors.base import FaceSearchError
+from facesearch.errors.base import AlbumError, sentence
 
 
 @dataclass(eq=False)
-class NoAlbum(FaceSearchError):
+class NoAlbum(AlbumError):
     folder: Path
 
-    def __str__(self) -> str:
-        return f"{self.folder}: no scan of an album there.\nMake one with: facesearch scan PHOTOS --out {self.folder}"
+    status = 404
+    about = "folder"
+    what = "There is no scan of an album there."
+
+    @property
+    def advice(self) -> str:
+        return f"Make one with: facesearch scan PHOTOS --out {self.folder}"
 
 
 @dataclass(eq=False)
-class CorruptAlbum(FaceSearchError):
+class CorruptAlbum(AlbumError):
     folder: Path
     reason: str
 
-    def __str__(self) -> str:
-        return (
-            f"the scan {self.folder} is damaged: {self.reason}.\nRestore the folder from a backup, or delete it, scan the photos again, "
-            "and apply the reviews that you kept."
-        )
+    about = "folder"
+    advice = "Restore the folder from a backup. Or delete it, scan the photos again, and apply the reviews that you kept."
+
+    @property
+    def what(self) -> str:
+        return f"The scan is damaged: {self.reason}."
 
 
 @dataclass(eq=False)
-class OtherAlbum(FaceSearchError):
-    """A scan goes on only with what it was begun with."""
+class OtherAlbum(AlbumError):
+    """A scan goes on only with what it was begun with. made: "with the encoder", for example."""
 
     folder: Path
-    what: str
+    made: str
     was: str
     given: str
 
-    def __str__(self) -> str:
-        return f"the scan {self.folder} was made {self.what} {self.was}, not {self.given}.\nUse the same again, or another --out."
+    status = 409
+    about = "folder"
+
+    @property
+    def what(self) -> str:
+        return f"This scan was not made {self.made} that is given now."
+
+    @property
+    def advice(self) -> str:
+        return f"It was made {self.made} {self.was}, not {self.given}. Use the same again, or another --out."
 
 
 @dataclass(eq=False)
-class BadReview(FaceSearchError):
+class BadReview(AlbumError):
     """line 0: the file as a whole."""
 
     path: Path
     line: int
     reason: str
 
-    def __str__(self) -> str:
-        where = f"{self.path}, line {self.line}" if self.line else str(self.path)
-        return f"{where}: {self.reason}.\nNothing was changed and nobody was enrolled."
+    status = 422
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}, line {self.line}" if self.line else str(self.path)
+
+    @property
+    def what(self) -> str:
+        return f"{sentence(self.reason)} Nothing was changed and nobody was enrolled."
 
 
 @dataclass(eq=False)
-class InsideAlbum(FaceSearchError):
+class InsideAlbum(AlbumError):
     out: Path
     root: Path
 
-    def __str__(self) -> str:
-        return f"{self.out} lies inside the album {self.root}: the next scan would find every photo twice.\nChoose a folder outside of it."
+    status = 409
+    about = "out"
+    what = "This folder lies inside the album. The next scan would find every photo twice."
+
+    @property
+    def advice(self) -> str:
+        return f"Choose a folder outside of {self.root}."
 
 
 @dataclass(eq=False)
-class TooManyFaces(FaceSearchError):
+class TooManyFaces(AlbumError):
     faces: int
     most: int
     method: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.method} holds the distances of all pairs, and {self.faces:,} faces are more than {self.most:,}. Use --method average."
-        )
+    status = 422
+    advice = "Use --method average."
+
+    @property
+    def what(self) -> str:
+        return sentence(f"the method {self.method} holds the distances of all pairs, and {self.faces:,} faces are more than {self.most:,}")

@@ -3,194 +3,326 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from facesearch.errors.base import FaceSearchError
+from facesearch.errors.base import EncoderError, GalleryError, sentence
 
 
 @dataclass(eq=False)
-class NoGallery(FaceSearchError):
+class NoGallery(GalleryError):
     gallery: Path
 
-    def __str__(self) -> str:
+    kind = "nobody-enrolled"
+    status = 404
+    about = "gallery"
+    what = "There is no gallery there yet. It is made when the first face is enrolled."
+
+    @property
+    def advice(self) -> str:
         return (
-            f"{self.gallery}: no gallery there.\nMake one with: facesearch build-index --gallery {self.gallery}"
-            f"   or: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
+            f"Make one with: facesearch build-index --gallery {self.gallery}   or: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
         )
 
 
 @dataclass(eq=False)
-class EmptyGallery(FaceSearchError):
+class EmptyGallery(GalleryError):
     gallery: Path
 
-    def __str__(self) -> str:
-        return (
-            f"{self.gallery}: nobody is enrolled yet, so there is nobody to find.\n"
-            f"Add people with: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
-        )
+    kind = "nobody-enrolled"
+    status = 404
+    about = "gallery"
+    what = "Nobody is enrolled yet, so there is nobody to find."
+
+    @property
+    def advice(self) -> str:
+        return f"Add people with: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
 
 
 @dataclass(eq=False)
-class CorruptGallery(FaceSearchError):
+class CorruptGallery(GalleryError):
     gallery: Path
     reason: str
 
-    def __str__(self) -> str:
-        return (
-            f"the gallery {self.gallery} is damaged: {self.reason}.\n"
-            "Restore the folder from a backup, or build it again with facesearch build-index."
-        )
+    kind = "gallery-damaged"
+    about = "gallery"
+    advice = "Look at all of it with: facesearch verify\nRestore the folder from a backup, or build it again with facesearch build-index."
+
+    @property
+    def what(self) -> str:
+        return f"The gallery is damaged: {self.reason}."
 
 
 @dataclass(eq=False)
-class Damaged(FaceSearchError):
+class Damaged(GalleryError):
     """Raised after a check has listed what is wrong."""
 
     gallery: Path
     problems: int
 
-    def __str__(self) -> str:
-        return (
-            f"{self.gallery} is damaged in {self.problems} places (listed above). Nothing was changed.\n"
-            "Restore the folder from a backup (facesearch import FILE), or build it again with facesearch build-index."
-        )
+    kind = "gallery-damaged"
+    about = "gallery"
+    advice = "Restore the folder from a backup (facesearch import FILE), or build it again with facesearch build-index."
+
+    @property
+    def what(self) -> str:
+        return f"The gallery is damaged in {self.problems} places (listed above). Nothing was changed."
 
 
 @dataclass(eq=False)
-class GalleryBusy(FaceSearchError):
+class GalleryBusy(GalleryError):
     gallery: Path
     waited_s: float
 
-    def __str__(self) -> str:
-        return (
-            f"another process has been writing to {self.gallery} for {self.waited_s:.0f} s. Nothing was changed; try again when it is done."
-        )
+    status = 503
+    about = "gallery"
+    advice = "Try again when it is done."
+
+    @property
+    def what(self) -> str:
+        return f"Another process has been writing to the gallery for {self.waited_s:.0f} s. Nothing was changed."
 
 
 @dataclass(eq=False)
-class GalleryChanged(FaceSearchError):
+class GalleryChanged(GalleryError):
     gallery: Path
 
-    def __str__(self) -> str:
-        return (
-            f"{self.gallery} was embedded anew with another encoder, or encrypted anew, while it was open here. "
-            "Nothing was changed; run the command again."
-        )
+    status = 409
+    about = "gallery"
+    what = "While it was open here, the gallery was embedded again with another encoder, or encrypted again. Nothing was changed."
+    advice = "Run the command again."
 
 
 @dataclass(eq=False)
-class PhotosMissing(FaceSearchError):
-    """A gallery cannot be embedded anew as long as photos of enrolled faces are not found."""
+class PhotosMissing(GalleryError):
+    """A gallery cannot be embedded again as long as photos of enrolled faces are not found."""
 
     gallery: Path
     missing: tuple[str, ...]
 
-    def __str__(self) -> str:
+    status = 404
+    about = "gallery"
+
+    @property
+    def what(self) -> str:
+        return f"The gallery keeps its encoder: {len(self.missing)} enrolled photos were not found. What was embedded so far is kept."
+
+    @property
+    def advice(self) -> str:
         shown = "".join(f"\n  {line}" for line in self.missing[:20])
         more = f"\n  ... and {len(self.missing) - 20} more" if len(self.missing) > 20 else ""
         return (
-            f"{len(self.missing)} enrolled photos were not found, so {self.gallery} keeps its encoder, and what was embedded is kept:"
-            f"{shown}{more}\n"
-            "Give more folders with --photos or --data and run it again, or let them go with --drop-missing."
+            f"Not found:{shown}{more}\n"
+            "Give more folders with --photos or --data and run it again. Or let these faces go with --drop-missing."
         )
 
 
 @dataclass(eq=False)
-class NotErasedYet(FaceSearchError):
+class NotErasedYet(GalleryError):
     gallery: Path
 
-    def __str__(self) -> str:
-        return (
-            f"what had to go is in no row any more and names nobody, but another process is in the middle of reading {self.gallery} "
-            "and keeps SQLite's log open, which still holds the bytes.\nRun the same command again when that process is done."
-        )
+    status = 503
+    about = "gallery"
+    what = (
+        "What had to go is in no row any more and names nobody. But another process is reading the gallery, so SQLite's log still holds "
+        "the bytes. They go when the same is asked for again after that process has ended."
+    )
+    advice = "Run the same command again when that process is done."
 
 
 @dataclass(eq=False)
-class StillThere(FaceSearchError):
+class StillThere(GalleryError):
     """Files of the gallery's folder still hold what was to go: what was forgotten, or what lay there before it was encrypted."""
 
     gallery: Path
     files: tuple[str, ...]
 
-    def __str__(self) -> str:
-        return (
-            f"it is in no row any more and names nobody, but bytes of what was to go are still in {', '.join(self.files)} "
-            f"(in {self.gallery}).\nIf that is a copy of yours, delete it; then run the same command again, which looks anew."
-        )
+    advice = "If that is a copy of yours, delete it. Then run the same command again: it looks through all files again."
+
+    @property
+    def where(self) -> str:
+        return ", ".join(str(self.gallery / file) for file in self.files)
+
+    @property
+    def what(self) -> str:
+        count = "another file" if len(self.files) == 1 else f"{len(self.files)} other files"
+        return f"What had to go is in no row any more and names nobody. But bytes of it are still in {count} of the gallery's folder."
 
 
 @dataclass(eq=False)
-class EncoderMismatch(FaceSearchError):
+class EncoderMismatch(GalleryError, EncoderError):
     gallery: Path
     built_with: str
     given: str
 
-    def __str__(self) -> str:
+    kind = "other-encoder"
+    status = 409
+    about = "gallery"
+
+    @property
+    def what(self) -> str:
+        return f"The gallery was built with encoder {self.built_with[:12]}, not {self.given[:12]}: their scores cannot be compared."
+
+    @property
+    def advice(self) -> str:
         return (
-            f"{self.gallery} was built with encoder {self.built_with[:12]}, not {self.given[:12]}: "
-            "their scores cannot be compared.\nPass the first encoder with --weights, or embed the enrolled photos again: "
+            "Pass the first encoder with --weights, or embed the enrolled photos again: "
             f"facesearch reindex --weights NEW --photos FOLDER --gallery {self.gallery}"
         )
 
 
 @dataclass(eq=False)
-class TooFewSearches(FaceSearchError):
+class TooFewSearches(GalleryError):
     searches: int
     needed: int
     fpir: float
 
-    def __str__(self) -> str:
-        return (
-            f"{self.searches:,} searches of strangers cannot speak of an FPIR of {self.fpir:.2%}: {self.needed:,} are needed "
-            f"(3 / rate).\nGive more photos of strangers, or ask for a rate of {max(3 / max(1, self.searches), self.fpir):.1%} or more."
-        )
+    kind = "too-few"
+    status = 409
+
+    @property
+    def what(self) -> str:
+        found = f"{self.searches:,} searches of strangers"
+        return f"An FPIR of {self.fpir:.2%} cannot be judged by {found}: {self.needed:,} are needed (3 / rate)."
+
+    @property
+    def advice(self) -> str:
+        return f"Give more photos of strangers, or ask for a rate of {max(3 / max(1, self.searches), self.fpir):.1%} or more."
 
 
 @dataclass(eq=False)
-class BadIndex(FaceSearchError):
+class BadIndex(GalleryError):
     choice: str
     dimension: int
 
-    def __str__(self) -> str:
-        return (
-            f"{self.choice!r} is no index that can be made for vectors of {self.dimension} numbers.\n"
-            "Give auto, flat, bits1, bits2, or one in FAISS's words, such as IVF1024,SQ8 or HNSW32 "
-            "(github.com/facebookresearch/faiss/wiki/The-index-factory)."
-        )
+    status = 422
+    advice = (
+        "Give auto, flat, bits1, bits2, or an index as FAISS calls it, such as IVF1024,SQ8 or HNSW32 "
+        "(github.com/facebookresearch/faiss/wiki/The-index-factory)."
+    )
+
+    @property
+    def what(self) -> str:
+        return f"{self.choice!r} is no index that can be made for vectors of {self.dimension} numbers."
 
 
 @dataclass(eq=False)
-class BadName(FaceSearchError):
+class BadName(GalleryError):
     name: str
     reason: str
 
-    def __str__(self) -> str:
+    status = 422
+
+    @property
+    def what(self) -> str:
         shown = self.name if len(self.name) <= 40 else self.name[:37] + "..."
         return f"{shown!r} cannot be a person's name: {self.reason}."
 
 
 @dataclass(eq=False)
-class UnknownPerson(FaceSearchError):
+class UnknownPerson(GalleryError):
     name: str
     close: tuple[str, ...]
 
-    def __str__(self) -> str:
-        hint = f" Did you mean {self.close[0]!r}?" if self.close else " See: facesearch list"
-        return f"nobody called {self.name!r} is enrolled.{hint}"
+    status = 404
+
+    @property
+    def what(self) -> str:
+        return f"Nobody called {self.name!r} is enrolled." + (f" Did you mean {self.close[0]!r}?" if self.close else "")
+
+    @property
+    def advice(self) -> str:
+        return "" if self.close else "See: facesearch list"
 
 
 @dataclass(eq=False)
-class UnknownPhoto(FaceSearchError):
+class UnknownPhoto(GalleryError):
     name: str
 
-    def __str__(self) -> str:
-        return f"{self.name!r} has no such photo. Give the file itself, or its name as `facesearch list {self.name!r}` shows it."
+    status = 404
+
+    @property
+    def what(self) -> str:
+        return f"{self.name!r} has no such photo. Perhaps it was moved or forgotten meanwhile."
+
+    @property
+    def advice(self) -> str:
+        return f"Give the file itself, or its name as `facesearch list {self.name!r}` shows it."
 
 
 @dataclass(eq=False)
-class NameTaken(FaceSearchError):
+class NameTaken(GalleryError):
     name: str
 
-    def __str__(self) -> str:
-        return f"somebody called {self.name!r} is enrolled already. Pass --join to put all photos under that name; this cannot be undone."
+    status = 409
+    advice = "Pass --join to put all photos under that name. This cannot be undone."
+
+    @property
+    def what(self) -> str:
+        return f"Somebody called {self.name!r} is enrolled already."
+
+
+@dataclass(eq=False)
+class CloserToAnother(GalleryError):
+    """A photo is nearer to another person than to the one it is given to. score: with source, a photo of the other person.
+
+    own: its score with the person; None while they have no photo.
+    """
+
+    photo: Path
+    person: str
+    other: str
+    score: float
+    source: str
+    own: float | None
+    threshold: float
+
+    status = 409
+    about = "photo"
+
+    @property
+    def reason(self) -> str:
+        own = f"{self.person} has no photo yet" if self.own is None else f"{self.own:.3f} with {self.person}"
+        return f"closer to {self.other}, {self.score:.3f} with {self.source}; {own}; threshold {self.threshold:.3f}"
+
+    @property
+    def what(self) -> str:
+        return sentence(self.reason)
+
+    @property
+    def advice(self) -> str:
+        return f"If it shows {self.person} all the same, enroll it without --strict."
+
+
+@dataclass(eq=False)
+class EncoderNotFound(GalleryError, EncoderError):
+    """The encoder that a gallery was made with is not at hand. made_with: its file, or the encoder in words."""
+
+    gallery: Path
+    encoder_id: str
+    made_with: str
+
+    kind = "other-encoder"
+    status = 409
+    about = "gallery"
+
+    @property
+    def what(self) -> str:
+        return f"The encoder that the gallery was made with is not at hand: {self.encoder_id[:12]} ({PurePath(self.made_with).name})."
+
+    @property
+    def advice(self) -> str:
+        return (
+            f"It was made with {self.made_with}. Pass that file with --weights, or embed the enrolled photos again with another encoder: "
+            f"facesearch reindex --weights NEW --photos FOLDER --gallery {self.gallery}"
+        )
+
+
+@dataclass(eq=False)
+class ReplacesBetter(GalleryError):
+    """A threshold that was set on real strangers is not given up for one from the gallery's own people by mistake."""
+
+    gallery: Path
+
+    status = 409
+    about = "gallery"
+    what = "The threshold was set on real strangers. The gallery's own people are an extrapolation; ask again with replace."

@@ -5,53 +5,71 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesearch.errors.base import FaceSearchError
+from facesearch.errors.base import GalleryError
+
+
+class KeyFileError(GalleryError):
+    """The key of an encrypted gallery."""
 
 
 @dataclass(eq=False)
-class BadKey(FaceSearchError):
+class BadKey(KeyFileError):
     """origin: where the key was looked for, in words; never the key itself."""
 
     origin: str
     reason: str
+    hint: str = "A new one is made with: facesearch key FILE"
 
-    def __str__(self) -> str:
-        return f"the key in {self.origin} cannot be used: {self.reason}.\nA new one is made with: facesearch key FILE"
+    about = "origin"
+
+    @property
+    def what(self) -> str:
+        return f"The key cannot be used: {self.reason}."
+
+    @property
+    def advice(self) -> str:
+        return self.hint
 
 
 @dataclass(eq=False)
-class KeyMissing(FaceSearchError):
+class KeyMissing(KeyFileError):
     gallery: Path
 
-    def __str__(self) -> str:
-        return (
-            f"{self.gallery} is encrypted, and no key was given.\n"
-            "Pass its key with --key-file FILE, or set FACESEARCH_KEY_FILE (a file) or FACESEARCH_KEY (the key itself)."
-        )
+    about = "gallery"
+    what = "The gallery is encrypted, and no key was given."
+    advice = "Pass its key with --key-file FILE, or set FACESEARCH_KEY_FILE (a file) or FACESEARCH_KEY (the key itself)."
 
 
 @dataclass(eq=False)
-class WrongKey(FaceSearchError):
+class WrongKey(KeyFileError):
     gallery: Path
     origin: str
 
-    def __str__(self) -> str:
+    about = "gallery"
+    what = "The gallery is encrypted with another key than the one that was given. Nothing was read or changed."
+
+    @property
+    def advice(self) -> str:
         return (
-            f"{self.gallery} is encrypted with another key than the one in {self.origin}. Nothing was read or changed.\n"
+            f"The key that was given is the one in {self.origin}.\n"
             "Pass the right one with --key-file FILE; without it nobody can read this gallery."
         )
 
 
 @dataclass(eq=False)
-class NotEncrypted(FaceSearchError):
+class NotEncrypted(KeyFileError):
     """A key was given for a gallery that lies there in plain: what its owner takes for hidden is not."""
 
     gallery: Path
     origin: str
 
-    def __str__(self) -> str:
+    about = "gallery"
+    what = "The gallery is not encrypted, but a key was given. Nothing was read or changed."
+
+    @property
+    def advice(self) -> str:
         return (
-            f"{self.gallery} is not encrypted, but a key was given ({self.origin}). Nothing was read or changed.\n"
-            f"Encrypt it with: facesearch encrypt --gallery {self.gallery}   "
+            f"The key that was given is the one in {self.origin}.\n"
+            f"Encrypt the gallery with: facesearch encrypt --gallery {self.gallery}   "
             "or use it without a key (no --key-file, FACESEARCH_KEY_FILE and FACESEARCH_KEY empty)."
         )

@@ -9,88 +9,244 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesearch.errors.base import FaceSearchError
+from facesearch.errors.base import DataError, FacesearchError, sentence
 
 
 @dataclass(eq=False)
-class NotFound(FaceSearchError):
+class NotFound(DataError):
     path: Path
-    what: str
+    thing: str
     hint: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.path}: no {self.what} there." + (f"\n{self.hint}" if self.hint else "")
+    status = 404
+    about = "path"
+
+    @property
+    def what(self) -> str:
+        return f"There is no {self.thing} there."
+
+    @property
+    def advice(self) -> str:
+        return self.hint
 
 
 @dataclass(eq=False)
-class CannotRead(FaceSearchError):
+class CannotRead(DataError):
     path: Path
     reason: str
     hint: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.path} cannot be read: {self.reason}." + (f"\n{self.hint}" if self.hint else "")
+    kind = "could-not"
+    about = "path"
+
+    @property
+    def what(self) -> str:
+        return f"The file or folder cannot be read: {self.reason}."
+
+    @property
+    def advice(self) -> str:
+        return self.hint
 
 
 @dataclass(eq=False)
-class CannotWrite(FaceSearchError):
+class CannotWrite(DataError):
     path: Path
     reason: str
 
-    def __str__(self) -> str:
-        return f"{self.path} cannot be written: {self.reason}. What was there before is unchanged."
+    about = "path"
+
+    @property
+    def what(self) -> str:
+        return f"The file or folder cannot be written: {self.reason}. What was there before is unchanged."
 
 
 @dataclass(eq=False)
-class NothingToDo(FaceSearchError):
+class NothingToDo(DataError):
     """Every photo given was left out, or there was none."""
 
-    where: str
+    place: str
     reason: str
+    hint: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}."
+    kind = "too-few"
+    status = 409
+    about = "place"
+
+    @property
+    def what(self) -> str:
+        return sentence(self.reason)
+
+    @property
+    def advice(self) -> str:
+        return self.hint
 
 
 @dataclass(eq=False)
-class PhotosSkipped(FaceSearchError):
+class UnusablePhoto(DataError):
+    """A photo that cannot be read or decoded."""
+
+    photo: Path
+    reason: str
+
+    kind = "bad-photo"
+    status = 422
+    about = "photo"
+
+    @property
+    def what(self) -> str:
+        return f"The photo cannot be used: {self.reason}."
+
+
+@dataclass(eq=False)
+class NoFace(DataError):
+    """A photo without a face, or without one of this number."""
+
+    photo: Path
+    number: int | None = None
+    found: int = 0
+
+    status = 422
+    about = "photo"
+
+    @property
+    def what(self) -> str:
+        if self.number is None:
+            return "No face was found in the photo."
+        return f"There is no face {self.number} in the photo; it shows {self.found}."
+
+
+@dataclass(eq=False)
+class SeveralFaces(DataError):
+    photo: Path
+    found: int
+
+    kind = "no-face"
+    status = 422
+    about = "photo"
+    advice = "Pass --largest to take the largest one."
+
+    @property
+    def what(self) -> str:
+        return f"There are {self.found} faces in the photo. Say which one: from 1, the largest first."
+
+
+@dataclass(eq=False)
+class PhotosSkipped(DataError):
     """Raised under --strict: the work was done, but some photos were left out."""
 
     count: int
 
-    def __str__(self) -> str:
-        return f"{self.count} left out (listed above), and --strict was given. The rest is done."
+    status = 422
+
+    @property
+    def what(self) -> str:
+        return f"The work is done, but not all of it: {self.count} left out (listed above), and --strict was given."
 
 
 @dataclass(eq=False)
-class OutputExists(FaceSearchError):
+class OutputExists(DataError):
     path: Path
     why: str
+    hint: str = "Choose another --out, or remove that folder first."
 
-    def __str__(self) -> str:
-        return f"{self.path} exists already and {self.why}.\nChoose another --out, or remove that folder first."
+    status = 409
+    about = "path"
+
+    @property
+    def what(self) -> str:
+        return f"This exists already and {self.why}."
+
+    @property
+    def advice(self) -> str:
+        return self.hint
 
 
 @dataclass(eq=False)
-class Interrupted(FaceSearchError):
-    what: str
+class UnknownSource(DataError):
+    path: Path
+
+    status = 422
+    about = "path"
+    what = "No photo source is recognised here."
+    advice = (
+        "It should hold one of\n"
+        "  celebA_imgs/ + celebA_anno.txt               CelebA-500 as handed out (and its extra people: + roles.txt)\n"
+        "  img_align_celeba/ + identity_CelebA.txt      CelebA's own files\n"
+        "  celebA_query/ + celebA_anno_query.csv        the identification-rate set\n"
+        "  one folder a person, with photos in each"
+    )
+
+
+@dataclass(eq=False)
+class BadTable(DataError):
+    path: Path
+    line: int
+    reason: str
+
+    status = 422
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}, line {self.line}"
+
+    @property
+    def what(self) -> str:
+        return sentence(self.reason)
+
+
+@dataclass(eq=False)
+class BadDataset(DataError):
+    path: Path
+    reason: str
+
+    about = "path"
+
+    @property
+    def what(self) -> str:
+        return f"This is not a whole prepared dataset: {self.reason}."
+
+    @property
+    def advice(self) -> str:
+        return f"Make it again with: facesearch prepare SOURCE --out {self.path}"
+
+
+@dataclass(eq=False)
+class Interrupted(FacesearchError):
+    """done: what is safe, in words; folder: where; resume: the command that goes on."""
+
+    done: str
     resume: str
+    folder: Path | None = None
 
-    def __str__(self) -> str:
-        return f"interrupted; {self.what}. Go on with:\n  {self.resume}"
+    @property
+    def where(self) -> str:
+        return str(self.folder or "")
+
+    @property
+    def what(self) -> str:
+        return f"Interrupted; {self.done}."
+
+    @property
+    def advice(self) -> str:
+        return f"Go on with:\n  {self.resume}"
 
 
 @dataclass(eq=False)
-class PackageMissing(FaceSearchError):
+class PackageMissing(FacesearchError):
     package: str
     extra: str
     why: str
 
-    def __str__(self) -> str:
-        return f"{self.why} needs the package {self.package}. Install it with: pip install 'facesearch[{self.extra}]'"
+    @property
+    def what(self) -> str:
+        return sentence(f"{self.why} needs the package {self.package}")
+
+    @property
+    def advice(self) -> str:
+        return f"Install it with: pip install 'facesearch[{self.extra}]'"
 
 
-_KINDS = {
+_REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your disk quota is used up",
     errno.EROFS: "the file system is read-only",
@@ -105,9 +261,15 @@ _KINDS = {
 
 def reason_of(error: OSError) -> str:
     """Say in words why the system refused."""
-    if error.errno in _KINDS:
-        return _KINDS[error.errno]
+    if error.errno in _REASONS:
+        return _REASONS[error.errno]
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def said_of(path: Path, error: Exception) -> str:
+    """The first line of what a library says of a file, short, without the folder that the file is in."""
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return line.replace(f"{path.absolute().parent}/", "").replace(f"{path.parent}/", "")[:200]
 
 
 @contextmanager

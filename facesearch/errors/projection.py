@@ -5,122 +5,174 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesearch.errors.base import FaceSearchError
+from facesearch.errors.base import StoreError
 
 
 @dataclass(eq=False)
-class BadStore(FaceSearchError):
+class BadStore(StoreError):
     text: str
     reason: str
 
-    def __str__(self) -> str:
-        return (
-            f"--store {self.text!r}: {self.reason}.\nGive milvus:FILE.db for an embedded Milvus Lite, or milvus:http://HOST:19530 for a "
-            "server; its token comes from FACESEARCH_MILVUS_TOKEN or from the file that FACESEARCH_MILVUS_TOKEN_FILE names."
-        )
+    status = 422
+    advice = (
+        "Give milvus:FILE.db for an embedded Milvus Lite, or milvus:http://HOST:19530 for a server; its token comes from "
+        "FACESEARCH_MILVUS_TOKEN or from the file that FACESEARCH_MILVUS_TOKEN_FILE names."
+    )
+
+    @property
+    def where(self) -> str:
+        return f"--store {self.text!r}"
+
+    @property
+    def what(self) -> str:
+        return f"This store cannot be used: {self.reason}."
 
 
 @dataclass(eq=False)
-class StoreUnreachable(FaceSearchError):
+class StoreUnreachable(StoreError):
     store: str
     reason: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.store} does not answer: {self.reason}. The gallery is as it was.\n"
-            "Run the same command again when it does (FACESEARCH_STORE_TIMEOUT_S gives it more time), or query without --store."
-        )
+    status = 503
+    about = "store"
+    advice = "Run the same command again when it does (FACESEARCH_STORE_TIMEOUT_S gives it more time), or query without --store."
+
+    @property
+    def what(self) -> str:
+        return f"The engine does not answer: {self.reason}. The gallery is as it was."
 
 
 @dataclass(eq=False)
-class StoreRefused(FaceSearchError):
+class StoreRefused(StoreError):
     store: str
     doing: str
     reason: str
 
-    def __str__(self) -> str:
+    about = "store"
+
+    @property
+    def what(self) -> str:
+        return f"The engine refused to {self.doing}: {self.reason}. The gallery is as it was."
+
+    @property
+    def advice(self) -> str:
         return (
-            f"{self.store} refused to {self.doing}: {self.reason}.\nThe gallery is as it was. Run: facesearch sync --store {self.store}\n"
-            "It goes on from there, and writes the files of a Milvus Lite that cannot be read anew."
+            f"Run: facesearch sync --store {self.store}\n"
+            "It goes on from there. Files of a Milvus Lite that cannot be read are written again."
         )
 
 
 @dataclass(eq=False)
-class OtherCollection(FaceSearchError):
+class OtherCollection(StoreError):
     store: str
     collection: str
     differs: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.store} has a collection {self.collection} that is no projection of this gallery: {self.differs}. It was left as it is."
-            "\nIf nobody needs it, drop it there and run the same command again; or give another database: milvus:http://HOST:19530/NAME."
-        )
+    status = 409
+    about = "store"
+    advice = "If nobody needs it, drop it there and run the same command again; or give another database: milvus:http://HOST:19530/NAME."
+
+    @property
+    def what(self) -> str:
+        return f"The collection {self.collection} there is no projection of this gallery: {self.differs}. It was left as it is."
 
 
 @dataclass(eq=False)
-class NotSynced(FaceSearchError):
+class NotSynced(StoreError):
     gallery: Path
     store: str
     why: str
 
-    def __str__(self) -> str:
-        return f"{self.store} does not show {self.gallery} as it is: {self.why}.\nRun: facesearch sync --store {self.store}"
+    status = 409
+    about = "store"
+
+    @property
+    def what(self) -> str:
+        return f"The engine does not show the gallery as it is: {self.why}."
+
+    @property
+    def advice(self) -> str:
+        return f"Run: facesearch sync --store {self.store} --gallery {self.gallery}"
 
 
 @dataclass(eq=False)
-class ProjectionDiffers(FaceSearchError):
+class ProjectionDiffers(StoreError):
     gallery: Path
     store: str
     differs: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.store} is not as {self.gallery} is: {self.differs}. The gallery is the truth, and nothing of it is lost.\n"
-            f"Repair it with: facesearch sync --full --store {self.store}"
-        )
+    status = 409
+    about = "store"
+
+    @property
+    def what(self) -> str:
+        return f"The engine differs from the gallery: {self.differs}. The gallery is the truth, and nothing of it is lost."
+
+    @property
+    def advice(self) -> str:
+        return f"Repair it with: facesearch sync --full --store {self.store} --gallery {self.gallery}"
 
 
 @dataclass(eq=False)
-class SyncRunning(FaceSearchError):
+class SyncRunning(StoreError):
     gallery: Path
 
-    def __str__(self) -> str:
-        return f"another process is syncing {self.gallery} at this moment. Nothing was changed; run the same command again when it is done."
+    status = 503
+    about = "gallery"
+    what = "Another process is syncing this gallery at this moment. Nothing was changed."
+    advice = "Run the same command again when it is done."
 
 
 @dataclass(eq=False)
-class CannotProject(FaceSearchError):
+class CannotProject(StoreError):
     gallery: Path
     reason: str
 
-    def __str__(self) -> str:
-        return f"{self.gallery} is not sent to any engine: {self.reason}."
+    status = 409
+    about = "gallery"
+
+    @property
+    def what(self) -> str:
+        return f"The gallery is not sent to any engine: {self.reason}."
 
 
 @dataclass(eq=False)
-class ProjectedInPlain(FaceSearchError):
+class ProjectedInPlain(StoreError):
     """A gallery is not encrypted here while its vectors lie elsewhere in the clear."""
 
     gallery: Path
     stores: tuple[str, ...]
 
-    def __str__(self) -> str:
+    status = 409
+    about = "gallery"
+    what = "The gallery is projected into another engine, which holds its vectors in the clear. Nothing was changed."
+
+    @property
+    def advice(self) -> str:
         drops = "".join(f"\n  facesearch sync --drop --store {store} --gallery {self.gallery}" for store in self.stores)
-        return f"{self.gallery} is projected into another engine, which holds its vectors in the clear. Nothing was changed. First:{drops}"
+        return f"First:{drops}"
 
 
 @dataclass(eq=False)
-class StillProjected(FaceSearchError):
-    """After an erasure: done here, but not wherever the gallery is projected."""
+class StillProjected(StoreError):
+    """After an erasure: done here, but not wherever the gallery is projected. stores: each with why it was not reached."""
 
     stores: tuple[tuple[str, str], ...]
     receipt: Path
 
-    def __str__(self) -> str:
+    status = 503
+
+    @property
+    def what(self) -> str:
+        return (
+            "What had to go is erased from the gallery, which names nobody by it any more. "
+            f"But projections of it still hold the vectors ({len(self.stores)} not reached)."
+        )
+
+    @property
+    def advice(self) -> str:
         lines = "".join(f"\n  {store}: {why}" for store, why in self.stores)
         return (
-            f"erased from the gallery, and nobody is named by it any more; but these projections still hold the vectors:{lines}\n"
-            f"The receipt says so too ({self.receipt}). When they answer, run the same command again, or: facesearch sync --store STORE"
-            "\nWhat is gone for good is taken off the list by: facesearch sync --abandon --store STORE"
+            f"Not reached:{lines}\nThe receipt says so too ({self.receipt}). When they answer, run the same command again, or: "
+            "facesearch sync --store STORE\nWhat is gone for good is taken off the list by: facesearch sync --abandon --store STORE"
         )

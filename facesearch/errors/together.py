@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facesearch.errors.base import FaceSearchError
+from facesearch.errors.base import FacesearchError, TrainingError
 
 
 @dataclass(eq=False)
-class PeerLost(FaceSearchError):
+class PeerLost(TrainingError):
     """Another process of the run is gone, so this one cannot go on. kept: what is safe; resume: the command that goes on."""
 
     rank: int
@@ -16,20 +16,39 @@ class PeerLost(FaceSearchError):
     kept: str
     resume: str
 
-    def __str__(self) -> str:
+    @property
+    def where(self) -> str:
+        return f"process {self.rank + 1} of {self.world}"
+
+    @property
+    def what(self) -> str:
         return (
-            f"process {self.rank + 1} of {self.world}: the connection to another process of this run has broken: it was killed, ran out "
-            f"of memory, or failed with a message of its own.\n{self.kept}. Go on with:\n  {self.resume}"
+            "The connection to another process of this run has broken. That process was killed, ran out of memory, "
+            "or failed with a message of its own."
         )
+
+    @property
+    def advice(self) -> str:
+        return f"{self.kept}. Go on with:\n  {self.resume}"
 
 
 @dataclass(eq=False)
-class OfOneProcess(FaceSearchError):
+class OfOneProcess(TrainingError):
     """An expected error of a process that is not the first one, with its number: several may speak at once."""
 
     rank: int
     world: int
-    text: str
+    error: FacesearchError
 
-    def __str__(self) -> str:
-        return f"process {self.rank + 1} of {self.world}: {self.text}"
+    @property
+    def where(self) -> str:
+        number = f"process {self.rank + 1} of {self.world}"
+        return f"{number}: {self.error.where}" if self.error.where else number
+
+    @property
+    def what(self) -> str:
+        return self.error.what
+
+    @property
+    def advice(self) -> str:
+        return self.error.advice

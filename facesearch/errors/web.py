@@ -5,26 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesearch.errors.base import FaceSearchError
+from facesearch.errors.base import ServiceError
 
 
 @dataclass(eq=False)
-class CannotListen(FaceSearchError):
+class CannotListen(ServiceError):
     host: str
     port: int
     reason: str
 
-    def __str__(self) -> str:
-        return f"cannot listen on {self.host}:{self.port}: {self.reason}.\nChoose another port with --port, or 0 for any that is free."
+    advice = "Choose another port with --port, or 0 for any that is free."
+
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def what(self) -> str:
+        return f"The service cannot listen on this address: {self.reason}."
 
 
 @dataclass(eq=False)
-class BadToken(FaceSearchError):
+class BadToken(ServiceError):
     path: Path
     reason: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.path} is no token file: {self.reason}.\n"
-            "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))' > FILE; chmod 600 FILE"
-        )
+    about = "path"
+    advice = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))' > FILE; chmod 600 FILE"
+
+    @property
+    def what(self) -> str:
+        return f"This is no token file: {self.reason}."

@@ -55,7 +55,10 @@ def warp(pixels: U8, matrix: F64, size_px: int = CROP_PX) -> U8:
 
 
 def crop_face(pixels: U8, landmarks: F32) -> U8:
-    """Align one face: pixels (h, w, 3) uint8, landmarks (5, 2) or, eyes only, (2, 2) float32 -> (112, 112, 3) uint8."""
+    """Align one face: pixels (h, w, 3) uint8, landmarks (5, 2) float32 -> (112, 112, 3) uint8.
+
+    Albums scanned by an older version may hold the eyes alone, (2, 2).
+    """
     return warp(pixels, similarity(landmarks, TEMPLATE[: len(landmarks)]))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of
+from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of, said_of
 from facesearch.faces.align import CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE, CELEBA_LANDMARKS, CELEBA_SIZE
 from facesearch.faces.photos import walk
 from facesearch.records import F32, Skipped
@@ -87,7 +87,8 @@ def download_celeba(root: Path) -> None:
         CelebA(str(root), split="all", target_type="identity", download=True)
     except (OSError, RuntimeError) as error:
         hint = "Fetch img_align_celeba.zip and identity_CelebA.txt by hand, unpack them there and leave --download out."
-        raise CannotRead(root, f"CelebA could not be fetched ({error})", hint) from error
+        reason = reason_of(error) if isinstance(error, OSError) else said_of(root, error)
+        raise CannotRead(root, f"CelebA could not be fetched ({reason})", hint) from error
 
 
 def with_random_split(source: Source, *, val: float, test: float, seed: int) -> Source:

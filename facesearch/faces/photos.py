@@ -7,11 +7,13 @@ import hashlib
 import importlib
 import io
 import os
+import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -93,17 +95,15 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
     if not data:
         return "the file is empty"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd EXIF; our own limit is below
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                w, h = image.size
-                if w * h > max_pixels:
-                    return f"the picture has more than {max_pixels // 1_000_000} megapixels"
-                if min(w, h) < 1:
-                    return "the picture has no pixels"
-                image.seek(0)
-                image.load()
-                return _as_rgb(ImageOps.exif_transpose(image))
+        with _pillow_is_quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            w, h = image.size
+            if w * h > max_pixels:
+                return f"the picture has more than {max_pixels // 1_000_000} megapixels"
+            if min(w, h) < 1:
+                return "the picture has no pixels"
+            image.seek(0)
+            image.load()
+            return as_rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError:  # Pillow's own limit, from the header too
         return f"the picture has more than {max_pixels // 1_000_000} megapixels"
     except UnidentifiedImageError:
@@ -112,7 +112,26 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
         return f"the picture is damaged: {error or type(error).__name__}"
 
 
-def _as_rgb(image: Image.Image) -> U8:
+PILLOWS_WARNINGS: Any = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+@contextlib.contextmanager
+def _pillow_is_quiet() -> Iterator[None]:
+    """Pillow warns of large pictures and odd EXIF, about which we have rules of our own.
+
+    warnings.catch_warnings belongs to the whole process: in several threads at once it would leave the filters of another one behind, and
+    keep all else silent meanwhile. Here each thread puts one entry in and takes one out, which are all alike.
+    """
+    warnings.filters.insert(0, PILLOWS_WARNINGS)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # somebody has put other filters there meanwhile
+            warnings.filters.remove(PILLOWS_WARNINGS)  # type: ignore[attr-defined]
+
+
+def as_rgb(image: Image.Image) -> U8:
+    """A decoded picture of any mode as (h, w, 3) uint8; transparency is laid on white."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
         # 16-bit greys span 0..65535, whatever mode Pillow holds them in; floats are scaled by their own range.

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from facesearch.errors import BadDataset, CannotRead, NotFound, reason_of
 from facesearch.faces.crop import CROP_PX, GEOMETRY
+from facesearch.faces.found_by import current_name
 from facesearch.faces.packs import PackedCrops
 from facesearch.files import map_array, read_json
 from facesearch.records import I64, U8
@@ -47,7 +48,7 @@ class Crops(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One crop. landmarks are those it was aligned by, as `x y x y ...` in pixels of the photo."""
+    """One crop. landmarks are those it was aligned by, as `x y x y ...` in pixels of the photo; found_by as in found_by.py."""
 
     file: str
     person: str
@@ -159,5 +160,6 @@ def _read_rows(file: Iterable[str]) -> tuple[Row, ...]:
     for number, line in enumerate(lines, 2):
         if len(line) != len(COLUMNS):
             raise ValueError(f"{TABLE}, line {number} has {len(line)} columns")
+        line[-1] = current_name(line[-1])
         rows.append(Row(*line))
     return tuple(rows)

@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from facesearch.errors import CorruptAlbum, CorruptGallery, NoAlbum, OtherAlbum
+from facesearch.faces.found_by import current_name
 from facesearch.gallery.rows import VECTOR, vector_bytes
 from facesearch.gallery.sqlite import connect, new_file, sqlite_errors
 from facesearch.records import F32
@@ -140,7 +141,7 @@ class Album:
         try:
             version = int(meta["format"])
             self.root = Path(meta["root"])
-            self.encoder_id, self.encoder, self.detector = meta["encoder_id"], meta["encoder"], meta["detector"]
+            self.encoder_id, self.encoder, self.detector = meta["encoder_id"], meta["encoder"], current_name(meta["detector"])
             self.dimension = int(meta["dimension"])
             self.notes: dict[str, Any] = json.loads(meta["notes"])
         except (KeyError, ValueError) as error:
@@ -186,9 +187,9 @@ class Album:
     def require(self, encoder_id: str, detector: str, root: Path) -> None:
         """Raises OtherAlbum when it was made by another encoder or detector, or of another folder."""
         if encoder_id != self.encoder_id:
-            raise OtherAlbum(self.folder, "with encoder", self.encoder_id[:12], encoder_id[:12])
+            raise OtherAlbum(self.folder, "with the encoder", self.encoder_id[:12], encoder_id[:12])
         if detector != self.detector:
-            raise OtherAlbum(self.folder, "with detector", self.detector, detector)
+            raise OtherAlbum(self.folder, "with the detector", self.detector, detector)
         if root != self.root:
             raise OtherAlbum(self.folder, "of the folder", str(self.root), str(root))
 

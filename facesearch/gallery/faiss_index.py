@@ -8,11 +8,11 @@ in place by whoever comes next, at the latest by the erasure itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from facesearch.errors import EmptyGallery, FaceSearchError, GalleryChanged
+from facesearch.errors import EmptyGallery, FacesearchError, GalleryChanged
 from facesearch.gallery.bit_codes import encode
 from facesearch.gallery.index_choice import chosen_index
 from facesearch.gallery.index_files import MANIFEST as MANIFEST
@@ -58,6 +58,10 @@ class FaceIndex:
 
     def __len__(self) -> int:
         return sum(map(len, self.segments)) + len(self.delta_ids)
+
+    def of(self, gallery: Gallery) -> FaceIndex:
+        """The same for another connection to the gallery."""
+        return replace(self, reread=gallery.vectors_at)
 
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
         """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best first.
@@ -173,7 +177,7 @@ def _bring_up_to_date(gallery: Gallery, whole: str, delta: int = DELTA_LIMIT) ->
     """
     try:
         return _brought_up_to_date(gallery, whole, delta)
-    except (FaceSearchError, OSError) as error:
+    except (FacesearchError, OSError) as error:
         if not gallery.was_encrypted():
             raise
         drop_files(gallery)

@@ -1,7 +1,6 @@
-"""The key of encrypted galleries: 32 random bytes as 64 hexadecimal digits, in a file of its owner's or in the environment.
+"""The key of encrypted galleries: 32 random bytes as 64 hexadecimal digits, in a file that only its owner can read.
 
-A process works with one key, the one in force: what `using` says, else the file that FACESEARCH_KEY_FILE names, else FACESEARCH_KEY
-itself. It is no password: nothing slows down guessing, because nobody guesses 256 random bits.
+It is no password: nothing slows down guessing, because nobody guesses 256 random bits.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +15,6 @@ from facesearch.errors import BadKey, reason_of, writing
 from facesearch.files import OWNER_ONLY
 
 KEY_BYTES = 32
-FILE_VARIABLE = "FACESEARCH_KEY_FILE"
-KEY_VARIABLE = "FACESEARCH_KEY"
 LONGEST_FILE = 1024
 
 
@@ -31,28 +26,15 @@ class Key:
     origin: str = field(compare=False)
 
 
-_chosen: list[Key] = []
-
-
-@contextmanager
-def using(key: Key) -> Iterator[None]:
-    """This key is in force within, in all threads of the process."""
-    _chosen.append(key)
-    try:
-        yield
-    finally:
-        _chosen.remove(key)
-
-
-def key_in_force() -> Key | None:
-    """The key that galleries are opened and made with; None: they are plain. Raises BadKey."""
-    if _chosen:
-        return _chosen[-1]
-    if path := os.environ.get(FILE_VARIABLE):
-        return read_key_file(Path(path))
-    if text := os.environ.get(KEY_VARIABLE):
-        return Key(_secret(text, KEY_VARIABLE), KEY_VARIABLE)
-    return None
+def as_key(given: Key | bytes | str | os.PathLike[str] | None) -> Key | None:
+    """What a caller gives for a key: one of ours, its 32 bytes, or the file that holds it. Raises BadKey."""
+    if given is None or isinstance(given, Key):
+        return given
+    if isinstance(given, bytes):
+        if len(given) != KEY_BYTES:
+            raise BadKey("the key given", f"it has {len(given)} bytes, not {KEY_BYTES}")
+        return Key(given, "the key given")
+    return read_key_file(Path(given))
 
 
 def read_key_file(path: Path) -> Key:
@@ -64,8 +46,9 @@ def read_key_file(path: Path) -> Key:
     except OSError as error:
         raise BadKey(str(path), reason_of(error)) from error
     if os.name == "posix" and mode & 0o077:
-        raise BadKey(str(path), f"others than its owner may read or write that file (mode {mode:03o}); close it with: chmod 600 {path}")
-    return Key(_secret(data.decode("ascii", "replace"), str(path)), str(path))
+        reason = f"others than its owner may read or write that file (mode {mode:03o})"
+        raise BadKey(str(path), reason, f"Close it with: chmod 600 {path}")
+    return Key(secret_of(data.decode("ascii", "replace"), str(path)), str(path))
 
 
 def new_key_file(path: Path) -> None:
@@ -76,7 +59,7 @@ def new_key_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _secret(text: str, origin: str) -> bytes:
+def secret_of(text: str, origin: str) -> bytes:
     """64 hexadecimal digits, blanks around them allowed. Raises BadKey, which does not quote what was there."""
     digits = text.strip()
     if len(digits) != 2 * KEY_BYTES or not set(digits) <= set("0123456789abcdefABCDEF"):

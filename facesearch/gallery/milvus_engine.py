@@ -7,7 +7,6 @@ the owner's, not through a port of the machine, which any other user could read 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -21,10 +20,8 @@ import numpy as np
 
 from facesearch.errors import OtherCollection, PackageMissing, StoreRefused, StoreUnreachable
 from facesearch.files import make_folder
-from facesearch.gallery.projections import ID_LENGTH, TOKEN, Place, token, wait_s
+from facesearch.gallery.projections import ID_LENGTH, Place
 from facesearch.records import F32
-
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC reads it once, when first imported; else it tells stderr of every goodbye
 
 MOST = 16384
 """So many rows at most Milvus returns at once, also of a search."""
@@ -59,7 +56,7 @@ class Engine:
     def __init__(self, place: Place, client: Any) -> None:
         self.place = place
         self._client = client
-        self._wait_s = wait_s()
+        self._wait_s = place.access.wait_s
 
     @property
     def keeps_deleted_bytes(self) -> bool:
@@ -203,14 +200,14 @@ class Engine:
 def connected(place: Place) -> Iterator[Engine]:
     """Connect to a server, or run Milvus Lite on a local file for as long as this lasts.
 
-    Raises PackageMissing, StoreUnreachable, CannotRead for the token's file, CannotWrite.
+    Raises PackageMissing, StoreUnreachable, CannotWrite.
     """
     with _embedded(place.local) if place.local is not None else _remote(place) as address:
-        limit = min(CONNECT_S, wait_s())
+        limit = min(CONNECT_S, place.access.wait_s)
         with engine_errors(place, "answer", limit):
             from pymilvus import MilvusClient
 
-            client = MilvusClient(address, token="" if place.local is not None else token(), timeout=limit, dedicated=True)
+            client = MilvusClient(address, token="" if place.local is not None else place.access.token, timeout=limit, dedicated=True)
         try:
             yield Engine(place, client)
         finally:
@@ -224,7 +221,7 @@ def engine_errors(place: Place, doing: str, limit_s: float) -> Iterator[None]:
         import grpc
         from pymilvus.exceptions import MilvusException
     except ImportError as error:
-        raise PackageMissing("pymilvus", "milvus", place.text) from error
+        raise PackageMissing("pymilvus", "milvus", "a store in Milvus") from error
     try:
         yield
     except grpc.RpcError as error:
@@ -232,13 +229,16 @@ def engine_errors(place: Place, doing: str, limit_s: float) -> Iterator[None]:
     except MilvusException as error:
         if isinstance(error.code, grpc.StatusCode):
             raise StoreUnreachable(place.text, _status(error.code, limit_s, doing)) from error
-        reason = next(iter(str(error.message).strip().splitlines()), type(error).__name__)[:300].rstrip(".")
+        said = str(error.message).strip()
+        if place.local is not None:  # a client of the web service sees it, and is told no path
+            said = said.replace(f"{place.local.parent}/", "")
+        reason = next(iter(said.splitlines()), type(error).__name__)[:300].rstrip(".")
         if re.search("fail connecting", reason, re.IGNORECASE):
             raise StoreUnreachable(place.text, f"no connection within {limit_s:g} s") from error
         if re.search("deadline|timeout|timed out", reason, re.IGNORECASE):
             raise StoreUnreachable(place.text, f"it was asked to {doing} and had not within {limit_s:g} s") from error
         if re.search("authenticat|unauthorized|permission|token|password", reason, re.IGNORECASE):
-            raise StoreRefused(place.text, doing, f"it does not accept the token, or asks for one (see {TOKEN})") from error
+            raise StoreRefused(place.text, doing, "it does not accept the token, or asks for one") from error
         raise StoreRefused(place.text, doing, reason) from error
 
 
@@ -256,7 +256,7 @@ def _embedded(path: Path) -> Iterator[str]:
         from milvus_lite.adapter.grpc.server import start_server_in_thread
         from milvus_lite.exceptions import DataDirLockedError
     except ImportError as error:
-        raise PackageMissing("milvus-lite", "milvus", place.text) from error
+        raise PackageMissing("milvus-lite", "milvus", "a store in Milvus Lite") from error
     _quiet()
     make_folder(path)
     sockets = Path(tempfile.mkdtemp(prefix="facesearch-"))  # made for its owner only
@@ -281,7 +281,7 @@ def _quiet() -> None:
     try:
         import pymilvus  # noqa: F401
     except ImportError as error:
-        raise PackageMissing("pymilvus", "milvus", "--store milvus:...") from error
+        raise PackageMissing("pymilvus", "milvus", "a store in Milvus") from error
     for name in ("pymilvus", "pymilvus.milvus_client", "milvus_lite"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [logging.NullHandler()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,10 @@ class MilvusIndex:
 
     def __len__(self) -> int:
         return min(self.projection.faces, MOST) + len(self.delta_ids)
+
+    def of(self, gallery: Gallery) -> MilvusIndex:
+        """The same for another connection to the gallery."""
+        return replace(self, gallery=gallery)
 
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
         """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best first.

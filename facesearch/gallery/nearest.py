@@ -30,6 +30,10 @@ class Nearest(Protocol):
 
     def __len__(self) -> int: ...
 
+    def of(self, gallery: Gallery) -> Nearest:
+        """The same, to be used with another connection to the same gallery: in another thread, or after the first one was closed."""
+        ...
+
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
         """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best first.
 

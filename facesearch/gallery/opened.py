@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from facesearch.errors import CannotRead, CorruptGallery, FaceSearchError, GalleryChanged, UnknownPerson
+from facesearch.errors import CannotRead, CorruptGallery, FacesearchError, GalleryChanged, UnknownPerson
 from facesearch.gallery.cipher import BrokenSeal, cipher_for
 from facesearch.gallery.keys import Key
 from facesearch.gallery.rows import Row, checksum_of, usual_form
@@ -114,7 +114,7 @@ class OpenGallery:
         except BrokenSeal as error:
             raise self._unfit(f"a person's name: {error}") from error
 
-    def _unfit(self, reason: str) -> FaceSearchError:
+    def _unfit(self, reason: str) -> FacesearchError:
         """What is to be raised for what cannot be read: damage, unless the whole gallery has changed under us."""
         return CorruptGallery(self.folder, reason) if self._is_as_opened() else GalleryChanged(self.folder)
 
@@ -130,6 +130,10 @@ class OpenGallery:
 
         names = [self._name(row[0]) for row in self._all("SELECT name FROM people")]
         return tuple(difflib.get_close_matches(name, sorted(names), n=1))
+
+    def _notes_detectors(self, database: str = "main") -> bool:
+        """Whether rows have a place for what found the face. Asked each time: another process may have made it just now."""
+        return bool(self._all("SELECT 1 FROM pragma_table_info('faces', ?) WHERE name = 'detector'", database))
 
     # ---- for those who build on it: transactions
 

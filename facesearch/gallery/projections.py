@@ -9,15 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from facesearch.errors import BadStore, CannotProject, CannotRead, CorruptGallery, SyncRunning, reason_of
+from facesearch.errors import BadStore, CannotProject, CorruptGallery, SyncRunning
 from facesearch.files import locked_file
 from facesearch.gallery.cipher import PLAIN
 from facesearch.gallery.store import Gallery
@@ -27,16 +26,24 @@ LOCK = "sync.lock"
 ID_LENGTH = 20
 """Characters of a row's id: 120 bits, so that among 10^9 faces two alike are to be expected once in 10^18 galleries."""
 WAIT_S = 30.0
-TOKEN, TOKEN_FILE, TIMEOUT = "FACESEARCH_MILVUS_TOKEN", "FACESEARCH_MILVUS_TOKEN_FILE", "FACESEARCH_STORE_TIMEOUT_S"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How engines are reached. token: a server's, empty where it asks for none; wait_s: how long one answer may take."""
+
+    token: str = field(default="", repr=False)
+    wait_s: float = WAIT_S
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An engine by its address, which holds no secret. local: the file of an embedded engine, None for a server."""
+    """An engine by its address, which holds no secret, and how it is reached. local: the file of an embedded engine, None for a server."""
 
     text: str
     uri: str
     local: Path | None
+    access: Access = Access()
 
     @property
     def is_open_wire(self) -> bool:
@@ -80,7 +87,7 @@ class Owed:
         return self.digest == PLAIN.digest(self.salt, name)
 
 
-def place_of(text: str) -> Place:
+def place_of(text: str, access: Access = Access()) -> Place:
     """Read `milvus:FILE.db` or `milvus:http(s)://HOST[:PORT][/DATABASE]`. Raises BadStore, without repeating a secret."""
     kind, _, uri = text.partition(":")
     if kind != "milvus" or not uri:
@@ -89,35 +96,13 @@ def place_of(text: str) -> Place:
         if not uri.endswith(".db"):
             raise BadStore(text, "a local projection's name ends in .db")
         path = Path(uri).expanduser().absolute()
-        return Place(f"milvus:{path}", str(path), path)
+        return Place(f"milvus:{path}", str(path), path, access)
     parts = urlsplit(uri)
     if parts.username or parts.password or parts.query or "@" in uri:
         raise BadStore("milvus:...", "a token in an address ends up in logs and in the list of processes")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadStore(text, "it is no address of a server")
-    return Place(text.rstrip("/"), uri.rstrip("/"), None)
-
-
-def token() -> str:
-    """The server's token from the environment or a file; empty when there is none. Raises CannotRead."""
-    if path := os.environ.get(TOKEN_FILE):
-        try:
-            return Path(path).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CannotRead(Path(path), reason_of(error) if isinstance(error, OSError) else "no text") from error
-    return os.environ.get(TOKEN, "")
-
-
-def wait_s() -> float:
-    """How long the engine may take for one answer. Raises BadStore."""
-    text = os.environ.get(TIMEOUT, "")
-    try:
-        seconds = float(text or WAIT_S)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise BadStore(text, f"{TIMEOUT} is no number of seconds")
-    return seconds
+    return Place(text.rstrip("/"), uri.rstrip("/"), None, access)
 
 
 def require_plain(gallery: Gallery) -> None:

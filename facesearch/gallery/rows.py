@@ -32,12 +32,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewFace:
-    """A face to be enrolled. vector (d,) float32 of length 1; source: the photo's name, without folders of the machine."""
+    """A face to be enrolled. vector (d,) float32 of length 1; source: the photo's name, without folders of the machine.
+
+    detector: what found the face (faces/found_by.py); empty where nobody knows.
+    """
 
     person: str
     sha256: str
     source: str
     vector: F32
+    detector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +71,6 @@ class Threshold:
     high: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
     by: ScoredBy = "best-photo"
-
-    def words(self) -> str:
-        basis = f"{self.searches} searches, " if self.searches else ""
-        scores = "" if self.by == "best-photo" else "mean templates, "
-        return f"{self.score:.3f} for an FPIR of {self.promise()}: {self.method} ({scores}{basis}{self.faces} faces enrolled)"
-
-    def promise(self) -> str:
-        """The rate with its interval, where there is one."""
-        between = "" if self.low is None or self.high is None else f" [{self.low:.1%}, {self.high:.1%}]"
-        return f"{self.fpir:.1%}{between}"
 
     def expected_fpir(self, score: float, faces: int) -> float | None:
         """The FPIR to be expected when `score` decides, in a gallery of so many faces now; None when nothing tells."""
@@ -155,6 +149,16 @@ def clean_name(name: str) -> str:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise BadName(name, f"it holds the control character U+{ord(character):04X}")
     return name
+
+
+def as_note(detector: str) -> str | None:
+    """What found a face as a row notes it: printable, and of bounded length. It may come from anybody's table."""
+    return "".join(filter(str.isprintable, detector))[:LONGEST_NAME] or None
+
+
+def is_note(value: object) -> bool:
+    """Whether this can be such a note."""
+    return value is None or (isinstance(value, str) and as_note(value) == value)
 
 
 def vector_bytes(vector: F32, dimension: int) -> bytes:

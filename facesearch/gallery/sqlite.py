@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -25,9 +26,13 @@ CREATE TABLE faces (
   source TEXT NOT NULL,
   vector BLOB NOT NULL,
   checksum INTEGER NOT NULL,
+  detector TEXT,
   UNIQUE (person_id, sha256, source)
 );
 """
+SCHEMA_BEFORE = SCHEMA.replace("  detector TEXT,\n", "")
+"""Of galleries made before rows noted what found the face; ADD_DETECTOR brings them up to date."""
+ADD_DETECTOR = "ALTER TABLE main.faces ADD COLUMN detector TEXT"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -63,6 +68,21 @@ def statements(schema: str) -> list[str]:
     return [statement.strip() for statement in schema.split(";\n") if statement.strip()]
 
 
+def is_ours(db: sqlite3.Connection) -> bool:
+    """Whether this file holds a gallery's tables, to the letter, in one of the three forms they can have, and nothing else."""
+    there = _sql_in(db)
+    if there in (set(statements(SCHEMA)), set(statements(SCHEMA_BEFORE))):
+        return True
+    with closing(sqlite3.connect(":memory:")) as altered:
+        for statement in (*statements(SCHEMA_BEFORE), ADD_DETECTOR):
+            altered.execute(statement)
+        return there == _sql_in(altered)
+
+
+def _sql_in(db: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
+
+
 def read_only(path: Path) -> sqlite3.Connection:
     """Open a file that nobody writes, in a place where nothing may be written: not even WAL's own files are made."""
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
@@ -72,6 +92,16 @@ def without_meta(path: Path, *patterns: str) -> None:
     """Take the notes whose keys fit these GLOB patterns out of a gallery's file that nobody else has open."""
     with closing(connect(path)) as db:
         db.executemany("DELETE FROM meta WHERE key GLOB ?", [(pattern,) for pattern in patterns])
+
+
+def without_folders(path: Path, key: str) -> None:
+    """Of a note that tells where a file lay, keep its name alone: this machine's folders are nobody else's business."""
+    with closing(connect(path)) as db:
+        for (value,) in db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall():
+            noted = json.loads(value)
+            if isinstance(noted.get("file"), str):
+                noted["file"] = Path(noted["file"]).name
+            db.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(noted), key))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The truth on disk: one SQLite file a gallery. Everything else in the folder can be made again from it.
 
-A face is one row: whose, which photo content, its unit vector in float16, a checksum of all that. Rows are added and
+A face is one row: whose, which photo content, its unit vector in float16, a checksum of all that, and what found it. Rows are added and
 deleted in transactions, never changed; ids only grow, so "what is new" is "ids above". Deleted bytes are overwritten.
 """
 
@@ -18,7 +18,7 @@ from facesearch.errors import CorruptGallery, EncoderMismatch, NameTaken, NoGall
 from facesearch.files import OWNER_ONLY
 from facesearch.gallery.cipher import BrokenSeal, new_cipher
 from facesearch.gallery.erasing import AT_ONCE, COUNT_ERASURE, ErasableGallery
-from facesearch.gallery.keys import Key, key_in_force
+from facesearch.gallery.keys import Key
 from facesearch.gallery.opened import FORMAT, ROWS, SEALED_FORMAT
 from facesearch.gallery.rows import (
     VECTOR,
@@ -26,17 +26,32 @@ from facesearch.gallery.rows import (
     PersonCount,
     Row,
     Threshold,
+    as_note,
     checksum_of,
     clean_name,
+    is_note,
     usual_form,
     vector_bytes,
     way_of,
     wrong_with,
 )
-from facesearch.gallery.sqlite import APPLICATION_ID, SCHEMA, connect, new_file, read_only, sqlite_errors, statements, without_meta
+from facesearch.gallery.sqlite import (
+    ADD_DETECTOR,
+    APPLICATION_ID,
+    SCHEMA,
+    connect,
+    is_ours,
+    new_file,
+    read_only,
+    sqlite_errors,
+    without_folders,
+    without_meta,
+)
 from facesearch.gallery.sqlite import FILE as FILE
 from facesearch.records import F32, I64, WAYS_TO_SCORE, EnrolledFace, ScoredBy
 
+DETECTOR = "detector:"
+"""Under this and its name a gallery notes that it has had faces of a detector, so that nobody need count in order to know of none."""
 NEXT = "next"
 """Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the first."""
 
@@ -46,17 +61,20 @@ class Gallery(ErasableGallery):
 
     @classmethod
     def create(
-        cls, folder: Path, encoder_id: str, dimension: int, encoder: str, key: Key | None = None, *, like: Gallery | None = None
-    ) -> Self:
+        cls, folder: Path, encoder_id: str, dimension: int, encoder: str, key: Key | None = None, *, like: Gallery | None = None,
+        encoder_file: str = "",
+    ) -> Self:  # fmt: skip
         """Make an empty gallery for vectors (dimension,) of one encoder; open it when another process was faster.
 
-        key: encrypt it with this one; without it the key in force decides, and where there is none, it is plain. like: lie on
-        disk as that gallery does, to the byte. Raises CannotWrite, BadKey, and what open raises.
+        key: encrypt it with this one; without one it is plain. like: lie on disk as that gallery does, to the byte. encoder_file: what
+        to remember of the encoder's file, as JSON. Raises CannotWrite, BadKey, and what open raises.
         """
-        key = like.key if like is not None else key or key_in_force()
+        key = like.key if like is not None else key
         cipher = like.cipher if like is not None else new_cipher(key)
         version = SEALED_FORMAT if cipher.description else FORMAT
         meta = {"format": version, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "generation": 0}
+        if encoder_file:
+            meta["encoder_file"] = encoder_file
         if cipher.description:
             meta["cipher"] = cipher.description
         with sqlite_errors(folder):
@@ -65,7 +83,7 @@ class Gallery(ErasableGallery):
 
     @classmethod
     def open(cls, folder: Path, key: Key | None = None, *, either: bool = False) -> Self:
-        """Open an existing gallery with this key, or the one in force. either: a plain gallery is right even with a key.
+        """Open an existing gallery with this key. either: a plain gallery is right even with a key.
 
         Raises NoGallery, CorruptGallery, CannotRead; BadKey, KeyMissing, WrongKey, NotEncrypted, PackageMissing.
         """
@@ -77,7 +95,7 @@ class Gallery(ErasableGallery):
             db = connect(path) if writable else read_only(path)
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise CorruptGallery(folder, f"{FILE} is not a gallery of facesearch")
-        return cls(folder, db, key or key_in_force(), either=either)
+        return cls(folder, db, key, either=either)
 
     @classmethod
     def open_snapshot(cls, path: Path, key: Key | None = None) -> Self:
@@ -90,10 +108,9 @@ class Gallery(ErasableGallery):
         with sqlite_errors(path):
             db = read_only(path)
             db.execute("PRAGMA trusted_schema = OFF")
-            there = {row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")}
-            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or there != set(statements(SCHEMA)):
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or not is_ours(db):
                 raise CorruptGallery(path, "it is no gallery that facesearch exported")
-        return cls(path, db, key or key_in_force(), either=True)
+        return cls(path, db, key, either=True)
 
     def require_encoder(self, encoder_id: str) -> None:
         """Raises EncoderMismatch when vectors of this encoder do not belong here."""
@@ -107,9 +124,19 @@ class Gallery(ErasableGallery):
         """The encoder in words, as given when the gallery was made."""
         return self._meta.get("encoder", "")
 
+    def encoder_file(self) -> dict[str, str]:
+        """What is remembered of the encoder's file: `file`, where it lay, and `preprocess` of a foreign one; empty for older galleries."""
+        try:
+            noted = json.loads(self._meta.get("encoder_file", "{}"))
+        except ValueError:
+            noted = None
+        if not isinstance(noted, dict) or not all(isinstance(value, str) for value in noted.values()):
+            raise CorruptGallery(self.folder, "what it remembers of its encoder's file cannot be read")
+        return noted
+
     def own_words(self) -> str:
         """What a gallery's file says in plain whoever is enrolled: a name that is part of it cannot be looked for."""
-        return " ".join((SCHEMA, *(word for entry in self._meta.items() for word in entry)))
+        return " ".join((SCHEMA, *(word for entry in self._meta.items() for word in entry), *self.detectors_ever()))
 
     def __len__(self) -> int:
         return int(self._one("SELECT count(*) FROM faces"))
@@ -145,13 +172,9 @@ class Gallery(ErasableGallery):
     def rows(self, face_ids: Iterable[int]) -> dict[int, tuple[EnrolledFace, bytes]]:
         """The same, each with its vector's bytes."""
         found: dict[int, tuple[EnrolledFace, bytes]] = {}
-        ids = list(face_ids)
-        for start in range(0, len(ids), 500):
-            part = ids[start : start + 500]
-            marks = ",".join("?" * len(part))
-            for row in self._all(f"{ROWS} WHERE face_id IN ({marks})", *part):
-                opened = self._opened(row)
-                found[row[0]] = _face(row[0], opened), opened.vector
+        for row in self._of_ids(ROWS, list(face_ids)):
+            opened = self._opened(row)
+            found[row[0]] = _face(row[0], opened), opened.vector
         return found
 
     def photo_counts(self, people: Iterable[str]) -> dict[str, int]:
@@ -204,6 +227,24 @@ class Gallery(ErasableGallery):
         """How many faces have an id above that one: takes as long as they are many."""
         return int(self._one("SELECT count(*) FROM faces WHERE face_id > ?", face_id))
 
+    def detectors(self) -> dict[str, int]:
+        """How many faces each detector found, by its name; "" where it was not noted. All rows are read. Raises CorruptGallery."""
+        if not self._notes_detectors():
+            return {"": faces} if (faces := len(self)) else {}
+        rows = self._all("SELECT detector, count(*) FROM faces GROUP BY detector ORDER BY detector")
+        return {self._detector(detector): faces for detector, faces in rows}
+
+    def detectors_ever(self) -> set[str]:
+        """The names of all detectors that this gallery has had faces of; no row is read."""
+        return {key.removeprefix(DETECTOR) for key, _ in self.meta_like(f"{DETECTOR}*")}
+
+    def found_by(self, face_ids: Iterable[int]) -> dict[int, str]:
+        """What found these faces; "" where it was not noted. Ids that were deleted meanwhile are missing. Raises CorruptGallery."""
+        ids = list(face_ids)
+        if not self._notes_detectors():
+            return dict.fromkeys(ids, "")
+        return {face_id: self._detector(detector) for face_id, detector in self._of_ids("SELECT face_id, detector FROM faces", ids)}
+
     def threshold(self) -> Threshold | None:
         noted = self.meta("threshold")
         if noted is None:
@@ -228,14 +269,17 @@ class Gallery(ErasableGallery):
         """Enroll all faces in one transaction; returns how many were new. Raises BadName, CannotWrite, GalleryBusy."""
         rows = [Row(clean_name(f.person), f.sha256, f.source, vector_bytes(f.vector, self.dimension)) for f in faces]
         stored = [self._at_rest(self.cipher, row) for row in rows]
+        notes = [as_note(f.detector) for f in faces]
+        column, mark = (", detector", ", ?") if any(notes) else ("", "")
         with self._transaction() as db:
+            self._note_detectors({note for note in notes if note})
             names = {row[0] for row in stored}
             db.executemany("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(name,) for name in names])
             before = db.total_changes
             db.executemany(
-                "INSERT INTO faces (person_id, sha256, source, vector, checksum) "
-                "SELECT person_id, ?, ?, ?, ? FROM people WHERE name = ? ON CONFLICT DO NOTHING",
-                [(*rest, name) for name, *rest in stored],
+                f"INSERT INTO faces (person_id, sha256, source, vector, checksum{column}) "
+                f"SELECT person_id, ?, ?, ?, ?{mark} FROM people WHERE name = ? ON CONFLICT DO NOTHING",
+                [(*rest, *([note] if column else ()), name) for (name, *rest), note in zip(stored, notes, strict=True)],
             )
             return db.total_changes - before
 
@@ -273,18 +317,24 @@ class Gallery(ErasableGallery):
         if other.cipher.description != self.cipher.description:
             raise ValueError("rows under another cipher would not be found: all would be dropped")
         same = (
-            "SELECT n.vector, n.checksum FROM next.faces n JOIN next.people p USING (person_id) JOIN main.people own ON own.name = p.name "
+            "FROM next.faces n JOIN next.people p USING (person_id) JOIN main.people own ON own.name = p.name "
             "WHERE own.person_id = faces.person_id AND n.sha256 = faces.sha256 AND n.source = faces.source"
         )
+        detectors = other.detectors_ever()
         new = {"encoder_id": other.encoder_id, "dimension": str(other.dimension), "encoder": other.encoder}
+        new["encoder_file"] = other._meta.get("encoder_file", "{}")
         with self._translated():
             self._db.execute("ATTACH ? AS next", (str(other.folder / FILE),))
             try:
                 with self._transaction() as db:
-                    db.execute(f"DELETE FROM main.faces WHERE NOT EXISTS ({same})")
+                    db.execute("DELETE FROM main.meta WHERE key GLOB ?", (f"{DETECTOR}*",))
+                    self._note_detectors(detectors)
+                    values = ["vector", "checksum", *(["detector"] if self._notes_detectors() else ())]
+                    theirs = ["n.vector", "n.checksum", "n.detector" if self._notes_detectors("next") else "NULL"][: len(values)]
+                    db.execute(f"DELETE FROM main.faces WHERE NOT EXISTS (SELECT 1 {same})")
                     db.execute("DELETE FROM main.people WHERE person_id NOT IN (SELECT person_id FROM main.faces)")
-                    db.execute(f"UPDATE main.faces SET (vector, checksum) = ({same})")
-                    db.executemany("UPDATE main.meta SET value = ? WHERE key = ?", [(value, key) for key, value in new.items()])
+                    db.execute(f"UPDATE main.faces SET ({', '.join(values)}) = (SELECT {', '.join(theirs)} {same})")
+                    db.executemany("INSERT OR REPLACE INTO main.meta VALUES (?, ?)", list(new.items()))
                     db.execute("DELETE FROM main.meta WHERE key = 'threshold'")
                     db.execute(COUNT_ERASURE)
             finally:
@@ -303,6 +353,7 @@ class Gallery(ErasableGallery):
             with self._translated():
                 self._db.execute("VACUUM INTO ?", (str(path),))
                 without_meta(path, "project*", "owed:*")  # where else this gallery's vectors are is nobody else's business
+                without_folders(path, "encoder_file")
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -317,10 +368,14 @@ class Gallery(ErasableGallery):
 
     def wrong_rows(self) -> Iterator[str]:
         """Every row that is not as it should be, with what is wrong; a hostile file's too."""
+        notes = self._notes_detectors()
         for rows in self._stored(AT_ONCE):
+            found_by = dict(self._of_ids("SELECT face_id, detector FROM faces", [row[0] for row in rows])) if notes else {}
             for face_id, *stored, checksum in rows:
                 if reason := self._wrong(stored, checksum):
                     yield f"face {face_id}: {reason}"
+                elif not is_note(found_by.get(face_id)):
+                    yield f"face {face_id}: what found it has no name that can be"
 
     def batches(self, size: int = AT_ONCE, after: int = 0) -> Iterator[list[Any]]:
         """All rows (face id, person, content hash, source, vector's bytes, checksum), a few at a time, by id.
@@ -340,6 +395,23 @@ class Gallery(ErasableGallery):
         while rows := self._rows(last, size):
             yield rows
             last = rows[-1][0]
+
+    def _of_ids(self, sql: str, face_ids: Sequence[int]) -> Iterator[Any]:
+        """What this SELECT gives of these faces, a few hundred at a time."""
+        for start in range(0, len(face_ids), 500):
+            part = face_ids[start : start + 500]
+            yield from self._all(f"{sql} WHERE face_id IN ({','.join('?' * len(part))})", *part)
+
+    def _note_detectors(self, names: set[str]) -> None:
+        """Within a transaction: rows found by these are about to be written. A gallery of before gets a place for such notes."""
+        if names and not self._notes_detectors():
+            self._db.execute(ADD_DETECTOR)
+        self._db.executemany("INSERT OR IGNORE INTO main.meta VALUES (?, '')", [(f"{DETECTOR}{name}",) for name in names])
+
+    def _detector(self, stored: object) -> str:
+        if not is_note(stored):
+            raise self._unfit("what found a face has no name that can be")
+        return str(stored or "")
 
     def _wrong(self, stored: list[Any], checksum: object) -> str:
         """What is wrong with a stored row, in words; empty: nothing. It may come from anybody."""

@@ -20,6 +20,7 @@ from facesearch.faces.table import Dataset
 from facesearch.gallery.calibration import DEFAULT_FPIR, from_impostors, is_stale, within_gallery
 from facesearch.gallery.faiss_index import count_faces, refresh, update
 from facesearch.gallery.index_choice import choose_index, chosen_index
+from facesearch.gallery.keys import Key
 from facesearch.gallery.rows import NewFace, Threshold
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.stream import embedded
@@ -53,6 +54,8 @@ def build_index(
     progress: Progress,
     ranks: Ranks = ALONE,
     index: str | None = None,
+    key: Key | None = None,
+    encoder_file: str = "",
 ) -> Built:
     """Enroll the photos of `splits` (all when empty) that name a person. All processes of a run call it and get the same result.
     index: the choice of an index from now on.
@@ -65,7 +68,8 @@ def build_index(
     if not named:
         where = ", ".join(str(dataset.folder) for dataset in datasets)
         raise NothingToDo(where, f"no photo of a named person in the splits {', '.join(splits) or 'there'}")
-    opened = Gallery.create(folder, runtime.encoder_id, runtime.dimension, runtime.words) if ranks.is_first else nullcontext()
+    made = (folder, runtime.encoder_id, runtime.dimension, runtime.words, key)
+    opened = Gallery.create(*made, encoder_file=encoder_file) if ranks.is_first else nullcontext()
     again = f"torchrun --nproc-per-node {ranks.world} -m facesearch build-index ...   (the same command)"
     with opened as gallery, ranks.watched(f"All vectors that were committed are in {folder}", again):
         todo: list[int] = []
@@ -89,7 +93,7 @@ def build_index(
             vectors = ranks.collect(np.concatenate(mine), [len(part) for part in parts])
             photos = [named[n][0].rows[named[n][1]] for part in parts for n in part]
             if gallery is not None and vectors is not None:
-                gallery.add([NewFace(r.person, r.sha256, r.file, v) for r, v in zip(photos, vectors, strict=True)])
+                gallery.add([NewFace(r.person, r.sha256, r.file, v, r.found_by) for r, v in zip(photos, vectors, strict=True)])
             done += len(photos)
             progress(done, len(todo))
         speed = done / (time.monotonic() - started) if done else 0.0

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from facesearch.errors import NothingToDo
 from facesearch.faces.detect import Detector
-from facesearch.faces.table import Dataset
+from facesearch.faces.table import MANIFEST, Dataset, open_dataset
 from facesearch.gallery.calibration import from_strangers, within_gallery
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_to_each
 from facesearch.gallery.rows import Threshold
 from facesearch.gallery.store import Gallery
-from facesearch.jobs.people import people_folders
+from facesearch.jobs.enroll import people_folders
 from facesearch.jobs.stream import detected, embedded, one_face
 from facesearch.jobs.vectors import dataset_vectors
 from facesearch.model.runtime import Runtime
@@ -31,6 +31,18 @@ class Strangers:
     vectors: F32
     people: NDArray[np.str_]
     left_out: tuple[Skipped, ...]
+
+
+def find_strangers(
+    place: Path, split: str, gallery: Gallery, runtime: Runtime, detector: Detector | None, *, largest: bool, progress: Progress
+) -> Strangers:
+    """The people of one split of a prepared dataset ('' for all), or of a folder with one folder a person.
+
+    Raises NotFound, NothingToDo when that leaves nobody.
+    """
+    if place.suffix == ".zip" or (place / MANIFEST).is_file():
+        return strangers_of(open_dataset(place), split, gallery, runtime, progress)
+    return strangers_in(place, gallery, runtime, detector, largest=largest, progress=progress)
 
 
 def strangers_of(dataset: Dataset, split: str, gallery: Gallery, runtime: Runtime, progress: Progress) -> Strangers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from facesearch.errors import CorruptGallery
 from facesearch.files import sha256_of
 from facesearch.gallery.faiss_index import drop_unfinished, is_current, refresh, wrong_with_index
-from facesearch.gallery.keys import Key, key_in_force
+from facesearch.gallery.keys import Key
 from facesearch.gallery.rows import VECTOR, NewFace
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
@@ -48,13 +49,13 @@ class Imported:
     people: int
 
 
-def verify(folder: Path, *, repair: bool) -> Verified:
+def verify(folder: Path, *, repair: bool, key: Key | None = None) -> Verified:
     """Check every page, row, checksum, count and dimension, and the index against the rows; make the index anew if need be.
 
     An erasure that was not carried to its end is carried there. Raises NoGallery, CorruptGallery when it cannot even be opened.
     """
     mended = []
-    with Gallery.open(folder) as gallery:
+    with Gallery.open(folder, key) as gallery:
         problems = tuple(gallery.problems())
         index = ""
         if not problems:
@@ -70,41 +71,47 @@ def verify(folder: Path, *, repair: bool) -> Verified:
         return Verified(gallery.person_count(), len(gallery), problems, index, tuple(mended))
 
 
-def rename(old: str, new: str, folder: Path, *, join: bool) -> int:
+def rename(old: str, new: str, folder: Path, *, join: bool, key: Key | None = None) -> int:
     """Give a person another name. Returns how many photos moved. Raises UnknownPerson, BadName, NameTaken."""
-    with Gallery.open(folder) as gallery:
+    with Gallery.open(folder, key) as gallery:
         moved = gallery.rename(old, new, join=join)
         gallery.sweep()  # so that the old name goes out of the log as soon as nobody reads it
     return moved
 
 
-def export(folder: Path, out: Path) -> Exported:
+def export(folder: Path, out: Path, *, key: Key | None = None) -> Exported:
     """Write everything that is enrolled, with the threshold, into one file. Raises OutputExists, CannotWrite, NotErasedYet."""
-    with Gallery.open(folder) as gallery:
+    with Gallery.open(folder, key) as gallery:
         finish(gallery)
         gallery.snapshot(out)
         return Exported(len(gallery.people()), len(gallery), out.stat().st_size, sha256_of(out))
 
 
-def import_into(source: Path, folder: Path, progress: Progress, source_key: Key | None = None) -> Imported:
+def import_into(
+    source: Path, folder: Path, progress: Progress, source_key: Key | None = None, *, key: Key | None = None
+) -> Imported:  # fmt: skip
     """Add everybody from an exported file, or from another gallery's folder, to a gallery; makes it when there is none.
 
     Every row is checked before any is added. Whoever has the same name is taken for the same person. Running it again adds
-    nothing. source_key: the source's key, where it is not the one in force; every row is then sealed with that of the gallery, and a
+    nothing. key: the gallery's; source_key: the source's, where it is another; every row is then sealed with that of the gallery, and a
     gallery that is made here without a key takes over the source's: nothing encrypted becomes plain. Raises NotFound,
     CorruptGallery, EncoderMismatch, CannotWrite, KeyMissing, WrongKey, NotEncrypted.
     """
+    source_key = source_key or key
     with Gallery.open(source, source_key, either=True) if source.is_dir() else Gallery.open_snapshot(source, source_key) as other:
         if wrong := next(other.wrong_rows(), ""):
             raise CorruptGallery(source, wrong)
         fresh = not (folder / FILE).is_file()
-        key = key_in_force() or (other.key if other.sealed else None)
-        with Gallery.create(folder, other.encoder_id, other.dimension, other.encoder, key) as gallery:
+        key = key or (other.key if other.sealed else None)
+        with Gallery.create(
+            folder, other.encoder_id, other.dimension, other.encoder, key, encoder_file=json.dumps(other.encoder_file())
+        ) as gallery:
             gallery.require_encoder(other.encoder_id)
             before, people_before = len(gallery), len(gallery.people())
             done, total = 0, len(other)
             for rows in other.batches():
-                gallery.add([NewFace(name, sha256, file, _unit(blob)) for _, name, sha256, file, blob, _ in rows])
+                found_by = other.found_by(row[0] for row in rows)
+                gallery.add([NewFace(name, sha, file, _unit(blob), found_by.get(i, "")) for i, name, sha, file, blob, _ in rows])
                 done += len(rows)
                 progress(done, total)
             threshold = other.threshold()

@@ -13,12 +13,16 @@ from pathlib import Path
 
 from facesearch.errors import BadKey, KeyMissing, ProjectedInPlain, WrongKey
 from facesearch.gallery.cipher import PLAIN, Cipher, new_cipher
-from facesearch.gallery.keys import FILE_VARIABLE, KEY_VARIABLE, Key, key_in_force
+from facesearch.gallery.keys import Key
 from facesearch.gallery.projections import projections
 from facesearch.gallery.rows import Erased, Row, Unfinished
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.erase import Receipt, carry_out, finish
 
+NO_KEY = (
+    "Pass --key-file FILE, or set FACESEARCH_KEY_FILE (a file) or FACESEARCH_KEY (the key itself).\n"
+    "A new one is made with: facesearch key FILE"
+)
 AT_ONCE = 8192
 SEARCHED_FACES = 65_536
 """Of a larger gallery so many faces, evenly chosen, are searched for in the files: each AT_ONCE of them are one reading of all files."""
@@ -34,18 +38,18 @@ class Encrypted:
     path: Path | None = None
 
 
-def encrypt(folder: Path, new: Key | None) -> Encrypted:
-    """Encrypt a gallery with the key in force; with `new`, exchange the key in force for that one.
+def encrypt(folder: Path, key: Key | None, new: Key | None = None) -> Encrypted:
+    """Encrypt a gallery with this key; with `new`, exchange the key for that one.
 
     Raises BadKey when there is no key, ProjectedInPlain, NoGallery, WrongKey, CorruptGallery, NotErasedYet, StillThere.
     """
-    key = new or key_in_force()
-    if key is None:
-        raise BadKey("--key-file", f"none was given, and neither {FILE_VARIABLE} nor {KEY_VARIABLE} is set")
-    with _opened(folder, new) as gallery:
+    wanted = new or key
+    if wanted is None:
+        raise BadKey("the gallery's key", "none was given", NO_KEY)
+    with _opened(folder, key, new) as gallery:
         if places := projections(gallery):
             raise ProjectedInPlain(folder, tuple(place.store for place in places))
-        already = gallery.sealed and gallery.key == key
+        already = gallery.sealed and gallery.key == wanted
         unfinished = gallery.unfinished()
         before = gallery.cipher
         if already:
@@ -56,15 +60,15 @@ def encrypt(folder: Path, new: Key | None) -> Encrypted:
             before = PLAIN  # the key before, if there was one, is not known any more
         else:
             finish(gallery)
-            note = gallery.change_cipher(new_cipher(key), key)
+            note = gallery.change_cipher(new_cipher(wanted), wanted)
         assert note is not None, "an encrypted gallery always leaves something to be done"
         receipt, path = carry_out(gallery, note, lambda: _pieces(gallery, note, before))
         return Encrypted(len(gallery), already, receipt, path)
 
 
-def decrypt(folder: Path) -> Encrypted:
+def decrypt(folder: Path, key: Key | None) -> Encrypted:
     """Write a gallery in plain again. Raises NoGallery, KeyMissing, WrongKey, CorruptGallery, NotErasedYet."""
-    with Gallery.open(folder, either=True) as gallery:
+    with Gallery.open(folder, key, either=True) as gallery:
         finish(gallery)
         already = not gallery.sealed
         if not already:
@@ -73,10 +77,10 @@ def decrypt(folder: Path) -> Encrypted:
         return Encrypted(len(gallery), already)
 
 
-def _opened(folder: Path, new: Key | None) -> Gallery:
-    """The gallery by the key in force, or by the new one: a change of keys that was killed has happened already."""
+def _opened(folder: Path, key: Key | None, new: Key | None) -> Gallery:
+    """The gallery by its key, or by the new one: a change of keys that was killed has happened already."""
     try:
-        return Gallery.open(folder, either=True)
+        return Gallery.open(folder, key, either=True)
     except (KeyMissing, WrongKey) as error:
         if new is None:
             raise

@@ -21,7 +21,8 @@ from facesearch.errors import NotErasedYet, StillProjected, StillThere, UnknownP
 from facesearch.files import make_folder, read_json, replace_json, sha256_of
 from facesearch.gallery.faiss_index import MANIFEST, erase_from_index, refresh
 from facesearch.gallery.index_files import has_code
-from facesearch.gallery.projections import name_receipt, owed
+from facesearch.gallery.keys import Key
+from facesearch.gallery.projections import Access, name_receipt, owed
 from facesearch.gallery.remains import Looked, look_for
 from facesearch.gallery.rows import Deed, Erased, Unfinished
 from facesearch.gallery.store import FILE, NEXT, Gallery
@@ -59,7 +60,10 @@ class Receipt:
     deed: Deed = "forget"
 
 
-def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell, *, contents: Collection[str] = ()) -> tuple[Receipt, Path]:
+def forget(
+    name: str, folder: Path, photos: Sequence[str], tell: Tell, *, contents: Collection[str] = (), key: Key | None = None,
+    access: Access = Access(),  # noqa: B008 - it is frozen
+) -> tuple[Receipt, Path]:  # fmt: skip
     """Erase a person, or those of their photos that are given as files, by the names they were enrolled under, or by the
     SHA-256 of their contents.
 
@@ -67,8 +71,8 @@ def forget(name: str, folder: Path, photos: Sequence[str], tell: Tell, *, conten
     from being cut; StillThere when a file holds erased bytes; StillProjected when an engine that the gallery is projected to did
     not erase too. After the last three the same command goes on.
     """
-    with Gallery.open(folder) as gallery:
-        return _everywhere(gallery, *_here(gallery, name, photos, contents, tell), tell)
+    with Gallery.open(folder, key) as gallery:
+        return _everywhere(gallery, *_here(gallery, name, photos, contents, tell), tell, access)
 
 
 def _here(gallery: Gallery, name: str, photos: Sequence[str], contents: Collection[str], tell: Tell) -> tuple[Receipt, Path]:
@@ -172,9 +176,9 @@ def _look(gallery: Gallery, parts: Iterable[Erased], codes: tuple[bytes, ...]) -
     return Looked(files, tuple(sorted(remains)), unsearched)
 
 
-def _everywhere(gallery: Gallery, receipt: Receipt, path: Path, tell: Tell) -> tuple[Receipt, Path]:
+def _everywhere(gallery: Gallery, receipt: Receipt, path: Path, tell: Tell, access: Access) -> tuple[Receipt, Path]:
     """Carry the erasure, and any that is owed from before, to where the gallery is projected. Raises StillProjected."""
-    found = erase_elsewhere(gallery)
+    found = erase_elsewhere(gallery, access)
     for elsewhere in found:
         if elsewhere.erased:
             tell(f"{elsewhere.store}: {elsewhere.how}")

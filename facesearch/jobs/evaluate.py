@@ -144,7 +144,7 @@ def evaluate(
             except _LeftOut as why:
                 result.skipped.append(f"{SECTIONS[key]}: {why}")
     if not result.figures:
-        raise NothingToDo("evaluate", "nothing can be measured; " + "; ".join(result.skipped))
+        raise NothingToDo("evaluate", "nothing can be measured", "\n".join(result.skipped))
     return result
 
 

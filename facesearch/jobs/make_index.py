@@ -10,6 +10,7 @@ from typing import Any
 from facesearch.errors import EmptyGallery
 from facesearch.gallery.faiss_index import refresh
 from facesearch.gallery.index_choice import choose_index, chosen_index, index_parts
+from facesearch.gallery.keys import Key
 from facesearch.gallery.store import Gallery
 
 
@@ -28,10 +29,10 @@ class IndexMade:
         return self.choice != "auto" and any(part["kind"] != self.choice for part in self.parts)
 
 
-def make_index(folder: Path, choice: str | None) -> IndexMade:
+def make_index(folder: Path, choice: str | None, *, key: Key | None = None) -> IndexMade:
     """Raises NoGallery, EmptyGallery, BadIndex, CannotWrite, CorruptGallery."""
     started = time.perf_counter()
-    with Gallery.open(folder) as gallery:
+    with Gallery.open(folder, key) as gallery:
         if choice is not None:
             choose_index(gallery, choice)
         if gallery.is_empty():

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from facesearch.errors import BadName, UnknownPhoto
+from facesearch.gallery.keys import Key
+from facesearch.gallery.projections import Access
 from facesearch.gallery.rows import NewFace, clean_name, usual_form
 from facesearch.gallery.store import Gallery
 from facesearch.jobs.erase import forget
@@ -24,7 +26,10 @@ class Moved:
     left: int
 
 
-def move(person: str, contents: Collection[str], to: str, folder: Path, tell: Tell) -> Moved:
+def move(
+    person: str, contents: Collection[str], to: str, folder: Path, tell: Tell, *, key: Key | None = None,
+    access: Access = Access(),  # noqa: B008 - it is frozen
+) -> Moved:  # fmt: skip
     """Enroll the photos with these SHA-256 hashes under `to`, by the vectors the gallery has, then forget them under `person`.
 
     In this order, so that a kill in between loses nothing: the same call goes on. Raises UnknownPerson, UnknownPhoto when none
@@ -33,14 +38,17 @@ def move(person: str, contents: Collection[str], to: str, folder: Path, tell: Te
     person, to = usual_form(person), clean_name(to)
     if person == to:
         raise BadName(to, "that is the name they have already")
-    with Gallery.open(folder) as gallery:
+    with Gallery.open(folder, key) as gallery:
         own = gallery.faces(gallery.face_ids([person]).tolist())
         chosen = [face for face in own.values() if face.sha256 in contents]
         if not chosen:
             raise UnknownPhoto(person)
-        vectors = gallery.vectors_at([face.face_id for face in chosen])
-        new = gallery.add([NewFace(to, face.sha256, face.source, _unit(vectors[face.face_id])) for face in chosen])
-    forget(person, folder, (), tell, contents={face.sha256 for face in chosen})
+        ids = [face.face_id for face in chosen]
+        vectors, found_by = gallery.vectors_at(ids), gallery.found_by(ids)
+        new = gallery.add(
+            [NewFace(to, face.sha256, face.source, _unit(vectors[face.face_id]), found_by.get(face.face_id, "")) for face in chosen]
+        )
+    forget(person, folder, (), tell, contents={face.sha256 for face in chosen}, key=key, access=access)
     return Moved(len(chosen), len(chosen) - new, len(own) - len(chosen))
 
 

@@ -77,7 +77,7 @@ def run_pairs(trial: PairTrial, runtime: Runtime, progress: Progress, *, seed: i
     folded = FoldedPairs(scores, pairs.same[kept], pairs.fold[kept], codes[0], codes[1])
     if not all(len(np.unique(folded.same[folded.fold == fold])) == 2 for fold in range(pairs.folds)):
         why = f"{len(left)} of {len(pairs.photos)} photos could not be used, and a fold lacks pairs of one kind then"
-        raise NothingToDo(str(trial.photos), f"{why}; first: {left[0]}" if left else why)
+        raise NothingToDo(str(trial.photos), why, f"The first: {left[0]}" if left else "")
     measured = measure_pairs(folded, FARS, seed=seed)
     return PairsResult(measured, scores, folded.same, int(usable.sum()), len(people), tuple(left), int((~kept).sum()))
 

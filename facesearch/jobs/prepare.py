@@ -22,6 +22,7 @@ from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.datasets import Entry, Source
 from facesearch.faces.detect import Detector
+from facesearch.faces.found_by import ALIGNED, KNOWN, name_before
 from facesearch.faces.photos import read_photo
 from facesearch.faces.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, landmarks_text
 from facesearch.files import make_folder, read_json, replace_csv, replace_json
@@ -111,7 +112,7 @@ def prepare(source: Source, detector: Detector | None, config: PrepareConfig, pr
 def _plan(source: Source, detector: Detector | None, config: PrepareConfig) -> str:
     """A hash of everything that decides the result, so that only the same work is taken up again."""
     digest = hashlib.sha256()
-    found_by = detector.name if detector else None
+    found_by = name_before(detector.name) if detector else None
     digest.update(repr((FORMAT, GEOMETRY, source.kind, found_by, config.several, config.aligned)).encode())
     for entry in source.entries:
         size = entry.path.stat().st_size if entry.path.exists() else -1
@@ -205,11 +206,11 @@ def _cut(source: Source, entry: Entry, detector: Detector | None, config: Prepar
         return Row(entry.name, entry.person, entry.split, photo.sha256, source.kind, landmarks_text(points), found_by)
 
     if config.aligned:
-        return _Cut([row(np.array([[0, 0], [w - 1, h - 1]], np.float32), "aligned")], [scaled(photo.pixels)], 1)
+        return _Cut([row(np.array([[0, 0], [w - 1, h - 1]], np.float32), ALIGNED)], [scaled(photo.pixels)], 1)
     if entry.landmarks is not None:
         if entry.size is not None and (w, h) != entry.size:
             return Skipped(entry.path, f"is {w} x {h} pixels; its landmarks hold for {entry.size[0]} x {entry.size[1]}")
-        return _Cut([row(entry.landmarks, "known")], [crop_face(photo.pixels, entry.landmarks)], 1)
+        return _Cut([row(entry.landmarks, KNOWN)], [crop_face(photo.pixels, entry.landmarks)], 1)
     assert detector is not None, "entries without landmarks need a detector"
     found = detector.detect(photo.pixels)
     if not found:
@@ -227,7 +228,7 @@ def _finish(source: Source, partial: Path, outcomes: list[dict[str, Any] | None]
     skipped = source.skipped + tuple(lost)
     rows = [Row(*each) for outcome in done for each in outcome.get("rows", ())]
     if not rows:
-        raise NothingToDo(str(source.root), f"none of {len(done)} photos could be used; first: {skipped[0] if skipped else '-'}")
+        raise NothingToDo(str(source.root), f"none of {len(done)} photos could be used", f"The first: {skipped[0]}" if skipped else "")
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})
     crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)

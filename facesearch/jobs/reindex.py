@@ -18,6 +18,7 @@ from facesearch.faces.photos import walk
 from facesearch.faces.table import Dataset
 from facesearch.files import sha256_of
 from facesearch.gallery.faiss_index import refresh
+from facesearch.gallery.keys import Key
 from facesearch.gallery.rows import NewFace
 from facesearch.gallery.store import FILE, NEXT, Gallery
 from facesearch.jobs.build import tidy
@@ -29,6 +30,15 @@ COMMIT = 256
 
 Wanted = dict[str, list[tuple[str, str]]]
 """Content hash -> (person, source) of the faces enrolled from that photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """pixels (112, 112, 3) of the photo with this content; found_by: what found the face."""
+
+    sha256: str
+    pixels: U8
+    found_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +62,21 @@ def reindex(
     *,
     drop_missing: bool,
     progress: Progress,
+    key: Key | None = None,
+    encoder_file: str = "",
 ) -> Reindexed:
     """Embed every enrolled photo that lies in datasets or below roots, and change the gallery over once none is missing.
 
     Raises NoGallery, CannotWrite; PhotosMissing with what is missing, and then the work done is kept.
     """
-    with Gallery.open(folder) as gallery:
+    with Gallery.open(folder, key) as gallery:
         if gallery.encoder_id == runtime.encoder_id:
             return Reindexed(0, 0, 0, len(gallery), True, ())
         staging = folder / NEXT
         _drop_another_encoders(staging, gallery, runtime)
-        with Gallery.create(staging, runtime.encoder_id, runtime.dimension, runtime.words, like=gallery) as fresh:
+        with Gallery.create(
+            staging, runtime.encoder_id, runtime.dimension, runtime.words, like=gallery, encoder_file=encoder_file
+        ) as fresh:
             wanted, there = gallery.known_photos(), fresh.known_photos()
             todo: Wanted = {}
             for person, sha256, source in sorted(wanted - there):
@@ -96,23 +110,23 @@ def _drop_another_encoders(staging: Path, gallery: Gallery, runtime: Runtime) ->
 
 
 def _collect(
-    todo: Wanted, fresh: Gallery, runtime: Runtime, crops: Iterator[tuple[str, U8] | Skipped], known: int, total: int, progress: Progress
+    todo: Wanted, fresh: Gallery, runtime: Runtime, crops: Iterator[Crop | Skipped], known: int, total: int, progress: Progress
 ) -> tuple[list[Skipped], int]:
     """Embed crops into the fresh gallery, COMMIT at a time. Returns what was skipped, and how many faces were added."""
     skipped: list[Skipped] = []
     done = 0
 
-    def usable() -> Iterator[tuple[str, list[U8]]]:
+    def usable() -> Iterator[tuple[Crop, list[U8]]]:
         for item in crops:
             if isinstance(item, Skipped):
                 skipped.append(item)
             else:
-                yield item[0], [item[1]]
+                yield item, [item.pixels]
 
     progress(known, total)
     new: list[NewFace] = []
-    for sha256, vectors in embedded(usable(), runtime):
-        new += [NewFace(person, sha256, source, vectors[0]) for person, source in todo[sha256]]
+    for crop, vectors in embedded(usable(), runtime):
+        new += [NewFace(person, crop.sha256, source, vectors[0], crop.found_by) for person, source in todo[crop.sha256]]
         if len(new) >= COMMIT:
             done += fresh.add(new)
             new = []
@@ -122,16 +136,14 @@ def _collect(
     return skipped, done
 
 
-def _crops(
-    todo: Wanted, datasets: Sequence[Dataset], roots: Sequence[Path], detector: Detector | None
-) -> Iterator[tuple[str, U8] | Skipped]:
-    """(content hash, crop) of every wanted photo, once each, from prepared datasets first: they need no detection."""
+def _crops(todo: Wanted, datasets: Sequence[Dataset], roots: Sequence[Path], detector: Detector | None) -> Iterator[Crop | Skipped]:
+    """A crop of every wanted photo, once each, from prepared datasets first: they need no detection."""
     given: set[str] = set()
     for dataset in datasets:
         for row, sha256 in enumerate(dataset.sha256):
             if sha256 in todo and sha256 not in given:
                 given.add(str(sha256))
-                yield str(sha256), dataset.crops[row]
+                yield Crop(str(sha256), dataset.crops[row], dataset.rows[row].found_by)
 
     def look(path: Path, own: Detector | None) -> tuple[str, Cropped | Skipped] | None:
         sha256 = sha256_of(path)
@@ -146,4 +158,4 @@ def _crops(
             yield face
         else:
             given.add(sha256)
-            yield sha256, face.crop
+            yield Crop(sha256, face.crop, face.found_by)

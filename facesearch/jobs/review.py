@@ -14,6 +14,7 @@ import numpy as np
 
 from facesearch.errors import BadName, BadReview, NotFound, reason_of
 from facesearch.gallery.album import Album, AlbumFace
+from facesearch.gallery.keys import Key
 from facesearch.gallery.rows import NewFace, clean_name
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.jobs.build import tidy
@@ -129,7 +130,9 @@ def read_review(path: Path) -> list[Line]:
     return lines
 
 
-def apply(album: Album, gallery: Path, path: Path, fpir: float | None) -> Applied:
+def apply(
+    album: Album, gallery: Path, path: Path, fpir: float | None, *, key: Key | None = None, encoder_file: str = ""
+) -> Applied:  # fmt: skip
     """Take a review's word for its faces, and enroll those that have a name; makes the gallery when there is none.
 
     A face without a name of its own takes the one name of its group. One name: one group. Faces that are not in the file stay as
@@ -145,12 +148,13 @@ def apply(album: Album, gallery: Path, path: Path, fpir: float | None) -> Applie
     added: Counter[str] = Counter()
     known = 0
     with ExitStack() as stack:
-        opened = stack.enter_context(Gallery.open(gallery)) if (gallery / FILE).is_file() else None
+        opened = stack.enter_context(Gallery.open(gallery, key)) if (gallery / FILE).is_file() else None
         if opened is not None:
             opened.require_encoder(album.encoder_id)
         todo = [(names[k], i) for k, i in enumerate(chosen) if names[k] not in ("", NOBODY)]
         if todo and opened is None:
-            opened = stack.enter_context(Gallery.create(gallery, album.encoder_id, album.dimension, album.encoder))
+            made = (gallery, album.encoder_id, album.dimension, album.encoder, key)
+            opened = stack.enter_context(Gallery.create(*made, encoder_file=encoder_file))
             opened.require_encoder(album.encoder_id)
         if todo and opened is not None:
             new = []
@@ -158,7 +162,7 @@ def apply(album: Album, gallery: Path, path: Path, fpir: float | None) -> Applie
                 if opened.has_photo(name, faces[i].sha256):
                     known += 1
                 else:
-                    new.append(NewFace(name, faces[i].sha256, Path(photos[faces[i].sha256]).name, vectors[i]))
+                    new.append(NewFace(name, faces[i].sha256, Path(photos[faces[i].sha256]).name, vectors[i], album.detector))
             if new:
                 opened.add(new)
                 tidy(opened, album.notes, fpir)
@@ -233,7 +237,7 @@ def _names(lines: Sequence[Line], path: Path) -> list[str]:
         try:
             own.append(line.name if line.name in ("", NOBODY) else clean_name(line.name))
         except BadName as error:
-            raise BadReview(path, line.number, str(error).rstrip(".")) from error
+            raise BadReview(path, line.number, error.what.rstrip(".")) from error
     of_group: dict[str, set[str]] = {}
     for line, name in zip(lines, own, strict=True):
         if line.group and name not in ("", NOBODY):

@@ -17,13 +17,14 @@ from facesearch.errors import NotFound, NothingToDo
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.compare import crop_facts
 from facesearch.faces.detect import Detector
+from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import decode, read_bytes, read_photo, walk
 from facesearch.faces.table import landmarks_text
 from facesearch.gallery.album import Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_to_each
 from facesearch.gallery.store import Gallery
-from facesearch.jobs.people import Belief
+from facesearch.jobs.search import Belief
 from facesearch.jobs.stream import detected, embedded_batches
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Face, Photo, Progress, Skipped
@@ -74,7 +75,7 @@ def scan(
     there, skipped = _files_under(root)
     if not there:
         raise NothingToDo(str(root), skipped[0].reason if skipped else "no photo there")
-    found_by = detector.name if detector is not None else "aligned"
+    found_by = detector.name if detector is not None else ALIGNED
     notes = {"impostors": runtime.notes.get("impostors")}
     with Album.create(
         folder, root, encoder_id=runtime.encoder_id, dimension=runtime.dimension, encoder=runtime.words, detector=found_by, notes=notes

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector
+from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import read_photo
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, U8, Photo, Skipped
@@ -31,9 +33,16 @@ AHEAD = 4
 """Photos a thread that may be decoded before they are wanted."""
 
 
+NO_FACE = "no face found"
+
+Source: TypeAlias = Path | Skipped | Callable[[], Photo | Skipped]
+"""A photo that is to be read: its file, what reads it, or why it is passed over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cropped:
-    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y, w, h."""
+    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y, w, h; found_by: the
+    detector's name, or what stands for none. landmarks and score: see Face; none of a photo that was taken as a crop."""
 
     path: Path
     sha256: str
@@ -41,34 +50,58 @@ class Cropped:
     number: int
     of: int
     box: tuple[float, float, float, float]
+    found_by: str
+    landmarks: tuple[tuple[float, float], ...] = ()
+    score: float = 1.0
 
 
 def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
     """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
     h, w = photo.pixels.shape[:2]
     if detector is None:
-        return [Cropped(photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)))]
+        return [Cropped(photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)), ALIGNED)]
     found = detector.detect(photo.pixels)
     return [
-        Cropped(photo.path, photo.sha256, crop_face(photo.pixels, face.landmarks), i, len(found), _box(face.box))
+        Cropped(
+            photo.path,
+            photo.sha256,
+            crop_face(photo.pixels, face.landmarks),
+            i,
+            len(found),
+            _box(face.box),
+            face.found_by,
+            _points(face.landmarks),
+            face.score,
+        )
         for i, face in enumerate(found, 1)
     ]
 
 
-def read_faces(path: Path | Skipped, detector: Detector | None) -> list[Cropped] | Skipped:
-    """All faces of a file, largest first and at least one."""
-    photo = path if isinstance(path, Skipped) else read_photo(path)
+def read_source(source: Source) -> Photo | Skipped:
+    """The photo itself, decoded now."""
+    if isinstance(source, Skipped):
+        return source
+    return read_photo(source) if isinstance(source, Path) else source()
+
+
+def read_faces(source: Source, detector: Detector | None) -> list[Cropped] | Skipped:
+    """All faces of a photo, largest first and at least one."""
+    photo = read_source(source)
     if isinstance(photo, Skipped):
         return photo
-    return faces_of(photo, detector) or Skipped(photo.path, "no face found")
+    return faces_of(photo, detector) or Skipped(photo.path, NO_FACE, NoFace(photo.path))
 
 
-def one_face(path: Path, detector: Detector | None, *, largest: bool) -> Cropped | Skipped:
-    """The face of a photo that shows one, or with `largest` the largest of several."""
-    faces = read_faces(path, detector)
-    if isinstance(faces, list) and len(faces) > 1 and not largest:
-        return Skipped(path, f"{len(faces)} faces found; --largest takes the largest one")
-    return faces if isinstance(faces, Skipped) else faces[0]
+def one_face(source: Source, detector: Detector | None, *, largest: bool, number: int | None = None) -> Cropped | Skipped:
+    """The face of a photo that shows one, or with `largest` the largest of several; or that with this number."""
+    faces = read_faces(source, detector)
+    if isinstance(faces, Skipped):
+        return faces if faces.cause is not None else Skipped(faces.path, faces.reason, UnusablePhoto(faces.path, faces.reason))
+    if number is not None and not 1 <= number <= len(faces):
+        return Skipped(faces[0].path, f"there is no face {number} in it; it shows {len(faces)}", NoFace(faces[0].path, number, len(faces)))
+    if number is None and len(faces) > 1 and not largest:
+        return Skipped(faces[0].path, f"{len(faces)} faces found; --largest takes the largest one", SeveralFaces(faces[0].path, len(faces)))
+    return faces[(number or 1) - 1]
 
 
 def detected(find: Callable[[T, Detector | None], R], items: Iterable[T], detector: Detector | None, *, workers: int = 0) -> Iterator[R]:
@@ -137,6 +170,10 @@ def _in_order(futures: Iterable[Future[R]], most: int) -> Iterator[R]:
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _points(landmarks: F32) -> tuple[tuple[float, float], ...]:
+    return tuple((round(float(x), 1), round(float(y), 1)) for x, y in landmarks)
 
 
 def _box(box: F32) -> tuple[float, float, float, float]:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.errors import BadStore, CorruptGallery, FaceSearchError, NotSynced, ProjectionDiffers, StoreRefused
+from facesearch.errors import BadStore, CorruptGallery, FacesearchError, NotSynced, ProjectionDiffers, StoreRefused
 from facesearch.gallery.milvus_engine import NUMBERS, UNFINISHED, Engine, Row, connected
 from facesearch.gallery.projections import (
+    Access,
     Owed,
     Place,
     Projection,
@@ -165,16 +166,16 @@ def drop(gallery: Gallery, place: Place, *, abandon: bool) -> None:
         take_off(gallery, place.text)
 
 
-def erase_elsewhere(gallery: Gallery) -> list[Elsewhere]:
+def erase_elsewhere(gallery: Gallery, access: Access) -> list[Elsewhere]:
     """Carry every erasure to every projection that owes it. What could not be reached is told, not raised."""
     found = []
     for known in projections(gallery):
         if known.erasures == gallery.erasures and known.stamp:
             continue
         try:
-            done = sync(gallery, place_of(known.store), progress=lambda done, total: None)
-        except FaceSearchError as error:
-            found.append(Elsewhere(known.store, False, str(error).splitlines()[0]))
+            done = sync(gallery, place_of(known.store, access), progress=lambda done, total: None)
+        except FacesearchError as error:
+            found.append(Elsewhere(known.store, False, error.what))
         else:
             found.append(Elsewhere(known.store, True, _how(done)))
     return found

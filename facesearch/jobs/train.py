@@ -62,7 +62,7 @@ def train(
     if resume and not (out / STATE).is_file() and not (out / CONFIG).is_file():
         raise NotFound(out, "training run to resume", "Leave --resume out to begin one.")
     if not resume and (out / CONFIG).exists():
-        raise OutputExists(out, "holds a training run; pass --resume to go on with it")
+        raise OutputExists(out, "holds a training run", "Pass --resume to go on with it, or choose another --out.")
     again = _resume_command(out, datasets, nameless, ranks.world)
     kept = f"The last state that was saved stands in {out / STATE}" if resume else f"What was saved until then stands in {out}"
     with ranks.watched(kept, again):
@@ -129,7 +129,7 @@ def _run(
             finished = training.run_epoch(on_step, stop_or_save)
             if not finished:
                 training.save()
-                raise Interrupted(f"epoch {training.epoch + 1}, step {training.step} is saved in {out}", again)
+                raise Interrupted(f"epoch {training.epoch + 1}, step {training.step} is saved", again, out)
             is_whole, training.ended = training.step >= training.steps, training.is_over()
             if training.learned_since_check and (training.ended or ranks.first_says(training.pace.check_is_due())):
                 started = training.pace.clock()

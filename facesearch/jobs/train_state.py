@@ -69,7 +69,7 @@ def take_over(model: Learner, classes: tuple[str, ...], path: Path, backbone: st
     own = model.state_dict()
     wrong = [name for name in own if name.startswith("encoder.") and (name not in theirs or theirs[name].shape != own[name].shape)]
     if wrong:
-        raise BadConfig("pretrained", str(path), f"a run of {backbone} with the same last layers ({wrong[0]} differs)")
+        raise BadConfig("pretrained", path, f"a run of {backbone} with the same last layers ({wrong[0]} differs)")
     model.load_state_dict(own | {name: value for name, value in theirs.items() if name in own and value.shape == own[name].shape})
 
 

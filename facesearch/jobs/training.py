@@ -77,7 +77,8 @@ class Training:
         chosen = training_photos(datasets, nameless, held_out=config.held_out, seed=config.seed)
         self.train, self.val, self.held, self.classes = chosen.train, chosen.val, chosen.held, chosen.classes
         if config.teacher and config.best_by == "teacher" and not len(self.held):
-            raise BadConfig("best_by", config.best_by, "verification, since no photo without a name is held out; pass --unlabelled")
+            expected = "verification, since no photo without a name is held out"
+            raise BadConfig("best_by", config.best_by, expected, "Or pass such photos with --unlabelled.")
         torch.manual_seed(config.seed)
         encoder = make_encoder(config)
         freeze_first(encoder.backbone, max(config.freeze, default=0))  # refused now rather than in the epoch that it is of
@@ -328,11 +329,13 @@ class Training:
         path = self.out / STATE
         tensors, meta = read_state(path)
         if not same_run(TrainConfig.from_dict(meta["config"], str(path)), self.config):
-            raise OtherRun(path, f"it was made with other settings than {self.out / CONFIG}")
+            raise OtherRun(path, f"it was made with other settings than {CONFIG} beside it")
         if meta["classes"] != digest(self.classes) or meta["photos"] != len(self.train):
-            raise OtherRun(path, "it was trained on other photos; pass the same --data and --unlabelled")
+            raise OtherRun(path, "it was trained on other photos", "Pass the same --data and --unlabelled.")
         if meta["teacher"] != self._teacher_id():
-            raise OtherRun(path, f"it was taught by another file than {self.config.teacher or 'none'} is now")
+            raise OtherRun(
+                path, "it was taught by another file than the teacher is now", f"The teacher now: {self.config.teacher or 'none'}"
+            )
         unpack(tensors, self.model, self.average, self.optimizer)
         self.sums = tensors["sums"].to(self.device.torch)
         self.epoch, self.step, self.seconds = meta["epoch"], meta["step"], meta["seconds"]

@@ -14,6 +14,7 @@ import numpy as np
 from facesearch.errors import CannotRead, writing
 from facesearch.faces.table import Dataset
 from facesearch.files import OWNER_ONLY, map_array
+from facesearch.gallery.keys import Key
 from facesearch.gallery.store import FILE, Gallery
 from facesearch.model.runtime import Runtime
 from facesearch.records import F32, I64, Progress
@@ -41,14 +42,14 @@ def dataset_vectors(dataset: Dataset, rows: I64, runtime: Runtime, known: dict[s
     return np.array(kept[rows])
 
 
-def known_vectors(folder: Path, encoder_id: str) -> dict[str, F32]:
+def known_vectors(folder: Path, encoder_id: str, *, key: Key | None = None) -> dict[str, F32]:
     """Vectors that a gallery of the same encoder holds, by content hash of their photo; none from any other gallery.
 
     A photo with several enrolled faces is left out: its hash does not tell them apart.
     """
     if not (folder / FILE).is_file():
         return {}
-    with Gallery.open(folder) as gallery:
+    with Gallery.open(folder, key) as gallery:
         if gallery.encoder_id != encoder_id:
             return {}
         faces, vectors = gallery.enrolled()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from facesearch.errors import BadConfig, NoPretrained
+from facesearch.errors import BadConfig, NoPretrained, reason_of
 from facesearch.faces.crop import CROP_PX
 from facesearch.model.encoder_config import IMAGENET_MEAN, IMAGENET_STD, LAST_LAYER, EncoderConfig
 
@@ -74,7 +74,8 @@ class Encoder(nn.Module):
         try:
             state = weights.get_state_dict(progress=False, check_hash=True)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
-            raise NoPretrained(self.config.backbone, weights.url, str(error)) from error
+            reason = reason_of(error) if isinstance(error, OSError) else str(error)
+            raise NoPretrained(self.config.backbone, weights.url, reason) from error
         self.load_backbone(state)
 
     def load_backbone(self, state: dict[str, Tensor]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +11,13 @@ import numpy as np
 
 from facesearch.errors import BadCheckpoint
 from facesearch.faces.align import scaled
-from facesearch.faces.crop import CROP_PX, GEOMETRY
+from facesearch.faces.crop import CROP_PX
 from facesearch.files import sha256_of
 from facesearch.model.runtime import numbers
+from facesearch.model.weights_file import PREPROCESS, foreign_id
 from facesearch.records import F32, U8
 
 BATCH = 64
-PREPROCESS = {"imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), "arcface": ((127.5,) * 3, (127.5,) * 3)}
-"""Mean and spread a channel, RGB, that foreign encoders were trained with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +65,6 @@ class Foreign:
         step = self.at_once or len(pixels)
         parts = [self._network(np.ascontiguousarray(pixels[i : i + step])) for i in range(0, len(pixels), step)]
         return np.concatenate(parts).astype(np.float32, copy=False)
-
-
-def foreign_id(sha256: str, preprocess: str) -> str:
-    """The id of a foreign encoder: the hash of its file, with all else that decides its vectors."""
-    return hashlib.sha256(json.dumps([GEOMETRY, "onnx", preprocess, sha256]).encode()).hexdigest()
 
 
 def _unit(vectors: F32) -> F32:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from facesearch.errors import BadCheckpoint
+from facesearch.errors import BadCheckpoint, said_of
 
 Constants = dict[str, Tensor]
 Pair = tuple[int, int]
@@ -65,7 +65,7 @@ def load_network(model: Path) -> Any:
     try:
         return onnx.load(str(model))
     except Exception as error:
-        raise BadCheckpoint(model, f"not a whole ONNX file ({str(error).splitlines()[0][:200]})") from error
+        raise BadCheckpoint(model, f"not a whole ONNX file ({said_of(model, error)})") from error
 
 
 def _folded(nodes: list[Any], constants: Constants, shown: set[str]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 Neither torch nor an export takes part, so a gallery is searched where torch is not installed, and the weights exist once. The network
 takes crops and gives unit vectors: resizing, colour normalisation, both mirror images and the length are inside. Batch norms are
-folded into the convolutions before them.
+folded into the layers before them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Network:
     def __init__(self, tensors: Tensors, config: EncoderConfig, op: Any) -> None:
         self._tensors, self._config, self._op = tensors, config, op
         self._eps = NORM_EPS.get(config.backbone, EPS)
-        self._folded: dict[str, tuple[Node, Node]] = {}
+        self._known: dict[str, tuple[Node, Node]] = {}
 
     def embedding(self, pixels: Node) -> Node:
         """pixels (n, 3, s, s) in 0..255 -> (n, d), not of length 1."""
@@ -131,41 +131,45 @@ class _Network:
         parts = [f"{name}.{number}" for number in self._numbered(name)] or [name]
         linear = [part for part in parts if self._has(f"{part}.weight") and self._tensors[f"backbone.{part}.weight"].ndim == 2]
         for number, part in enumerate(linear):
-            weight = self._float(f"{part}.weight")
-            bias = self._float(f"{part}.bias") if self._has(f"{part}.bias") else np.zeros(len(weight), np.float32)
             after = parts[parts.index(part) + 1] if parts.index(part) + 1 < len(parts) else ""
-            if after and self._has(f"{after}.running_mean"):
-                weight, bias = self._with_norm(weight, bias, after)
-            x = self._op.add(self._op.matmul(x, self._op.constant(weight), False, True), self._op.constant(bias[None, :]))
+            weight, shift = self._weights(part, after if after and self._has(f"{after}.running_mean") else "", EPS)
+            x = self._op.add(self._op.matmul(x, weight, False, True), self._op.constant(shift[None, :]))
             x = self._op.relu(x) if number + 1 < len(linear) else x
         return x
 
     def _conv(self, x: Node, name: str, norm: str = "", *, stride: int = 1) -> Node:
         """A convolution with its bias, padded so that stride 1 keeps the size."""
         op = self._op
-        if name not in self._folded:
-            weight = self._float(f"{name}.weight")
-            bias = self._float(f"{name}.bias") if self._has(f"{name}.bias") else np.zeros(len(weight), np.float32)
-            weight, bias = self._with_norm(weight, bias, norm) if norm else (weight, bias)
-            if weight.shape[1] == 1 and len(weight) > 1:
-                weight = weight[:, None]
-            self._folded[name] = op.constant(weight, shared_memory=True), op.constant(bias.reshape(1, -1, 1, 1))
-        weight_node, bias_node = self._folded[name]
-        shape = list(weight_node.get_shape())
+        if name not in self._known:
+            weight, shift = self._weights(name, norm, self._eps)
+            self._known[name] = weight, op.constant(shift.reshape(1, -1, 1, 1))
+        weight, bias = self._known[name]
+        shape = list(weight.get_output_shape(0))
         pad = [side // 2 for side in shape[-2:]]
         convolve: Callable[..., Node] = op.group_convolution if len(shape) == 5 else op.convolution
-        return op.add(convolve(x, weight_node, [stride, stride], pad, pad, [1, 1]), bias_node)
+        return op.add(convolve(x, weight, [stride, stride], pad, pad, [1, 1]), bias)
 
-    def _with_norm(self, weight: F32, bias: F32, name: str) -> tuple[F32, F32]:
-        """A layer's weight and bias with the batch norm after it: y = gamma (x - mean) / sqrt(var + eps) + beta."""
-        eps = self._eps if weight.ndim == 4 else EPS  # the head's own are PyTorch's
-        scale: F32 = 1 / np.sqrt(self._float(f"{name}.running_var") + np.float32(eps))
-        if self._has(f"{name}.weight"):
-            scale = scale * self._float(f"{name}.weight")
-        moved = (bias - self._float(f"{name}.running_mean")) * scale
-        if self._has(f"{name}.bias"):
-            moved = moved + self._float(f"{name}.bias")
-        return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), moved
+    def _weights(self, name: str, norm: str, eps: float) -> tuple[Node, F32]:
+        """A layer's weight, and what it adds (c,), with the batch norm after it: y = gamma (x - mean) / sqrt(var + eps) + beta.
+
+        The weight stays as it is stored, with the norm's factor beside it: OpenVINO multiplies both once, when it compiles.
+        """
+        op, stored = self._op, self._tensors[f"backbone.{name}.weight"]
+        count = len(stored)
+        if stored.ndim == 4 and stored.shape[1] == 1 and count > 1:  # depthwise: a group a channel
+            stored = stored[:, None]
+        weight = op.constant(stored, shared_memory=True)
+        weight = weight if stored.dtype == np.float32 else op.convert(weight, "f32")
+        shift = self._float(f"{name}.bias") if self._has(f"{name}.bias") else np.zeros(count, np.float32)
+        if norm:
+            scale: F32 = 1 / np.sqrt(self._float(f"{norm}.running_var") + np.float32(eps))
+            if self._has(f"{norm}.weight"):
+                scale = scale * self._float(f"{norm}.weight")
+            shift = (shift - self._float(f"{norm}.running_mean")) * scale
+            if self._has(f"{norm}.bias"):
+                shift = shift + self._float(f"{norm}.bias")
+            weight = op.multiply(weight, op.constant(scale.reshape(-1, *[1] * (stored.ndim - 1))))
+        return weight, shift
 
     def _average(self, x: Node) -> Node:
         return self._op.reduce_mean(x, np.array([2, 3], np.int64), keep_dims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing
 from facesearch.model.foreign import Foreign, Ports
 from facesearch.model.runtime import Precision, Runtime, numbers
-from facesearch.model.weights_file import read_encoder
+from facesearch.model.weights_file import read_encoder, require_whole
 from facesearch.records import F32, U8
 
 BATCH = 64
@@ -25,7 +26,7 @@ def loader_for(weights: Path, device: str, preprocess: str, *, threads: int | No
     Raises NotFound, PickleRefused, BadCheckpoint, DeviceMissing, PackageMissing, partly when it is called.
     """
     if device not in ("auto", "cpu"):
-        raise DeviceMissing(device, "the engine openvino computes on the CPU; --engine torch serves GPUs")
+        raise DeviceMissing(device, "the engine openvino computes on the CPU", "Pass --engine torch for a GPU, or --device cpu.")
     engine = Engine(import_openvino(), threads=threads, precision=precision)
     if weights.suffix.lower() == ".onnx":
         return lambda: _foreign(weights, preprocess, engine)
@@ -65,7 +66,10 @@ class OpenVinoRuntime:
 
         tensors, config, meta = read_encoder(weights)
         try:
-            compiled = engine.compiled(build(tensors, config, engine.openvino))
+            with ThreadPoolExecutor(1) as pool:  # both compute outside Python
+                whole = pool.submit(require_whole, weights, tensors, config, meta["encoder_id"])
+                compiled = engine.compiled(build(tensors, config, engine.openvino))
+                whole.result()
         except (KeyError, ValueError, RuntimeError) as error:
             raise BadCheckpoint(weights, f"its tensors do not fit its own description ({str(error).splitlines()[0][:200]})") from error
         self.encoder_id: str = meta["encoder_id"]

@@ -22,9 +22,9 @@ from facesearch.faces.crop import CROP_PX
 from facesearch.files import sha256_of
 from facesearch.model.device import Device
 from facesearch.model.encoder import as_pixels
-from facesearch.model.foreign import PREPROCESS, foreign_id
 from facesearch.model.onnx_module import UnreadOperator, load_network, read_network
 from facesearch.model.openvino_runtime import Engine, import_openvino
+from facesearch.model.weights_file import PREPROCESS, foreign_id
 from facesearch.records import F32, U8, Tell
 
 MIN_MAP = 4

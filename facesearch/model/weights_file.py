@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from facesearch.errors import BadCheckpoint, NotFound, PickleRefused, reason_of
+from facesearch.errors import BadCheckpoint, NotFound, PickleRefused, reason_of, said_of
 from facesearch.faces.crop import GEOMETRY
 from facesearch.model.encoder_config import EncoderConfig
 
@@ -22,6 +22,8 @@ FORMAT = 1
 PREPROCESSING = "rgb-imagenet-1"
 DAMAGED = "its weights are not those that its id was made of; the file is damaged"
 Arrays = dict[str, NDArray[Any]]
+PREPROCESS = {"imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), "arcface": ((127.5,) * 3, (127.5,) * 3)}
+"""Mean and spread a channel, RGB, that foreign encoders were trained with."""
 
 
 def encoder_meta(path: Path) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def encoder_meta(path: Path) -> dict[str, Any]:
 
 
 def read_encoder(path: Path) -> tuple[Arrays, EncoderConfig, dict[str, Any]]:
-    """An encoder's tensors as they are stored, its network and its meta, checked against its id.
+    """An encoder's tensors as they are stored, its network and its meta; whether they are whole is for require_whole to say.
 
     Raises NotFound, PickleRefused, BadCheckpoint.
     """
@@ -48,9 +50,13 @@ def read_encoder(path: Path) -> tuple[Arrays, EncoderConfig, dict[str, Any]]:
         config = EncoderConfig.read(meta["config"])
     except (SafetensorError, OSError, TypeError) as error:
         raise BadCheckpoint(path, f"its tensors cannot be read ({error})") from error
-    if encoder_id(tensors, config) != meta["encoder_id"]:
-        raise BadCheckpoint(path, DAMAGED)
     return tensors, config, meta
+
+
+def require_whole(path: Path, tensors: Arrays, config: EncoderConfig, identity: str) -> None:
+    """Raises BadCheckpoint when these are not the weights that the id was made of."""
+    if encoder_id(tensors, config) != identity:
+        raise BadCheckpoint(path, DAMAGED)
 
 
 def encoder_id(tensors: Mapping[str, NDArray[Any]], config: EncoderConfig) -> str:
@@ -64,6 +70,11 @@ def encoder_id(tensors: Mapping[str, NDArray[Any]], config: EncoderConfig) -> st
         digest.update(f"{name} torch.{tensor.dtype} {tensor.shape}".encode())
         digest.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def foreign_id(sha256: str, preprocess: str) -> str:
+    """The id of a foreign encoder: the hash of its file, with all else that decides its vectors."""
+    return hashlib.sha256(json.dumps([GEOMETRY, "onnx", preprocess, sha256]).encode()).hexdigest()
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def read_meta(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
     except (SafetensorError, OSError) as error:
-        raise BadCheckpoint(path, f"not a whole safetensors file ({error})") from error
+        raise BadCheckpoint(path, f"not a whole safetensors file ({said_of(path, error)})") from error
     try:
         meta = json.loads(text) if text else None
     except ValueError:

@@ -1,8 +1,9 @@
-"""The routes of /v1: each takes a request apart, has the desk do one deed in a thread, and puts the result into words of JSON."""
+"""The routes of /v1: each takes a request apart, calls the library in a thread, and puts the result into JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
@@ -11,17 +12,23 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from facesearch import __version__
-from facesearch.gallery.rows import LONGEST_NAME
+from facesearch.answers import Comparison, Detected, DetectedPhoto, Embedded, EmbeddedPhoto, Searched
+from facesearch.api import photos as looking
+from facesearch.api.gallery import Gallery
+from facesearch.api.inputs import NamedPhoto
+from facesearch.gallery.rows import LONGEST_NAME, clean_name
 from facesearch.jobs.confirmed import confirm
-from facesearch.records import Answer
+from facesearch.report import plain
 from facesearch.web import figures, models
 from facesearch.web.checkup import Checkup
-from facesearch.web.desk import Desk, Seen
 from facesearch.web.models import SHA
+from facesearch.web.observe import Meters
 from facesearch.web.originals import Originals, thumbnail
 from facesearch.web.problems import Problem
+from facesearch.web.roster import Roster
 from facesearch.web.settings import Settings
-from facesearch.web.uploads import read_uploads
+from facesearch.web.shapes import model_of
+from facesearch.web.uploads import Upload, read_uploads
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -38,6 +45,20 @@ class SearchOptions(models.Model):
     largest: bool = False
 
 
+class CompareOptions(models.Model):
+    """Of a comparison: the share of pairs of different people that may be called the same; of several faces the largest."""
+
+    model_config = models.asked({"fmr": 0.001})
+    fmr: float = Field(default=0.001, gt=0, lt=1)
+    largest: bool = False
+
+
+class NoOptions(models.Model):
+    """Nothing but photos."""
+
+    model_config = models.asked({})
+
+
 class EnrollOptions(models.Model):
     """Of an enrollment: under which name; which face, from 1, the largest first; force: although closer to somebody else."""
 
@@ -47,7 +68,7 @@ class EnrollOptions(models.Model):
     force: bool = False
 
 
-def _body(options: type[BaseModel], photos: str, most: int | None) -> dict[str, Any]:
+def _body(options: type[BaseModel], photos: str, most: int | None, *, fewest: int = 1) -> dict[str, Any]:
     """OpenAPI's words for a request with photos, as a form or in JSON. photos: their key in JSON; most: how many, None for one."""
     schema = options.model_json_schema()
     photo = {
@@ -56,21 +77,21 @@ def _body(options: type[BaseModel], photos: str, most: int | None) -> dict[str, 
     }  # fmt: skip
     file = {"type": "string", "format": "binary"}
     required = schema.get("required", [])
-    in_json = photo if most is None else {"type": "array", "items": photo, "minItems": 1, "maxItems": most}
-    in_form = file if most is None else {"type": "array", "items": file, "minItems": 1, "maxItems": most}
+    in_json = photo if most is None else {"type": "array", "items": photo, "minItems": fewest, "maxItems": most}
+    in_form = file if most is None else {"type": "array", "items": file, "minItems": fewest, "maxItems": most}
     shared = {"type": "object", "additionalProperties": False}
     sample = {"name": "beach.jpg", "data": "/9j/4AAQSkZJRg=="}
-    values = {"name": "Ada Lovelace", "face": 1} if most is None else {"top": 5}
+    values = schema["examples"][0]
     return {
         "requestBody": {
             "required": True,
             "content": {
                 "multipart/form-data": {
-                    "schema": {**shared, "properties": {"photo": in_form, **schema["properties"]}, "required": ["photo", *required]}
+                    "schema": {**shared, "properties": {"photo": in_form, **schema.get("properties", {})}, "required": ["photo", *required]}
                 },
                 "application/json": {
-                    "schema": {**shared, "properties": {photos: in_json, **schema["properties"]}, "required": [photos, *required]},
-                    "example": {photos: sample if most is None else [sample], **values},
+                    "schema": {**shared, "properties": {photos: in_json, **schema.get("properties", {})}, "required": [photos, *required]},
+                    "example": {photos: sample if most is None else [sample] * fewest, **values},
                 },
             },
         }
@@ -90,22 +111,40 @@ def _options(kind: type[M], fields: dict[str, Any]) -> M:
         raise Problem("bad-request", 422, f"{wrong[0]['where']}: {wrong[0]['what']}.", errors=wrong) from error
 
 
-def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, str], originals: Originals | None) -> APIRouter:
+def _named(uploads: list[Upload]) -> list[NamedPhoto]:
+    return [NamedPhoto(upload.name, upload.data) for upload in uploads]
+
+
+def _note(request: Request, photos: int, faces: int) -> None:
+    """What the log says of the request besides."""
+    request.scope["facesearch.facts"] = {"photos": photos, "faces": faces}
+
+
+def router(
+    settings: Settings, gallery: Gallery, checkup: Checkup, words: tuple[str, str], originals: Originals | None, meters: Meters
+) -> APIRouter:  # fmt: skip
     """All routes. words: the encoder in words, and its id."""
     routes = APIRouter(prefix="/v1")
     limits, (encoder, encoder_id) = settings.limits, words
+    roster = Roster(gallery)
+
+    def looked_at(request: Request, photos: Sequence[EmbeddedPhoto | DetectedPhoto]) -> None:
+        """Counts photos that the gallery has not seen."""
+        for photo in photos:
+            meters.on_look(photo)
+        _note(request, len(photos), sum(map(len, photos)))
 
     @routes.get("/health", tags=["service"])
     async def health() -> models.Health:
         """Whether the service can answer, and how much is enrolled."""
 
         def look() -> models.Health:
-            with desk.gallery() as gallery:
-                if gallery is None:
+            with gallery.store() as store:
+                if store is None:
                     return models.Health(gallery="empty", people=0, faces=0, generation=0)
-                faces = len(gallery)
+                faces = len(store)
                 return models.Health(
-                    gallery="ready" if faces else "empty", people=len(gallery.people()), faces=faces, generation=gallery.generation
+                    gallery="ready" if faces else "empty", people=store.person_count(), faces=faces, generation=store.generation
                 )
 
         return await _in_thread(look)
@@ -114,30 +153,95 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
     async def version() -> models.Version:
         """What answers here, and what it takes at most."""
         return models.Version(
-            facesearch=__version__, encoder=encoder, encoder_id=encoder_id, detector=desk.detector, originals=originals is not None,
+            facesearch=__version__, encoder=encoder, encoder_id=encoder_id, detector=gallery.detector.name, originals=originals is not None,
             limits={name: getattr(limits, name) for name in ("photos", "photo_bytes", "body_bytes", "pixels", "faces")},
         )  # fmt: skip
 
-    @routes.post("/search", tags=["search"], openapi_extra=_body(SearchOptions, "photos", limits.photos))
-    async def search(request: Request) -> models.Searched:
+    @routes.post(
+        "/search", tags=["search"], openapi_extra=_body(SearchOptions, "photos", limits.photos), response_model=model_of(Searched)
+    )  # fmt: skip
+    async def search(request: Request) -> Any:
         """Who is nearest to each face in these photos, or nobody. A photo that cannot be used is answered with the reason."""
         uploads, fields = await read_uploads(request, limits, "photos")
-        options = _options(SearchOptions, fields)
+        asked = _options(SearchOptions, fields)
         found = await _in_thread(
-            lambda: desk.search(uploads, top=options.top, threshold=options.threshold, largest=options.largest)
+            lambda: gallery.search_all(_named(uploads), top=asked.top, threshold=asked.threshold, largest=asked.largest)
         )  # fmt: skip
-        request.scope["facesearch.facts"] = {"photos": len(uploads), "faces": sum(len(seen.faces) for seen in found.photos)}
-        return models.Searched(photos=[_searched(seen) for seen in found.photos], enrolled=found.enrolled, stale=found.stale)
+        _note(request, len(uploads), sum(map(len, found.photos)))
+        return plain(found)
+
+    @routes.post(
+        "/compare", tags=["search"], openapi_extra=_body(CompareOptions, "photos", 2, fewest=2), response_model=model_of(Comparison)
+    )  # fmt: skip
+    async def compare(request: Request) -> Any:
+        """Whether two photos show the same person, decided at the encoder's own false-match rate. No gallery takes part."""
+        uploads, fields = await read_uploads(request, limits, "photos")
+        asked = _options(CompareOptions, fields)
+        if len(uploads) != 2:
+            raise Problem("bad-request", 422, f"Two photos are compared; there are {len(uploads)}.")
+        a, b = _named(uploads)
+
+        def look() -> Comparison:
+            return looking.compare(
+                a, b, fmr=asked.fmr, largest=asked.largest, encoder=gallery.encoder, detector=gallery.detector, max_pixels=limits.pixels
+            )
+
+        done = await _in_thread(look)
+        meters.photos.labels("faces").inc(2)
+        _note(request, 2, 2)
+        return plain(done)
+
+    @routes.post(
+        "/embed", tags=["search"], openapi_extra=_body(NoOptions, "photos", limits.photos), response_model=model_of(Embedded)
+    )  # fmt: skip
+    async def embed(request: Request) -> Any:
+        """The vectors of the faces in these photos. They are biometric data: the service keeps none."""
+        uploads, fields = await read_uploads(request, limits, "photos")
+        _options(NoOptions, fields)
+
+        def look() -> Embedded:
+            each = looking.embed_each(
+                _named(uploads), encoder=gallery.encoder, detector=gallery.detector, max_pixels=limits.pixels, max_faces=limits.faces
+            )  # fmt: skip
+            return Embedded(tuple(each))
+
+        done = await _in_thread(look)
+        looked_at(request, done.photos)
+        return plain(done)
+
+    @routes.post(
+        "/detect", tags=["search"], openapi_extra=_body(NoOptions, "photos", limits.photos), response_model=model_of(Detected)
+    )  # fmt: skip
+    async def detect(request: Request) -> Any:
+        """The faces in these photos: boxes and landmarks."""
+        uploads, fields = await read_uploads(request, limits, "photos")
+        _options(NoOptions, fields)
+
+        def look() -> Detected:
+            each = looking.detect_each(
+                _named(uploads), detector=gallery.detector, max_pixels=limits.pixels, max_faces=limits.faces
+            )  # fmt: skip
+            return Detected(tuple(each))
+
+        done = await _in_thread(look)
+        looked_at(request, done.photos)
+        return plain(done)
 
     @routes.post("/enroll", tags=["people"], openapi_extra=_body(EnrollOptions, "photo", None))
     async def enroll(request: Request) -> models.Enrolled:
         """Enroll one face of a photo under a name, new or known. Closer to somebody else, it is refused unless forced."""
         uploads, fields = await read_uploads(request, limits, None)
-        options = _options(EnrollOptions, fields)
-        person, sha256, photos, known, unchecked = await _in_thread(
-            lambda: desk.enroll(uploads[0], options.name, options.face, force=options.force)
-        )
-        return models.Enrolled(person=person, sha256=sha256, photos=photos, known=known, unchecked=unchecked)
+        asked = _options(EnrollOptions, fields)
+        (photo,) = _named(uploads)
+
+        def write() -> models.Enrolled:
+            done = gallery.enroll(asked.name, photo, face=asked.face, refuse_lookalikes=not asked.force)
+            person = clean_name(asked.name)
+            sha256 = hashlib.sha256(uploads[0].data).hexdigest()
+            count = len(gallery.photos_of(person))
+            return models.Enrolled(person=person, sha256=sha256, photos=count, known=bool(done.known), unchecked=bool(done.unchecked))
+
+        return await _in_thread(write)
 
     @routes.get("/people", tags=["people"])
     async def people(
@@ -147,7 +251,7 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> models.People:
         """Everybody enrolled: the worst separated first, or by name, or by the number of photos."""
-        found = await _in_thread(desk.separations)
+        found = await _in_thread(roster.people)
         part = search.casefold()
         found = [person for person in found if part in person.name.casefold()]
         if sort == "name":
@@ -162,10 +266,10 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
         """One person's enrolled photos, by their names."""
 
         def look() -> models.PersonPhotos:
-            with desk.gallery() as gallery:
-                if gallery is None:
+            with gallery.store() as store:
+                if store is None:
                     raise Problem("unknown-person", 404, f"Nobody called {name!r} is enrolled.")
-                rows = gallery.photos_of(name)
+                rows = store.photos_of(name)
             return models.PersonPhotos(name=name, photos=[models.EnrolledPhoto(source=source, sha256=sha) for source, sha in rows])
 
         return await _in_thread(look)
@@ -180,8 +284,8 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
         def look() -> bytes | None:
             if originals is None:
                 return None
-            with desk.gallery() as gallery:
-                rows = gallery.photos_of(name) if gallery is not None else []
+            with gallery.store() as store:
+                rows = store.photos_of(name) if store is not None else []
             for source in [source for source, content in rows if content == sha256]:
                 data = originals.read(source, sha256)
                 if data is not None:
@@ -196,19 +300,22 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
     @routes.post("/rename", tags=["people"])
     async def rename(wanted: models.Rename) -> models.Renamed:
         """Give somebody another name; with join, put all photos under the name of somebody who is enrolled already."""
-        moved = await _in_thread(lambda: desk.rename(wanted.old, wanted.new, join=wanted.join))
+        moved = await _in_thread(lambda: gallery.rename(wanted.old, wanted.new, join=wanted.join))
         return models.Renamed(name=wanted.new, photos=moved)
 
     @routes.post("/move", tags=["people"])
     async def move(wanted: models.Move) -> models.Moved:
         """Give some of a person's photos to somebody else, new or known."""
-        moved = await _in_thread(lambda: desk.move(wanted.person, wanted.photos, wanted.to))
+        moved = await _in_thread(lambda: gallery.move(wanted.person, wanted.photos, wanted.to))
         return models.Moved(**asdict(moved))
 
     @routes.post("/forget", tags=["people"])
     async def forget(wanted: models.Forget) -> models.Receipt:
         """Erase a person, or some of their photos: rows, vectors, index; then prove it. This cannot be undone."""
-        receipt, path = await _in_thread(lambda: desk.forget(wanted.name, wanted.photos or ()))
+        try:
+            receipt, path = await _in_thread(lambda: gallery.forget(wanted.name, contents=wanted.photos or ()))
+        finally:
+            roster.let_go()
         files = [{"file": file, "bytes": size} for file, size in receipt.files]
         return models.Receipt.model_validate({**asdict(receipt), "files": files, "file": path.name})
 
@@ -217,8 +324,8 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
         """The threshold in use, and what other thresholds would let through and miss."""
 
         def look() -> models.Calibration:
-            with desk.gallery() as gallery:
-                threshold, faces = (None, 0) if gallery is None else (gallery.threshold(), len(gallery))
+            with gallery.store() as store:
+                threshold, faces = (None, 0) if store is None else (store.threshold(), len(store))
             return figures.calibration(threshold, faces, settings.report, encoder_id)
 
         return await _in_thread(look)
@@ -226,7 +333,8 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
     @routes.post("/calibration", tags=["trust"])
     async def calibrate(wanted: models.Calibrate) -> models.Calibration:
         """Set the threshold anew with the gallery's own people as strangers: an extrapolation. Strangers' photos: the command line."""
-        await _in_thread(lambda: desk.calibrate(wanted.fpir, replace=wanted.replace))
+
+        await _in_thread(lambda: gallery.calibrate(fpir=wanted.fpir, keep_better=not wanted.replace))
         return await calibration()
 
     @routes.get("/evaluation", tags=["trust"])
@@ -244,41 +352,10 @@ def router(settings: Settings, desk: Desk, checkup: Checkup, words: tuple[str, s
         """Remember that a finding was looked at and is right as it is; or, with right false, that it was not."""
 
         def write() -> None:
-            if not desk.folder.is_dir():
+            if not gallery.folder.is_dir():
                 raise Problem("nobody-enrolled", 404, "There is no gallery yet, so there is nothing to confirm.")
-            confirm(desk.folder, wanted.finding, right=wanted.right)
+            confirm(gallery.folder, wanted.finding, right=wanted.right)
 
         await _in_thread(write)
 
     return routes
-
-
-def _searched(seen: Seen) -> models.SearchedPhoto:
-    """What a client learns of one photo; its faces have no candidates while nobody is enrolled."""
-    if seen.answers:
-        found = [_found(answer) for answer in seen.answers]
-    else:
-        found = [models.FoundFace(face=face.number, box=list(face.box), decision="undecided", candidates=[]) for face in seen.faces]
-    width, height = seen.size
-    return models.SearchedPhoto(
-        name=seen.name, sha256=seen.sha256, width=width, height=height, refused=seen.refused or None, faces=found,
-        faces_left_out=seen.left_out,
-    )  # fmt: skip
-
-
-def _found(answer: Answer) -> models.FoundFace:
-    decision = {True: "match", False: "unknown", None: "undecided"}[answer.known]
-    candidates = [
-        {
-            "person": match.person, "score": match.score, "photos": match.photos,
-            "support": [{"source": s.source, "sha256": s.sha256, "score": s.score} for s in match.support],
-        }
-        for match in answer.matches
-    ]  # fmt: skip
-    return models.FoundFace.model_validate(
-        {
-            "face": answer.face_no, "box": list(answer.box), "decision": decision, "candidates": candidates, "gap": answer.gap,
-            "threshold": answer.threshold, "expected_fpir": answer.expected_fpir, "stranger_share": answer.stranger_share,
-            "scored_by": answer.scored_by,
-        }
-    )  # fmt: skip

@@ -12,13 +12,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from facesearch import __version__
-from facesearch.errors import FaceSearchError
-from facesearch.faces.detect import Detector
-from facesearch.model.runtime import Runtime
+from facesearch.api.gallery import Gallery
+from facesearch.errors import FacesearchError
 from facesearch.web import api, pages, problems
-from facesearch.web.batching import BatchingRuntime
 from facesearch.web.checkup import Checkup
-from facesearch.web.desk import Desk
 from facesearch.web.models import Problem as ProblemModel
 from facesearch.web.observe import LOG, Meters, Observed
 from facesearch.web.originals import Originals
@@ -32,15 +29,14 @@ SUMMARY = "Who is in this photo, and can the answer be trusted? The same jobs as
 class Service:
     """The app with what it holds. asgi: what a server serves; api: the FastAPI app inside, for its schema."""
 
-    def __init__(self, settings: Settings, runtime: Runtime, detector: Detector | None) -> None:
+    def __init__(self, settings: Settings, gallery: Gallery) -> None:
         """Raises NotFound when settings.photos is no folder; EncoderMismatch, CorruptGallery for a gallery that cannot be served."""
-        self.settings = settings
+        self.settings, self.gallery = settings, gallery
         self.meters = Meters()
-        self._encoder = BatchingRuntime(runtime, most=settings.batch, on_batch=self.meters.on_batch)
-        self.desk = Desk(settings, self._encoder, detector, self.meters)
-        with self.desk.gallery() as gallery:
-            if gallery is not None:
-                gallery.require_encoder(runtime.encoder_id)
+        gallery.on_look, gallery.encoder.on_batch = self.meters.on_look, self.meters.on_batch
+        with gallery.store() as store:
+            if store is not None:
+                store.require_encoder(gallery.encoder.id)
         originals = Originals(settings.photos) if settings.photos else None
         sessions = Sessions(settings.token)
         self.api = FastAPI(
@@ -48,8 +44,8 @@ class Service:
             lifespan=self._lifespan, redirect_slashes=False,
         )  # fmt: skip
         problems.install(self.api)
-        words = (runtime.words, runtime.encoder_id)
-        self.api.include_router(api.router(settings, self.desk, Checkup(self.desk), words, originals))
+        words = (gallery.encoder.words, gallery.encoder.id)
+        self.api.include_router(api.router(settings, gallery, Checkup(gallery), words, originals, self.meters))
         self.api.include_router(pages.router(settings, sessions, self.meters))
         self.api.mount("/static", pages.static_files(), name="static")
         self.api.openapi = self._openapi  # type: ignore[method-assign]
@@ -57,7 +53,7 @@ class Service:
 
     def close(self) -> None:
         """Let what is under way end, then stop the encoder's thread."""
-        self._encoder.close()
+        self.gallery.close()
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -75,12 +71,22 @@ class Service:
 
     async def _watch(self) -> None:
         """Every two seconds: has another process changed the gallery?"""
+        seen = -1
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
-                await anyio.to_thread.run_sync(self.desk.refresh)
-            except FaceSearchError:  # whoever asks next is told
+                seen = await anyio.to_thread.run_sync(self._refresh, seen)
+            except FacesearchError:  # whoever asks next is told
                 LOG.warning("the gallery could not be looked at")
+
+    def _refresh(self, seen: int) -> int:
+        """Let go of an outdated index; count the faces when the gallery's generation is not the one seen. Returns the generation."""
+        self.gallery.refresh()
+        with self.gallery.store() as store:
+            generation = -1 if store is None else store.generation
+            if generation != seen:
+                self.meters.enrolled.set(0 if store is None else len(store))
+        return generation
 
     def _openapi(self) -> dict[str, Any]:
         """FastAPI's schema, with our problem details in the place of its own error models."""

@@ -6,11 +6,11 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 
-from facesearch.errors import FaceSearchError, NothingToDo
+from facesearch.api.gallery import Gallery
+from facesearch.errors import FacesearchError, NothingToDo
 from facesearch.jobs.audit import Audit, audit, labelled_gallery
 from facesearch.jobs.confirmed import confirmed, finding_id
 from facesearch.web import models
-from facesearch.web.desk import Desk
 
 LOG = logging.getLogger("facesearch.web")
 Photo = models.FindingPhoto
@@ -19,17 +19,17 @@ Photo = models.FindingPhoto
 class Checkup:
     """Asked for its findings, it begins the audit when the gallery has changed, and says so until it is done."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
         self._guard = threading.Lock()
         self._done: tuple[int, list[models.Finding]] | None = None
-        self._failed: tuple[int, FaceSearchError] | None = None
+        self._failed: tuple[int, FacesearchError] | None = None
         self._running = False
 
     def findings(self, limit: int) -> models.Audit:
         """What is known now, the likeliest first. Raises what the last audit of this state of the gallery raised."""
-        with self._desk.gallery() as gallery:
-            generation = -1 if gallery is None else gallery.generation
+        with self._gallery.store() as store:
+            generation = -1 if store is None else store.generation
         if generation < 0:
             return models.Audit(state="done", findings=[])
         with self._guard:
@@ -41,29 +41,29 @@ class Checkup:
                     threading.Thread(target=self._run, name="audit", daemon=True).start()
                 return models.Audit(state="running", findings=[])
             found = self._done[1]
-        right = confirmed(self._desk.folder, [finding.id for finding in found])
+        right = confirmed(self._gallery.folder, [finding.id for finding in found])
         shown = [finding.model_copy(update={"confirmed": finding.id in right}) for finding in found[:limit]]
         return models.Audit(state="done", findings=shown, left=len(found) - len(shown))
 
     def _run(self) -> None:
         generation = -1
         try:
-            with self._desk.gallery() as gallery:
-                if gallery is not None:
-                    generation = gallery.generation
-                    found = findings_of(audit(labelled_gallery(gallery), lambda done, total: None))
+            with self._gallery.store() as store:
+                if store is not None:
+                    generation = store.generation
+                    found = findings_of(audit(labelled_gallery(store), lambda done, total: None))
                     with self._guard:
                         self._done, self._failed = (generation, found), None
         except NothingToDo:  # fewer than two photos
             with self._guard:
                 self._done = generation, []
-        except FaceSearchError as error:
+        except FacesearchError as error:
             with self._guard:
                 self._failed = generation, error
         except Exception:
             LOG.exception("audit failed")
             with self._guard:
-                self._failed = generation, FaceSearchError()
+                self._failed = generation, FacesearchError()
         finally:
             with self._guard:
                 self._running = False

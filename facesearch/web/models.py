@@ -46,7 +46,7 @@ class Problem(BaseModel):
             "examples": [
                 {
                     "type": "urn:facesearch:problem:unknown-person",
-                    "title": "Nobody of this name is enrolled",
+                    "title": "Unknown person",
                     "status": 404,
                     "detail": "Nobody called 'Ada' is enrolled.",
                     "instance": "urn:uuid:6f1c8a0e-4a53-4a0e-9a6c-2f5b8d1f8f00",
@@ -74,7 +74,7 @@ class Health(Model):
 
 class Version(Model):
     model_config = example(
-        {"facesearch": "0.1.0", "api": "v1", "encoder": "resnet34 9b9501b2cd5e on CPU", "encoder_id": SHA, "detector": "yunet",
+        {"facesearch": "0.1.0", "api": "v1", "encoder": "resnet34 9b9501b2cd5e on CPU", "encoder_id": SHA, "detector": "yunet 2026may",
          "originals": True, "limits": {"photos": 16, "photo_bytes": 20971520, "body_bytes": 67108864, "pixels": 50000000}}
     )  # fmt: skip
     facesearch: str
@@ -84,77 +84,6 @@ class Version(Model):
     detector: str
     originals: bool
     limits: dict[str, int]
-
-
-class SupportingPhoto(Model):
-    source: str
-    sha256: str
-    score: float
-
-
-class Candidate(Model):
-    """score: as scored_by of the face says; of a photo, its own cosine."""
-
-    person: str
-    score: float
-    photos: int
-    support: list[SupportingPhoto]
-
-
-class FoundFace(Model):
-    """box: x, y, width, height in pixels of the upright photo. gap: the lead of the first candidate over the second.
-    expected_fpir: the share of strangers' searches that get a name by this threshold; stranger_share: that score as high.
-    scored_by: a candidate's score is the best cosine over their photos, or that with the mean of their vectors."""
-
-    face: int
-    box: list[float] = Field(min_length=4, max_length=4)
-    decision: Literal["match", "unknown", "undecided"]
-    candidates: list[Candidate]
-    gap: float | None = None
-    threshold: float | None = None
-    expected_fpir: float | None = None
-    stranger_share: float | None = None
-    scored_by: ScoredBy = "best-photo"
-
-
-class SearchedPhoto(Model):
-    """refused: why the photo could not be used, in words. faces_left_out: how many smaller faces exceed the limit."""
-
-    name: str
-    sha256: str
-    width: int
-    height: int
-    refused: str | None = None
-    faces: list[FoundFace]
-    faces_left_out: int = 0
-
-
-class Searched(Model):
-    """stale: the gallery has outgrown its threshold."""
-
-    model_config = example(
-        {
-            "photos": [
-                {
-                    "name": "beach.jpg", "sha256": SHA, "width": 1200, "height": 800, "refused": None, "faces_left_out": 0,
-                    "faces": [
-                        {
-                            "face": 1, "box": [410.0, 122.0, 96.0, 118.0], "decision": "match", "gap": 0.41, "threshold": 0.772,
-                            "expected_fpir": 0.01, "stranger_share": 0.002, "scored_by": "best-photo",
-                            "candidates": [
-                                {"person": "Ada Lovelace", "score": 0.94, "photos": 3,
-                                 "support": [{"source": "ada2.jpg", "sha256": SHA, "score": 0.94}]},
-                            ],
-                        },
-                    ],
-                },
-            ],
-            "enrolled": 12011, "stale": False,
-        }
-    )  # fmt: skip
-    photos: list[SearchedPhoto]
-    enrolled: int
-    stale: bool
 
 
 class Enrolled(Model):

@@ -14,6 +14,8 @@ from typing import TextIO
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from facesearch.answers import DetectedPhoto, EmbeddedPhoto
+from facesearch.api.photos import Look
 from facesearch.web.problems import Problem, answer, instance_of
 
 LOG = logging.getLogger("facesearch.web")
@@ -64,6 +66,9 @@ class Meters:
             "facesearch_batch_crops", "Face crops a pass through the encoder", buckets=BUCKETS_CROPS, registry=self.registry
         )
         self.enrolled = Gauge("facesearch_gallery_faces", "Faces enrolled, when last looked at", registry=self.registry)
+
+    def on_look(self, photo: Look | DetectedPhoto | EmbeddedPhoto) -> None:
+        self.photos.labels("faces" if photo.faces else "no face" if photo.sha256 else "refused").inc()
 
     def on_batch(self, crops: int, requests: int) -> None:
         self.faces.inc(crops)

@@ -23,7 +23,7 @@ from facesearch.web.settings import LOOPBACK_NAMES, Settings, is_loopback
 COOKIE = "facesearch_session"
 MOST_SESSIONS = 1000
 SMALL_BODY = 2**20
-UPLOADS = frozenset({"/v1/search", "/v1/enroll"})
+UPLOADS = frozenset({"/v1/search", "/v1/compare", "/v1/embed", "/v1/detect", "/v1/enroll"})
 OPEN_PATHS = frozenset({"/login", "/favicon.ico"})
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'self'; "

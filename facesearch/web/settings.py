@@ -32,16 +32,13 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """token: what a client must show, empty where nothing is asked. hosts: names besides the loopback's that a request may be
-    addressed to. photos: where the originals lie. batch: most crops a pass through the encoder."""
+    addressed to. photos: where the originals lie; report: what evaluate wrote."""
 
-    gallery: Path
     host: str = "127.0.0.1"
     token: str = field(default="", repr=False)
     hosts: frozenset[str] = frozenset()
     photos: Path | None = None
     report: Path = Path("report")
-    batch: int = 32
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     limits: Limits = Limits()
 
 
@@ -69,7 +66,7 @@ def token_for(host: str, file: Path | None) -> tuple[str, bool]:
     except UnicodeDecodeError as error:
         raise BadToken(file, "it is not text") from error
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadToken(file, "others than its owner may read it (chmod 600)")
+        raise BadToken(file, "others than its owner may read it")
     if len(token) < SHORTEST_TOKEN or not token.isascii() or any(character.isspace() for character in token):
         raise BadToken(file, f"it must hold one word of at least {SHORTEST_TOKEN} ASCII characters")
     return token, False

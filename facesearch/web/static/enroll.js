@@ -8,7 +8,7 @@ import { count, el } from "./dom.js";
 export async function enrollFace(file, face) {
   const names = await knownNames().catch(() => []);
   const name = await askName("Enroll this face", {
-    value: face.decision === "match" ? face.candidates[0].person : "",
+    value: face.decision === "match" ? face.matches[0].person : "",
     before: [el("p", {}, "The photo itself is not kept: the gallery holds its name, its fingerprint and the face's vector.")],
     button: "Enroll",
     names,
@@ -27,7 +27,7 @@ export async function enrollFace(file, face) {
 }
 
 async function warned(file, face, name, error) {
-  const other = face.candidates[0]?.person;
+  const other = face.matches[0]?.person;
   const buttons = [[`Enroll as ${name} all the same`, "force", "danger"]];
   if (other && other !== name) buttons.unshift([`Enroll as ${other} instead`, "other", "primary"]);
   const answer = await ask(

@@ -7,6 +7,7 @@ import { thumbnail } from "./thumbnails.js";
 
 const AT_ONCE = 3;
 const SHOWN = 3; // candidates before the fold
+const BELIEVED = ["match", "ambiguous"]; // decisions by which somebody enrolled is in the photo
 let chosenThreshold = null; // decides on this page instead of the gallery's own
 const waiting = []; // cards whose photos have yet to be sent
 let [total, ready] = [0, 0]; // of the photos given since the last pause
@@ -103,6 +104,7 @@ class PhotoCard {
       this.photo = answer.photos[0];
       this.enrolled = answer.enrolled;
       this.stale = answer.stale;
+      this.notes = answer.notes;
       this.draw();
     } catch (error) {
       if (error.name === "AbortError") this.body.replaceChildren(el("p", { class: "soft" }, "Stopped."));
@@ -113,8 +115,8 @@ class PhotoCard {
 
   draw() {
     const { photo } = this;
-    if (photo.refused) {
-      this.body.replaceChildren(el("p", { class: "warning" }, `This file cannot be used: ${photo.refused}.`));
+    if (photo.skipped !== null && !photo.sha256) {
+      this.body.replaceChildren(el("p", { class: "warning" }, `This file cannot be used: ${photo.skipped}.`));
       return;
     }
     this.picture = el("div", { class: "picture" }, this.image());
@@ -126,7 +128,7 @@ class PhotoCard {
     this.picture.append(...this.boxes);
     this.chips = photo.faces.map((face, i) => this.chip(face, i));
     this.answer = el("div", { class: "answer" });
-    const chooser = photo.faces.length > 1 && el("ul", { class: "chips", "aria-label": `Faces in ${photo.name}` }, ...this.chips.map((chip) => el("li", {}, chip)));
+    const chooser = photo.faces.length > 1 && el("ul", { class: "chips", "aria-label": `Faces in ${photo.photo}` }, ...this.chips.map((chip) => el("li", {}, chip)));
     const left = photo.faces_left_out > 0 && el("p", { class: "soft" }, `${count(photo.faces_left_out, "smaller face")} left out.`);
     this.body.replaceChildren(el("div", { class: "two" }, el("div", {}, this.picture, left), el("div", {}, chooser, this.answer)));
     this.choose(Math.min(this.chosen, photo.faces.length - 1));
@@ -134,7 +136,7 @@ class PhotoCard {
 
   image() {
     const words = this.photo.faces.length ? `, ${count(this.photo.faces.length, "face")} found` : ", no face found";
-    const image = el("img", { src: this.url, alt: `${this.photo.name}${words}`, width: this.photo.width, height: this.photo.height });
+    const image = el("img", { src: this.url, alt: `${this.photo.photo}${words}`, width: this.photo.width, height: this.photo.height });
     image.addEventListener("error", () => {
       image.replaceWith(el("div", { class: "blank", style: { aspectRatio: `${this.photo.width} / ${this.photo.height}` } }, "This browser cannot show this kind of file; facesearch can read it."));
     });
@@ -164,7 +166,7 @@ class PhotoCard {
     this.chips.forEach((chip, j) => chip.setAttribute("aria-pressed", String(i === j)));
     this.boxes.forEach((box, j) => box.classList.toggle("chosen", i === j));
     const face = this.photo.faces[i];
-    const enroll = el("button", { type: "button", class: face.decision === "match" ? "" : "primary", onclick: () => this.enroll(face) }, "Enroll this face");
+    const enroll = el("button", { type: "button", class: BELIEVED.includes(face.decision) ? "" : "primary", onclick: () => this.enroll(face) }, "Enroll this face");
     this.answer.replaceChildren(...answerOf(face, this, el("p", { class: "buttons" }, enroll)));
   }
 
@@ -174,18 +176,19 @@ class PhotoCard {
 }
 
 function shortAnswer(face) {
-  if (face.decision === "match") return face.candidates[0].person;
-  return face.decision === "unknown" ? "unknown" : "undecided";
+  if (face.decision === "match") return face.matches[0].person;
+  return face.decision;
 }
 
 function answerOf(face, card, actions) {
   if (!card.enrolled) return [el("h3", {}, "Nobody is enrolled yet"), el("p", {}, "There is nobody to compare this face with. Enroll it to begin the gallery."), actions];
-  const first = face.candidates[0];
-  const titles = { match: `Match: ${first.person}`, unknown: "Unknown", undecided: "Undecided" };
+  const first = face.matches[0];
+  const titles = { match: `Match: ${first.person}`, ambiguous: `Ambiguous: ${first.person} or ${face.matches[1]?.person}`, unknown: "Unknown", undecided: "Undecided" };
   const out = [el("h3", { class: `decision ${face.decision}` }, titles[face.decision])];
   out.push(el("p", {}, sentence(face, first)));
-  if (card.stale) out.push(el("p", { class: "note" }, "The gallery has grown or shrunk by half since its threshold was set. Set it anew under Accuracy."));
-  const rows = face.candidates.map((candidate) => candidateRow(candidate, face));
+  const notes = card.stale ? [...card.notes, "Set the threshold again under Accuracy."] : card.notes;
+  if (notes.length) out.push(el("div", { class: "note" }, ...notes.map((words) => el("p", {}, words))));
+  const rows = face.matches.map((candidate) => candidateRow(candidate, face));
   out.push(actions, el("ol", { class: "candidates", "aria-label": "Nearest people" }, ...rows.slice(0, SHOWN)));
   const more = rows.slice(SHOWN);
   if (more.length) out.push(el("details", {}, el("summary", {}, `${count(more.length, "more person", "more people")}`), el("ol", { class: "candidates", start: SHOWN + 1, "aria-label": "Further people" }, ...more)));
@@ -194,10 +197,15 @@ function answerOf(face, card, actions) {
 
 function sentence(face, first) {
   if (face.decision === "undecided") return "The gallery has no threshold to decide by: too few people and photos. These are the nearest people all the same.";
-  const lead = face.gap === null ? "" : ` The lead over the second is ${score(face.gap)}.`;
+  const [nearest, limit] = [score(first.score), score(face.threshold)];
+  const what = {
+    match: `${nearest} reaches the threshold ${limit}.`,
+    ambiguous: `${nearest} reaches the threshold ${limit}, but the second is as close. Perhaps one photo is enrolled under two names: look under Check.`,
+    unknown: `Nobody reaches the threshold ${limit}; the nearest has ${nearest}.`,
+  }[face.decision];
+  const lead = face.gap === null || face.decision === "ambiguous" ? "" : ` The lead over the second is ${score(face.gap)}.`;
   const rate = face.expected_fpir === null ? "" : ` By this threshold ${percent(face.expected_fpir)} of strangers' searches are expected to get a name`;
   const rare = rate && face.stranger_share !== null ? `; up to ${percent(face.stranger_share)} score as high as this.` : rate && ".";
-  const what = face.decision === "match" ? `${score(first.score)} reaches the threshold ${score(face.threshold)}.` : `Nobody reaches the threshold ${score(face.threshold)}; the nearest has ${score(first.score)}.`;
   const by = face.scored_by === "mean-template" ? " A person's score is that with the mean of their photos." : "";
   return what + lead + rate + rare + by;
 }

@@ -12,10 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("fastapi", reason="needs the extra [web]")
-
+from facesearch.model.batching import BatchingRuntime
 from facesearch.records import F32, U8
-from facesearch.web.batching import BatchingRuntime
 from tests.conftest import ColourEncoder
 
 

@@ -1,0 +1,475 @@
+"""A gallery of people: the one way in, for programs, the command line and the service alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facesearch.answers import (
+    Calibrated,
+    EnrolledPerson,
+    EnrolledPhoto,
+    EnrolledPhotos,
+    GalleryInfo,
+    PersonPhotos,
+    PhotoAnswer,
+    Searched,
+    SkippedPhoto,
+    ThresholdInfo,
+)
+from facesearch.api.detector import FaceDetector, as_detector
+from facesearch.api.encoder import Encoder, EncoderLike, load_encoder
+from facesearch.api.how import How, Locks, quiet
+from facesearch.api.inputs import PhotoLike, read
+from facesearch.api.per_process import PerProcess, in_this_process, run
+from facesearch.api.photos import DetectorLike, Look, as_look, look, looks, usable_look
+from facesearch.api.searching import Searcher, SearchIn
+from facesearch.errors import EmptyGallery, GalleryBusy, NoGallery, ReplacesBetter
+from facesearch.gallery.calibration import DEFAULT_FPIR
+from facesearch.gallery.detectors import other_detectors
+from facesearch.gallery.keys import Key, as_key
+from facesearch.gallery.projections import Access
+from facesearch.gallery.store import FILE
+from facesearch.gallery.store import Gallery as Store
+from facesearch.jobs import enroll as enrolling
+from facesearch.jobs.stream import embedded
+from facesearch.records import F32, U8, Progress, ScoredBy, Skipped, Tell
+
+if TYPE_CHECKING:
+    from facesearch.faces.table import Dataset
+    from facesearch.jobs.build import Built
+    from facesearch.jobs.care import Exported, Imported, Verified
+    from facesearch.jobs.encrypt import Encrypted
+    from facesearch.jobs.erase import Receipt
+    from facesearch.jobs.make_index import IndexMade
+    from facesearch.jobs.move import Moved
+    from facesearch.jobs.reindex import Reindexed
+    from facesearch.jobs.separation import Apart
+    from facesearch.model.ranks import Ranks
+
+WRITE_WAIT_S = 30.0
+"""So long a writer waits for another one of this process."""
+
+
+class Gallery:
+    """People and their photos' vectors in a folder. open_gallery makes one; it may be used from many threads, and after a fork.
+
+    A photo is a path, the bytes of a picture file, a Pillow image or an array (h, w, 3) uint8 RGB; NamedPhoto gives one in memory a
+    name. No photo is kept. Nothing is read or written before a method is called, and none leaves the folder's file open.
+    """
+
+    def __init__(
+        self, folder: Path, *, key: Key | None, choose: Callable[[], Encoder], how: How,
+        detector: DetectorLike, workers: int | None, search_in: SearchIn, access: Access, max_pixels: int,
+        max_faces: int, tell: Tell,
+    ) -> None:  # fmt: skip
+        self.folder, self.key = folder, key
+        self._choose, self._how = choose, how
+        self._encoder: Encoder | None = None
+        self._workers, self._detector = workers, None if detector is None else as_detector(detector, workers)
+        self._access, self._tell = access, tell
+        self._max_pixels, self._max_faces = max_pixels, max_faces
+        self._locks = PerProcess(Locks)
+        self._searcher = Searcher(self.store, search_in)
+        self.on_look: Callable[[Look], None] | None = None
+        """Called with each photo that was looked at."""
+
+    # ---- what it works with
+
+    @property
+    def exists(self) -> bool:
+        """Whether the gallery is there; it is made when the first face is enrolled."""
+        return (self.folder / FILE).is_file()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder: the one it was opened with, or that the gallery was made with. Raises EncoderNotFound when that is not at hand."""
+        if self._encoder is None:
+            with self._locks.get().choosing:
+                self._encoder = self._encoder or self._choose()
+        return self._encoder
+
+    @property
+    def detector(self) -> FaceDetector:
+        """What finds faces in photos."""
+        if self._detector is None:
+            with self._locks.get().choosing:
+                if self._detector is None:
+                    self._detector = as_detector(None, self._workers)
+        return self._detector
+
+    @contextmanager
+    def store(self) -> Iterator[Store | None]:
+        """The gallery's file, opened for this thread alone; None while there is none. For what this class does not offer."""
+        if not self.exists:
+            yield None
+            return
+        with Store.open(self.folder, self.key) as store:
+            yield store
+
+    @contextmanager
+    def opened(self) -> Iterator[Store]:
+        """The same; raises NoGallery while there is none."""
+        with self.store() as store:
+            if store is None:
+                raise NoGallery(self.folder)
+            yield store
+
+    def warm_up(self) -> None:
+        """Make the encoder ready in the background, so that the first photo does not wait for it."""
+        self.encoder.warm_up()
+
+    def close(self) -> None:
+        """Let go of the encoder's thread and of the index's file. Used again, all is made again."""
+        if self._encoder is not None:
+            self._encoder.close()
+        self._searcher.let_go()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """How many faces are enrolled."""
+        with self.store() as store:
+            return 0 if store is None else len(store)
+
+    # ---- asking
+
+    def search(
+        self, photo: PhotoLike, *, top: int = 5, threshold: float | None = None, largest: bool = False, among: Sequence[str] = ()
+    ) -> PhotoAnswer:  # fmt: skip
+        """Who is nearest to each face of a photo: iterate over the answer, largest face first; empty when no face is found.
+
+        top: how many people a face. threshold: decides in the place of the gallery's own. largest: only the largest face. among: only
+        these people. Raises UnusablePhoto for a photo that cannot be read, TypeError for what is no photo; EncoderNotFound,
+        EncoderMismatch, UnknownPerson, CorruptGallery.
+        """
+        found = look(photo, self.detector, self._max_pixels)
+        usable_look(found)
+        return self._answered([found], top, threshold, largest, among).photos[0]
+
+    def search_all(
+        self, photos: Sequence[PhotoLike | Skipped], *, top: int = 5, threshold: float | None = None, largest: bool = False,
+        among: Sequence[str] = (),
+    ) -> Searched:  # fmt: skip
+        """The same for a few photos, whose faces go through the encoder together. What cannot be used is in it, with the reason."""
+        if len(photos) == 1:
+            seen = [look(photos[0], self.detector, self._max_pixels)]
+        else:
+            seen = list(looks(photos, self.detector, self._max_pixels))
+        return self._answered(seen, top, threshold, largest, among)
+
+    def search_each(
+        self, photos: Iterable[PhotoLike | Skipped], *, top: int = 5, threshold: float | None = None, largest: bool = False,
+        among: Sequence[str] = (),
+    ) -> Iterator[PhotoAnswer]:  # fmt: skip
+        """The same for any number of photos, in order, as a stream: only a few are in memory. What cannot be used comes with the reason."""
+        most = 1 if largest else self._max_faces
+
+        def faces() -> Iterator[tuple[Look, list[U8]]]:
+            for found in looks(photos, self.detector, self._max_pixels):
+                self._note(found)
+                yield found, [face.crop for face in found.chosen(most)]
+
+        for found, vectors in embedded(faces(), self.encoder.runtime):
+            yield self._decided([found], [vectors], top, threshold, most, among).photos[0]
+
+    def _answered(
+        self, seen: Sequence[Look], top: int, threshold: float | None, largest: bool, among: Sequence[str]
+    ) -> Searched:  # fmt: skip
+        most = 1 if largest else self._max_faces
+        crops = [face.crop for found in seen for face in found.chosen(most)]
+        for found in seen:
+            self._note(found)
+        vectors = self.encoder.runtime.embed(np.stack(crops)) if crops else np.empty((0, 0), np.float32)
+        ends = np.cumsum([len(found.chosen(most)) for found in seen])
+        return self._decided(seen, np.split(vectors, ends[:-1]) if seen else [], top, threshold, most, among)
+
+    def _decided(
+        self, seen: Sequence[Look], vectors: Sequence[F32], top: int, threshold: float | None, most: int, among: Sequence[str]
+    ) -> Searched:  # fmt: skip
+        encoder, detector = self.encoder.id, self.detector.name
+        return run(lambda: self._searcher.decided(seen, vectors, encoder, detector, top=top, threshold=threshold, most=most, among=among))
+
+    def _note(self, found: Look) -> None:
+        if self.on_look is not None:
+            self.on_look(found)
+
+    # ---- people
+
+    @in_this_process
+    def enroll(
+        self, person: str, photos: PhotoLike | Sequence[PhotoLike], *, largest: bool = False, refuse_lookalikes: bool = False,
+        fpir: float | None = None, face: int | None = None, progress: Progress = quiet,
+    ) -> EnrolledPhotos:  # fmt: skip
+        """Add a person's photo or photos, each with one face; the gallery is made when it is not there.
+
+        largest: of several faces take the largest; face: take the one with this number, from 1, the largest first. A photo without a
+        face is skipped, and one that is enrolled under this name already is left as it is. refuse_lookalikes: skip what is closer to
+        somebody else than the threshold allows. fpir: the rate that the threshold is set for from now on. Raises NothingToDo when every
+        photo was skipped (CloserToAnother, UnusablePhoto, NoFace, SeveralFaces for a single one), BadName, EncoderMismatch,
+        GalleryBusy, CannotWrite.
+        """
+        several: Sequence[Any] = photos if isinstance(photos, list | tuple) else [photos]
+        return self.enroll_many(
+            [(person, photo) for photo in several], largest=largest, refuse_lookalikes=refuse_lookalikes, fpir=fpir, face=face,
+            progress=progress,
+        )  # fmt: skip
+
+    @in_this_process
+    def enroll_many(
+        self, photos: Sequence[tuple[str, PhotoLike]], *, largest: bool = False, refuse_lookalikes: bool = False,
+        fpir: float | None = None, face: int | None = None, progress: Progress = quiet, skipped: Sequence[Skipped] = (),
+    ) -> EnrolledPhotos:  # fmt: skip
+        """The same for photos of several people, as (person, photo). skipped: what was left out before, to be told with the rest."""
+        encoder = self.encoder
+        wanted = [(person, partial(read, photo, self._max_pixels)) for person, photo in photos]
+        done = enrolling.enroll(
+            wanted, self.folder, encoder.runtime, self.detector.own, largest=largest, face=face, fpir=fpir, progress=progress,
+            strict=refuse_lookalikes, key=self.key, encoder_file=encoder.note(), writing=self._writing,
+            on_look=lambda found: self._note(as_look(found)),
+        )  # fmt: skip
+        left_out = tuple(SkippedPhoto(str(item.path), item.reason) for item in (*skipped, *done.skipped))
+        return EnrolledPhotos(tuple(EnrolledPerson(name, n) for name, n in done.added.items()), done.known, done.unchecked, left_out)
+
+    def require_people(self) -> None:
+        """Raises NoGallery while there is none, EncoderMismatch when it is of another encoder, EmptyGallery while nobody is enrolled."""
+        with self.opened() as store:
+            store.require_encoder(self.encoder.id)
+            if store.is_empty():
+                raise EmptyGallery(self.folder)
+
+    def notes(self) -> tuple[str, ...]:
+        """What should be known of how this gallery is used here, in sentences: that its faces were found by another detector."""
+        with self.store() as store:
+            said = "" if store is None else other_detectors(store, self.detector.name, whose="the new photos'")
+        return (said,) if said else ()
+
+    def people(self) -> list[PersonPhotos]:
+        """Everybody enrolled, by name."""
+        with self.store() as store:
+            return [] if store is None else [PersonPhotos(person.name, person.faces) for person in store.people()]
+
+    def photos_of(self, person: str) -> list[EnrolledPhoto]:
+        """Somebody's enrolled photos, by name. Raises UnknownPerson, NoGallery."""
+        with self.opened() as store:
+            return [EnrolledPhoto(source, sha256) for source, sha256 in store.photos_of(person)]
+
+    def rename(self, old: str, new: str, *, join: bool = False) -> int:
+        """Give somebody another name; join: add their photos to somebody who has that name. Returns how many photos moved.
+
+        Raises UnknownPerson, BadName, NameTaken, NoGallery.
+        """
+        from facesearch.jobs.care import rename
+
+        with self._writing():
+            return rename(old, new, self.folder, join=join, key=self.key)
+
+    @in_this_process
+    def move(self, person: str, photos: Sequence[str], to: str) -> Moved:
+        """Give photos, by the SHA-256 of their files, to somebody else, new or known. Raises UnknownPerson, UnknownPhoto, BadName."""
+        from facesearch.jobs.move import move
+
+        with self._writing():
+            return move(person, photos, to, self.folder, self._tell, key=self.key, access=self._access)
+
+    @in_this_process
+    def forget(
+        self, person: str, photos: Sequence[str | os.PathLike[str]] = (), *, contents: Sequence[str] = ()
+    ) -> tuple[Receipt, Path]:  # fmt: skip
+        """Erase a person, or some of their photos: rows, vectors, index; then prove that the bytes are gone. This cannot be undone.
+
+        photos: their files, or the names they were enrolled under; contents: the SHA-256 of their files. Returns the receipt and where
+        it lies. Raises UnknownPerson, UnknownPhoto, NotErasedYet, StillThere, StillProjected.
+        """
+        from facesearch.jobs.erase import forget
+
+        try:
+            with self._writing():
+                given = [os.fspath(photo) for photo in photos]
+                return forget(person, self.folder, given, self._tell, contents=contents, key=self.key, access=self._access)
+        finally:
+            self._searcher.let_go()
+
+    @in_this_process
+    def separations(self) -> list[Apart]:
+        """How well each person stands apart from the others, the worst first. See jobs.separation."""
+        from facesearch.jobs.separation import separations
+
+        with self.store() as store:
+            return [] if store is None else separations(store)
+
+    # ---- trust
+
+    def info(self) -> GalleryInfo:
+        """What the gallery is: size, encoder, threshold, index. Raises NoGallery, CorruptGallery."""
+        from facesearch.jobs.describe import describe
+
+        with self.opened() as store:
+            return describe(store)
+
+    def threshold(self) -> ThresholdInfo | None:
+        """The score from which a match is believed, and what that rests on; None while there is none."""
+        from facesearch.jobs.describe import threshold_info
+
+        with self.store() as store:
+            return None if store is None else threshold_info(store.threshold())
+
+    @in_this_process
+    def calibrate(
+        self, strangers: str | os.PathLike[str] | None = None, *, fpir: float = DEFAULT_FPIR, by: ScoredBy | None = None,
+        largest: bool = False, split: str = "open", seed: int = 0, keep_better: bool = False, progress: Progress = quiet,
+    ) -> Calibrated:  # fmt: skip
+        """Set the threshold so that this share of strangers' searches gets a name (false-positive identification rate, FPIR).
+
+        strangers: people who are not enrolled: a folder with one folder a person, or a prepared dataset (then of this split). None: the
+        gallery's own people play them, each searched among the others, which is an extrapolation. by: what a person's score is from
+        now on. keep_better: do not let that extrapolation replace a threshold that was set on real strangers. Raises TooFewSearches,
+        NothingToDo, ReplacesBetter: then nothing is changed.
+        """
+        from facesearch.jobs import calibrate as job
+        from facesearch.jobs.describe import threshold_info
+
+        left_out: tuple[Skipped, ...] = ()
+        with self.opened() as store:
+            found = None
+            if strangers is not None:
+                store.require_encoder(self.encoder.id)
+                found = job.find_strangers(
+                    Path(strangers), split, store, self.encoder.runtime, self.detector.own, largest=largest, progress=progress
+                )  # fmt: skip
+                left_out = found.left_out
+            with self._writing():
+                stored = store.threshold()
+                if found is None and keep_better and stored is not None and stored.on_strangers:
+                    raise ReplacesBetter(self.folder)
+                if found is None:
+                    threshold = job.calibrate_within(store, fpir, seed=seed, by=by)
+                else:
+                    threshold = job.calibrate(store, found, fpir, seed=seed, by=by, progress=progress)
+        info = threshold_info(threshold)
+        assert info is not None
+        return Calibrated(info, tuple(SkippedPhoto(str(item.path), item.reason) for item in left_out))
+
+    @in_this_process
+    def verify(self, *, repair: bool = True) -> Verified:
+        """Check every page, row, checksum and count, and the index; repair: make the index again where it is not right."""
+        from facesearch.jobs.care import verify
+
+        with self._writing():
+            return verify(self.folder, repair=repair, key=self.key)
+
+    # ---- as a whole
+
+    def export(self, out: str | os.PathLike[str]) -> Exported:
+        """Write everything that is enrolled, with the threshold, into one new file. Raises OutputExists, CannotWrite, NotErasedYet."""
+        from facesearch.jobs.care import export
+
+        return export(self.folder, Path(out), key=self.key)
+
+    @in_this_process
+    def import_from(
+        self, source: str | os.PathLike[str], *, source_key: Key | bytes | str | os.PathLike[str] | None = None, progress: Progress = quiet
+    ) -> Imported:  # fmt: skip
+        """Add everybody from an exported file or from another gallery's folder; made when it is not there. Every row is checked first.
+
+        source_key: the source's key, where it is another. Raises NotFound, CorruptGallery, EncoderMismatch, WrongKey.
+        """
+        from facesearch.jobs.care import import_into
+
+        with self._writing():
+            return import_into(Path(source), self.folder, progress, as_key(source_key), key=self.key)
+
+    @in_this_process
+    def build(
+        self, datasets: Sequence[Dataset], *, splits: Sequence[str] = (), fpir: float | None = None, index: str | None = None,
+        progress: Progress = quiet, ranks: Ranks | None = None,
+    ) -> Built:  # fmt: skip
+        """Enroll all photos of prepared datasets that name a person. See jobs.build."""
+        from facesearch.jobs.build import build_index
+        from facesearch.model.ranks import ALONE
+
+        with self._writing():
+            encoder = self.encoder
+            return build_index(
+                datasets, self.folder, encoder.runtime, splits=tuple(splits), fpir=fpir, progress=progress, ranks=ranks or ALONE,
+                index=index, key=self.key, encoder_file=encoder.note(),
+            )  # fmt: skip
+
+    @in_this_process
+    def rebuild_index(self, choice: str | None = None) -> IndexMade:
+        """Make the index again; choice: auto, flat, bits1, bits2 or FAISS's word for another kind, from now on."""
+        from facesearch.jobs.make_index import make_index
+
+        with self._writing():
+            return make_index(self.folder, choice, key=self.key)
+
+    @in_this_process
+    def reindex(
+        self, encoder: EncoderLike, *, photos: Sequence[str | os.PathLike[str]] = (), datasets: Sequence[Dataset] = (),
+        drop_missing: bool = False, progress: Progress = quiet,
+    ) -> Reindexed:  # fmt: skip
+        """Embed the enrolled photos with another encoder; they are found in these folders and datasets by their content.
+
+        The old vectors serve until all new ones are there. Raises PhotosMissing, and then the work done is kept.
+        """
+        from facesearch.jobs.reindex import reindex
+
+        new = encoder if isinstance(encoder, Encoder) else load_encoder(encoder, **asdict(self._how))
+        with self._writing():
+            done = reindex(
+                self.folder, new.runtime, datasets, [Path(folder) for folder in photos], self.detector.own if photos else None,
+                drop_missing=drop_missing, progress=progress, key=self.key, encoder_file=new.note(),
+            )  # fmt: skip
+        self._encoder = new
+        self._searcher.let_go()
+        return done
+
+    def encrypt(self, new_key: Key | bytes | str | os.PathLike[str] | None = None) -> Encrypted:
+        """Encrypt a plain gallery with its key, or exchange the key for new_key, and prove that nothing of before is left."""
+        from facesearch.jobs.encrypt import encrypt
+
+        fresh = as_key(new_key)
+        with self._writing():
+            done = encrypt(self.folder, self.key, fresh)
+        self.key = fresh or self.key
+        self._searcher.let_go()
+        return done
+
+    def decrypt(self) -> Encrypted:
+        """Write an encrypted gallery in plain again."""
+        from facesearch.jobs.encrypt import decrypt
+
+        with self._writing():
+            done = decrypt(self.folder, self.key)
+        self.key = None
+        self._searcher.let_go()
+        return done
+
+    # ---- inside
+
+    @in_this_process
+    def refresh(self) -> int:
+        """Let go of an index that another process has outdated, and map the new one. Returns how many faces it holds."""
+        return self._searcher.refresh()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer of this process at a time; others wait for a bounded time. Raises GalleryBusy."""
+        lock = self._locks.get().writing
+        if not lock.acquire(timeout=WRITE_WAIT_S):
+            raise GalleryBusy(self.folder, WRITE_WAIT_S)
+        try:
+            yield
+        finally:
+            lock.release()

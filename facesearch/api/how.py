@@ -1,0 +1,35 @@
+"""What a gallery is opened with besides its folder."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from facesearch.model.runtime import Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """All that is needed to make an encoder, when it is known which."""
+
+    device: str = "auto"
+    engine: str = "auto"
+    threads: int | None = None
+    precision: Precision = "auto"
+    batch: int = 64
+
+
+@dataclass(slots=True)
+class Locks:
+    """What the threads of one process share: one writer at a time, one choice of an encoder."""
+
+    writing: threading.Lock = field(default_factory=threading.Lock)
+    choosing: threading.Lock = field(default_factory=threading.Lock)
+
+
+def quiet(done: int, total: int) -> None:
+    """A progress that nobody watches."""
+
+
+def silent(line: str) -> None:
+    """What is told to nobody."""

@@ -1,0 +1,72 @@
+"""What counts as a photo: a path, a file's bytes, a Pillow image or an array of pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from facesearch.errors import UnusablePhoto
+from facesearch.faces.photos import MAX_PIXELS, as_rgb, photo_of, read_photo
+from facesearch.records import U8, Photo, Skipped
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from facesearch.jobs.stream import Cropped
+
+PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image | U8 | NamedPhoto"
+"""A path; the bytes of a picture file; a Pillow image; or pixels (h, w, 3) uint8 RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPhoto:
+    """A photo that is in memory, with the name under which it is enrolled and answered: its file's, without folders."""
+
+    name: str
+    photo: bytes | Image | U8 = field(repr=False)
+
+
+def read(photo: PhotoLike | Skipped | Cropped, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
+    """The decoded photo, upright RGB, or why it cannot be used. Raises TypeError for what is no photo at all.
+
+    The SHA-256 of a picture in memory is that of its size and pixels.
+    """
+    if isinstance(photo, Skipped):
+        return photo
+    if isinstance(photo, NamedPhoto):
+        return _in_memory(photo.photo, photo.name, max_pixels)
+    if isinstance(photo, str | os.PathLike):
+        return read_photo(Path(photo), max_pixels=max_pixels)
+    return _in_memory(photo, "", max_pixels)
+
+
+def usable(photo: Photo | Skipped) -> Photo:
+    """Raises UnusablePhoto."""
+    if isinstance(photo, Skipped):
+        raise UnusablePhoto(photo.path, photo.reason)
+    return photo
+
+
+def _in_memory(photo: Any, name: str, max_pixels: int) -> Photo | Skipped:
+    if isinstance(photo, bytes | bytearray | memoryview):
+        data = bytes(photo)
+        return photo_of(data, Path(name or f"photo-{hashlib.sha256(data).hexdigest()[:8]}"), max_pixels=max_pixels)
+    pixels = photo if isinstance(photo, np.ndarray) else _pixels_of(photo)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise TypeError(f"an array of shape {pixels.shape} and type {pixels.dtype} is no photo; (h, w, 3) uint8 RGB is")
+    pixels = np.ascontiguousarray(pixels)
+    sha256 = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+    return Photo(Path(name or f"photo-{sha256[:8]}"), sha256, pixels)
+
+
+def _pixels_of(photo: Any) -> U8:
+    from PIL import Image, ImageOps
+
+    if not isinstance(photo, Image.Image):
+        raise TypeError(f"a {type(photo).__name__} is no photo; give a path, bytes, a Pillow image or an array (h, w, 3) uint8 RGB")
+    return as_rgb(ImageOps.exif_transpose(photo))

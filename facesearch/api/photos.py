@@ -1,0 +1,205 @@
+"""Photos alone, without a gallery: find faces, make vectors of them, compare two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from facesearch.answers import ComparedFace, Comparison, DetectedFace, DetectedPhoto, EmbeddedFace, EmbeddedPhoto
+from facesearch.api.detector import FaceDetector, as_detector
+from facesearch.api.encoder import Encoder, EncoderLike, as_encoder
+from facesearch.api.inputs import PhotoLike, read, usable
+from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.faces.photos import MAX_PIXELS
+from facesearch.gallery.calibration import from_impostors
+from facesearch.jobs.stream import NO_FACE, Cropped, Source, detected, embedded, faces_of, read_source
+from facesearch.records import U8, Photo, Skipped
+
+FMR = 0.001
+"""How many pairs of different people may be called the same by compare, unless it is told otherwise."""
+
+MOST_FACES = 1000
+"""Faces a photo that are looked at, unless the caller says otherwise."""
+
+DetectorLike = FaceDetector | str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A photo as far as it was understood: its size (width, height), its faces, largest first, or why there is none."""
+
+    photo: str
+    sha256: str
+    size: tuple[int, int]
+    faces: Sequence[Cropped]
+    skipped: str | None
+
+    def chosen(self, most: int) -> Sequence[Cropped]:
+        """The largest faces, so many of them."""
+        return self.faces[:most]
+
+
+def detect(
+    photo: PhotoLike, *, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS
+) -> DetectedPhoto:  # fmt: skip
+    """The faces of a photo, largest first, each with its aligned crop; none when none is found.
+
+    detector: a FaceDetector, a YuNet .onnx file, "aligned" for a photo that is a face crop already, None for the one that comes with
+    facesearch. Raises UnusablePhoto for a photo that cannot be read, TypeError for what is no photo.
+    """
+    found = look(photo, _detector(detector), max_pixels)
+    usable_look(found)
+    return as_detected(found)
+
+
+def detect_each(
+    photos: Iterable[PhotoLike | Skipped], *, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS, max_faces: int = MOST_FACES
+) -> Iterator[DetectedPhoto]:  # fmt: skip
+    """The same for many photos, in order; one that cannot be used comes with the reason in `skipped`. max_faces: the largest of a photo."""
+    for found in looks(photos, _detector(detector), max_pixels):
+        yield as_detected(found, max_faces)
+
+
+def embed(
+    photo: PhotoLike, *, encoder: EncoderLike = None, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS
+) -> EmbeddedPhoto:  # fmt: skip
+    """The faces of a photo, largest first, each with its vector (d,) float32 of length 1.
+
+    encoder: an Encoder, a file or the folder of a training run, None for the one that comes with facesearch; detector: as of detect.
+    Raises UnusablePhoto, TypeError, and what loading the encoder raises.
+    """
+    eyes, brain = _detector(detector), _shared(encoder)
+    found = look(photo, eyes, max_pixels)
+    usable_look(found)
+    vectors = brain.embed(np.stack([face.crop for face in found.faces])) if found.faces else ()
+    return as_embedded(found, vectors, brain)
+
+
+def embed_each(
+    photos: Iterable[PhotoLike | Skipped], *, encoder: EncoderLike = None, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS,
+    max_faces: int = MOST_FACES,
+) -> Iterator[EmbeddedPhoto]:  # fmt: skip
+    """The same for many photos, in order; one that cannot be used comes with the reason in `skipped`."""
+    brain = _shared(encoder)
+
+    def faces() -> Iterator[tuple[Look, list[U8]]]:
+        for found in looks(photos, _detector(detector), max_pixels):
+            yield found, [face.crop for face in found.chosen(max_faces)]
+
+    for found, vectors in embedded(faces(), brain.runtime):
+        yield as_embedded(found, vectors, brain)
+
+
+def compare(
+    a: PhotoLike, b: PhotoLike, *, fmr: float = FMR, largest: bool = False, encoder: EncoderLike = None, detector: DetectorLike = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Comparison:  # fmt: skip
+    """Whether two photos show the same person: their score, and the decision at the encoder's own false-match rate.
+
+    fmr: the share of pairs of different people that may be called the same; the encoder's file holds the scores that belong to such
+    rates. largest: of several faces take the largest. Raises UnusablePhoto, NoFace, SeveralFaces, TypeError.
+    """
+    if not 0 < fmr < 1:
+        raise ValueError(f"fmr {fmr} is no share between 0 and 1")
+    eyes, brain = _detector(detector), _shared(encoder)
+    both = [_only_face(look(photo, eyes, max_pixels), largest=largest) for photo in (a, b)]
+    vectors = brain.embed(np.stack([face.crop for face in both]))
+    score = float(np.clip(vectors[0] @ vectors[1], -1, 1))
+    table = brain.runtime.notes.get("impostors")
+    threshold = from_impostors(table, 1, fmr) if isinstance(table, list) else None
+    limit = None if threshold is None else threshold.score
+    if isinstance(table, list) and table:
+        fmr = min(fmr, float(table[0][0]))  # a looser rate than any that was measured is not promised
+    decision = "undecided" if limit is None else "same" if score >= limit else "different"
+    one, two = (ComparedFace(str(face.path), face.sha256, face.number, face.of, face.box) for face in both)
+    return Comparison(score, decision, limit, None if limit is None else fmr, one, two, brain.id)  # type: ignore[arg-type]
+
+
+# ---- for the gallery and the service too
+
+
+def look(photo: PhotoLike | Skipped, detector: FaceDetector, max_pixels: int = MAX_PIXELS) -> Look:
+    """Decode a photo and cut out its faces, in this thread."""
+    return _looked(partial(read, photo, max_pixels), detector)
+
+
+def looks(photos: Iterable[PhotoLike | Skipped], detector: FaceDetector, max_pixels: int = MAX_PIXELS) -> Iterator[Look]:
+    """The same of many photos, in order, in as many threads as the detector has places."""
+    sources: Iterator[Source] = (partial(read, photo, max_pixels) for photo in photos)
+    return detected(lambda source, _: _looked(source, detector), sources, None, workers=detector.workers)
+
+
+def as_look(found: Cropped | Skipped) -> Look:
+    """What one face, or its absence, tells of its photo; the size is not known any more."""
+    if isinstance(found, Cropped):
+        return Look(str(found.path), found.sha256, (0, 0), (found,), None)
+    read_at_all = found.cause is not None and not isinstance(found.cause, UnusablePhoto)
+    return Look(str(found.path), "?" if read_at_all else "", (0, 0), (), found.reason)
+
+
+def usable_look(found: Look) -> None:
+    """Raises UnusablePhoto for a photo that could not be read; one without a face is usable."""
+    if found.skipped is not None and not found.sha256:
+        usable(Skipped(Path(found.photo), found.skipped))
+
+
+def as_detected(found: Look, max_faces: int = MOST_FACES) -> DetectedPhoto:
+    chosen = found.chosen(max_faces)
+    faces = tuple(DetectedFace(face.number, face.of, face.box, face.landmarks, face.score, face.crop) for face in chosen)
+    return DetectedPhoto(found.photo, found.sha256, *found.size, found.skipped, faces)
+
+
+def as_embedded(found: Look, vectors: Iterable[U8], encoder: Encoder) -> EmbeddedPhoto:
+    faces = tuple(
+        EmbeddedFace(face.number, face.of, face.box, face.score, np.array(vector))
+        for face, vector in zip(found.faces, vectors, strict=False)  # as many as were chosen
+    )  # fmt: skip
+    return EmbeddedPhoto(found.photo, found.sha256, *found.size, found.skipped, encoder.id, faces)
+
+
+def _looked(source: Source, detector: FaceDetector) -> Look:
+    with detector.place() as own:
+        photo = read_source(source)
+        if isinstance(photo, Skipped):
+            return Look(str(photo.path), "", (0, 0), (), photo.reason)
+        return _faces_in(photo, faces_of(photo, own))
+
+
+def _faces_in(photo: Photo, faces: Sequence[Cropped]) -> Look:
+    h, w = photo.pixels.shape[:2]
+    return Look(str(photo.path), photo.sha256, (w, h), faces, None if faces else NO_FACE)
+
+
+def _only_face(found: Look, *, largest: bool) -> Cropped:
+    usable_look(found)
+    if not found.faces:
+        raise NoFace(Path(found.photo))
+    if len(found.faces) > 1 and not largest:
+        raise SeveralFaces(Path(found.photo), len(found.faces))
+    return found.faces[0]
+
+
+_shipped: list[Encoder] = []
+_own_detector: list[FaceDetector] = []
+"""The encoder and the detector that come with facesearch, made once for all calls that name none."""
+
+
+def _detector(given: DetectorLike) -> FaceDetector:
+    if given is not None:
+        return as_detector(given)
+    if not _own_detector:
+        _own_detector.append(as_detector(None))
+    return _own_detector[0]
+
+
+def _shared(given: EncoderLike) -> Encoder:
+    if given is not None:
+        return as_encoder(given)
+    if not _shipped:
+        _shipped.append(as_encoder(None))
+    return _shipped[0]

@@ -1,0 +1,154 @@
+"""What is searched: the index of a gallery as one process holds it, shared by all its threads, and the answers that come of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+
+from facesearch.answers import FaceAnswer, PhotoAnswer, Searched
+from facesearch.api.per_process import PerProcess
+from facesearch.api.photos import Look
+from facesearch.gallery.detectors import other_detectors
+from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.nearest import Nearest
+from facesearch.gallery.projections import Access
+from facesearch.gallery.store import Gallery as Store
+from facesearch.jobs.search import Belief, decide, undecided
+from facesearch.records import F32, Tell
+
+
+@dataclass(frozen=True, slots=True)
+class SearchIn:
+    """What is searched in. opened: opens it, and closes it when it is let go. alone: it must be closed before it is opened again, so those
+    who search in it are waited for; otherwise each goes on with what it has."""
+
+    opened: Callable[[Store], AbstractContextManager[Nearest]]
+    alone: bool
+
+
+OWN_INDEX = SearchIn(lambda store: nullcontext(open_index(store)), alone=False)
+"""The gallery's own index."""
+
+
+class Searcher:
+    """The index of one gallery: mapped once a generation, let go as soon as somebody has enrolled or forgotten anybody."""
+
+    def __init__(self, opened: Callable[[], AbstractContextManager[Store | None]], search_in: SearchIn) -> None:
+        """opened: opens the gallery for the thread that asks; search_in: opens its index."""
+        self._opened, self._search_in = opened, search_in
+        self._held: PerProcess[_Held] = PerProcess(_Held)
+
+    def decided(
+        self, seen: Sequence[Look], vectors: Sequence[F32], encoder_id: str, detector: str, *, top: int, threshold: float | None,
+        most: int, among: Sequence[str],
+    ) -> Searched:  # fmt: skip
+        """The answers for photos whose faces have these unit vectors (n, d). detector: the name of what found them.
+
+        Raises EncoderMismatch, UnknownPerson, CorruptGallery.
+        """
+        with self._opened() as store, self._index(store) as (index, built):
+            if store is None or index is None:
+                return Searched(tuple(_photo(found, [undecided(face) for face in found.chosen(most)], most) for found in seen), 0, False)
+            store.require_encoder(encoder_id)
+            ids = store.face_ids(among) if among else None
+            belief = Belief.of(store, threshold, len(index) if ids is None else len(ids))
+            photos = [
+                _photo(found, [decide(f, v, store, index, belief, top, ids) for f, v in zip(found.chosen(most), own, strict=True)], most)
+                for found, own in zip(seen, vectors, strict=True)
+            ]
+            return Searched(tuple(photos), belief.faces, belief.stale, _notes(store, built, belief, detector))
+
+    def refresh(self) -> int:
+        """Let go of an index that another process has outdated, and map the new one. Returns how many faces it holds."""
+        held = self._held.get()
+        with self._opened() as store:
+            if store is not None and held.index is not None and held.index[0] != store.generation:
+                with self._index(store):
+                    pass
+        return 0 if held.index is None else len(held.index[1])
+
+    def let_go(self) -> None:
+        """A mapped file keeps its bytes on the disk although its name is gone."""
+        held = self._held.get()
+        with held.turn:
+            held.let_go(alone=self._search_in.alone)
+
+    @contextmanager
+    def _index(self, store: Store | None) -> Iterator[tuple[Nearest | None, str]]:
+        """The index as of now, open as long as this lasts, and why it was rebuilt; None while nobody is enrolled."""
+        if store is None:
+            yield None, ""
+            return
+        held, built = self._held.get(), ""
+        with held.turn:
+            while held.index is None or held.index[0] != store.generation:
+                held.let_go(alone=self._search_in.alone)  # it would hold the vectors of people who were forgotten
+                if held.index is not None:
+                    continue  # another thread was faster
+                generation = store.generation
+                if store.is_empty():
+                    break
+                held.index = generation, held.opened.enter_context(self._search_in.opened(store))
+                built = held.index[1].built
+            index = None if held.index is None else held.index[1].of(store)
+            held.users += 1
+        try:
+            yield index, built
+        finally:
+            with held.turn:
+                held.users -= 1
+                held.turn.notify_all()
+
+
+class _Held:
+    """users: threads that search in the index now."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Condition()
+        self.index: tuple[int, Nearest] | None = None
+        self.opened = ExitStack()
+        self.users = 0
+
+    def let_go(self, *, alone: bool) -> None:
+        """Close the index, when alone not before nobody searches in it any more; one that another thread has opened meanwhile stays."""
+        gone = self.index
+        while alone and self.users and self.index is gone:
+            self.turn.wait()
+        if self.index is gone:
+            self.index = None
+            self.opened.close()
+
+
+def projection(text: str, access: Access, tell: Tell) -> SearchIn:
+    """Opens a Milvus engine's projection of a gallery. Raises BadStore."""
+    from facesearch.gallery.milvus_index import open_projection
+    from facesearch.gallery.projections import place_of
+
+    place = place_of(text, access)
+
+    @contextmanager
+    def opened(store: Store) -> Iterator[Nearest]:
+        with open_projection(store, place) as index:
+            for line in index.notes:
+                tell(line)
+            yield index
+
+    return SearchIn(opened, alone=True)
+
+
+def _photo(found: Look, faces: Sequence[FaceAnswer], most: int) -> PhotoAnswer:
+    return PhotoAnswer(found.photo, found.sha256, *found.size, found.skipped, tuple(faces), max(0, len(found.faces) - most))
+
+
+def _notes(store: Store, built: str, belief: Belief, detector: str) -> tuple[str, ...]:
+    """What should be known of the answers, in sentences."""
+    said = []
+    if built:
+        said.append(f"The index was rebuilt: {built}.")
+    if belief.stale and belief.stored is not None:
+        said.append(f"The threshold is stale: it was set for {belief.stored.faces:,} faces, and {belief.faces:,} are enrolled now.")
+    if other := other_detectors(store, detector):
+        said.append(other)
+    return tuple(said)

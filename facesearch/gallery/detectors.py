@@ -1,0 +1,29 @@
+"""Whether a gallery's faces were found as those that are asked for now."""
+
+from __future__ import annotations
+
+from facesearch.faces.found_by import ALIGNED, KNOWN
+from facesearch.gallery.store import Gallery
+
+SILENT = {"", ALIGNED, KNOWN}
+
+
+def other_detectors(gallery: Gallery, name: str, *, whose: str = "this query's") -> str:
+    """A sentence where faces of the gallery were found by another detector than the one of this name; else empty.
+
+    whose: to whom that one belongs. Nothing is said of crops that no detector made, on either side. Raises CorruptGallery.
+    """
+    silent = SILENT | {name}
+    if name in SILENT or gallery.detectors_ever() <= silent:
+        return ""
+    counts = gallery.detectors()
+    others = {other: faces for other, faces in counts.items() if other not in silent}
+    if not others:
+        return ""
+    found, total = sum(others.values()), sum(counts.values())
+    were = "face was" if total == 1 else "faces were"
+    by = "another detector" if len(others) == 1 else "other detectors"
+    return (
+        f"{found:,} of {total:,} {were} found by {by} ({', '.join(others)}) than {whose} ({name}): "
+        "crops differ slightly, so scores may too."
+    )
