@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 DEMO_STAMP := .venv/installed-for-demo
+TRAIN_STAMP := .venv/installed-for-training
 SHARED := ../shared
 
 .PHONY: demo demo-train test test-all lint format data clean
@@ -10,7 +11,7 @@ SHARED := ../shared
 demo: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
 
-demo-train: $(DEMO_STAMP)
+demo-train: $(TRAIN_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo_train.sh
 
 test: $(STAMP)
@@ -38,13 +39,18 @@ data: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev,demo]"
-	touch $(DEMO_STAMP) $(STAMP)
+	touch $(DEMO_STAMP) $(TRAIN_STAMP) $(STAMP)
 
-# What the demo runs with: a user's installation, without the tests' packages.
+# What the demo runs with: a user's installation, without torch and without the tests' packages.
 $(DEMO_STAMP): pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo]"
 	touch $(DEMO_STAMP)
+
+$(TRAIN_STAMP): pyproject.toml
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,plots]"
+	touch $(TRAIN_STAMP)
 
 clean:
 	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
