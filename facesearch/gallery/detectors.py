@@ -11,7 +11,7 @@ SILENT = {"", ALIGNED, KNOWN}
 def other_detectors(gallery: Gallery, name: str, *, whose: str = "this query's") -> str:
     """A sentence where faces of the gallery were found by another detector than the one of this name; else empty.
 
-    whose: to whom that one belongs. Nothing is said of crops that no detector made, on either side. Raises CorruptGallery.
+    whose: the owner of that one, in words. Nothing is said of crops that no detector made, on either side. Raises CorruptGallery.
     """
     silent = SILENT | {name}
     if name in SILENT or gallery.detectors_ever() <= silent:

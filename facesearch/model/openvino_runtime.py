@@ -114,7 +114,7 @@ def import_openvino() -> Any:
     """The package, imported so that it does not tell its makers.
 
     Importing openvino sends them "import" over the network, unless the user has opted out. Here its question whether it may is
-    answered with no while it is imported, and only then: whoever imports it later is asked as ever. Raises PackageMissing.
+    answered with no while it is imported, and only then: a later import asks as ever. Raises PackageMissing.
     """
     with _importing:
         try:

@@ -76,7 +76,7 @@ class Service:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 seen = await anyio.to_thread.run_sync(self._refresh, seen)
-            except FacesearchError:  # whoever asks next is told
+            except FacesearchError:  # the next one who asks is told
                 LOG.warning("the gallery could not be looked at")
 
     def _refresh(self, seen: int) -> int:
