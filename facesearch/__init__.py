@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from facesearch.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from facesearch.answers import Comparison as Comparison
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from facesearch.answers import EnrolledPhotos as EnrolledPhotos
     from facesearch.answers import FaceAnswer as FaceAnswer
     from facesearch.answers import GalleryInfo as GalleryInfo
+    from facesearch.answers import PersonPhotos as PersonPhotos
     from facesearch.answers import PhotoAnswer as PhotoAnswer
     from facesearch.answers import Searched as Searched
+    from facesearch.answers import ThresholdInfo as ThresholdInfo
     from facesearch.api.detector import FaceDetector as FaceDetector
     from facesearch.api.encoder import Encoder as Encoder
     from facesearch.api.encoder import load_encoder as load_encoder
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from facesearch.api.photos import detect_each as detect_each
     from facesearch.api.photos import embed as embed
     from facesearch.api.photos import embed_each as embed_each
+    from facesearch.api.results import Built as Built
+    from facesearch.api.results import Receipt as Receipt
+    from facesearch.api.results import Verified as Verified
     from facesearch.errors import AlbumError as AlbumError
     from facesearch.errors import DataError as DataError
     from facesearch.errors import EncoderError as EncoderError
@@ -55,7 +60,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "facesearch.answers": (
         "Comparison", "DetectedFace", "DetectedPhoto", "EmbeddedFace", "EmbeddedPhoto", "EnrolledPhotos", "FaceAnswer", "GalleryInfo",
-        "PhotoAnswer", "Searched",
+        "PersonPhotos", "PhotoAnswer", "Searched", "ThresholdInfo",
     ),
     "facesearch.api.detector": ("FaceDetector",),
     "facesearch.api.encoder": ("Encoder", "load_encoder"),
@@ -63,6 +68,7 @@ _PLACES = {
     "facesearch.api.inputs": ("NamedPhoto",),
     "facesearch.api.opening": ("open_gallery",),
     "facesearch.api.photos": ("compare", "detect", "detect_each", "embed", "embed_each"),
+    "facesearch.api.results": ("Built", "Receipt", "Verified"),
     "facesearch.errors": (
         "AlbumError", "DataError", "EncoderError", "FacesearchError", "GalleryError", "ServiceError", "StoreError", "TrainingError",
     ),

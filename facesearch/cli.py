@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from facesearch import __version__
 from facesearch.commands import album, asking, auditing, care, indexing, judging, looking, people, sealing, serving, syncing, training
 from facesearch.errors import FacesearchError, Interrupted, PackageMissing
+from facesearch.version import __version__
 
 EXTRA_OF = {
     "torch": "train", "torchvision": "train", "matplotlib": "plots", "onnx": "onnx", "onnxruntime": "onnx", "sklearn": "album",

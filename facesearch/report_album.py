@@ -12,10 +12,10 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-from facesearch import __version__
 from facesearch.files import make_folder, replace_csv, replace_file
 from facesearch.gallery.album import Album
 from facesearch.jobs.review import COLUMNS, NOBODY, REVIEW, ReviewRow, as_cell, review_rows
+from facesearch.version import __version__
 
 PAGE = "review.html"
 SCRIPT = Path(__file__).with_suffix(".js")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesearch import __version__
 from facesearch.records import F32, F64
 from facesearch.report import plain
+from facesearch.version import __version__
 
 if TYPE_CHECKING:
     from facesearch.jobs.evaluate import Evaluation

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facesearch import __version__
 from facesearch.files import make_folder, replace_file
 from facesearch.report import can_plot, write_plots
 from facesearch.report_charts import Axis, Line, decades, interval_bar, line_chart, rates, score_chart
 from facesearch.report_json import SCHEMA, evaluation_json, thinned
 from facesearch.report_words import INTERVALS, NO_PROOF, SECTION_WORDS, meaning
+from facesearch.version import __version__
 
 if TYPE_CHECKING:
     from facesearch.jobs.evaluate import Evaluation, Figure, WorstError

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from facesearch.api import checks
 from facesearch.api.per_process import PerProcess
 from facesearch.faces.detect import Detector, load_detector
 from facesearch.records import U8, Face
@@ -22,6 +23,7 @@ class FaceDetector:
     def __init__(self, model: Path | str | None = None, *, aligned: bool = False, workers: int | None = None) -> None:
         """model: YuNet's .onnx file, None for the one that comes with facesearch. aligned: photos are face crops already. workers: how
         many photos are looked at at once, None for one a core. Raises NotFound, CannotRead."""
+        checks.at_least("workers", workers, 1)
         self.workers = workers or os.cpu_count() or 1
         self._model = None if model is None else Path(model)
         self._begin(None if aligned else load_detector(self._model))

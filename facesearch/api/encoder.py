@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from facesearch.api import checks
 from facesearch.api.per_process import PerProcess
-from facesearch.errors import NotFound
+from facesearch.errors import BadCheckpoint, NotFound
 from facesearch.faces.crop import CROP_PX
 from facesearch.jobs.find_weights import SHIPPED, Weights, named_weights
 from facesearch.model.batching import BatchingRuntime
-from facesearch.model.runtime import Precision, Runtime, loader_for
+from facesearch.model.runtime import ENGINES, PRECISIONS, Precision, Runtime, loader_for
+from facesearch.model.weights_file import PREPROCESS
 from facesearch.records import F32, U8
 
 BATCH = 64
@@ -37,6 +40,11 @@ class Encoder:
     ) -> None:  # fmt: skip
         """batch: most crops of several callers that go through the network together. Raises what reading the file's header raises:
         NotFound, PickleRefused, BadCheckpoint."""
+        checks.one_of("engine", engine, ENGINES)
+        checks.one_of("precision", precision, PRECISIONS)
+        checks.one_of("preprocess", weights.preprocess, tuple(PREPROCESS))
+        checks.at_least("threads", threads, 1)
+        checks.at_least("batch", batch, 1)
         self.file, self.why = weights.path, weights.why
         self.preprocess = weights.preprocess
         self.id = weights.encoder_id()
@@ -85,8 +93,8 @@ class Encoder:
 
         What goes wrong there is raised by the first call that needs it.
         """
-        if self._runtime.peek() is None:
-            self._load = self._loader()
+        if self._runtime.peek() is None and (self._warming is None or not self._warming.is_alive()):
+            self._load = os.getpid(), self._loader()
             self._warming = threading.Thread(target=self._warm, name="facesearch-load")
             self._warming.start()
 
@@ -101,21 +109,29 @@ class Encoder:
     def _loader(self) -> Callable[[], Runtime]:
         return loader_for(self.file, preprocess=self.preprocess or "imagenet", **self._how)
 
-    _load: Callable[[], Runtime] | None = None
+    _load: tuple[int, Callable[[], Runtime]] | None = None
+    """The process that imported the engine, and what makes the encoder ready there."""
     _warming: threading.Thread | None = None
 
     def _loaded(self) -> BatchingRuntime:
-        load, self._load = self._load or self._loader(), None
-        return BatchingRuntime(load(), most=self._batch, on_batch=self._on_batch)
+        soon, self._load = self._load, None
+        load = soon[1] if soon is not None and soon[0] == os.getpid() else self._loader()
+        runtime = load()
+        if runtime.encoder_id != self.id:
+            raise BadCheckpoint(self.file, "it was replaced by another encoder since it was looked at")
+        me = weakref.ref(self)  # the thread must not keep alive what nobody else needs
+
+        def on_batch(crops: int, callers: int) -> None:
+            encoder = me()
+            if encoder is not None and encoder.on_batch is not None:
+                encoder.on_batch(crops, callers)
+
+        return BatchingRuntime(runtime, most=self._batch, on_batch=on_batch)
 
     def _warm(self) -> None:
         """Engines prepare for their first crop longer than they compute."""
         with suppress(Exception):  # raised again for the caller who needs it
             self.runtime.embed(np.zeros((1, CROP_PX, CROP_PX, 3), np.uint8))
-
-    def _on_batch(self, crops: int, callers: int) -> None:
-        if self.on_batch is not None:
-            self.on_batch(crops, callers)
 
 
 class _Given(Encoder):

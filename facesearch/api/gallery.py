@@ -24,14 +24,15 @@ from facesearch.answers import (
     SkippedPhoto,
     ThresholdInfo,
 )
+from facesearch.api import checks
 from facesearch.api.detector import FaceDetector, as_detector
 from facesearch.api.encoder import Encoder, EncoderLike, load_encoder
-from facesearch.api.how import How, Locks, quiet
+from facesearch.api.how import How, Locks, in_turn, quiet
 from facesearch.api.inputs import PhotoLike, read
 from facesearch.api.per_process import PerProcess, in_this_process, run
 from facesearch.api.photos import DetectorLike, Look, as_look, look, looks, usable_look
-from facesearch.api.searching import Searcher, SearchIn
-from facesearch.errors import EmptyGallery, GalleryBusy, NoGallery, ReplacesBetter
+from facesearch.api.searching import Asked, Searcher, SearchIn
+from facesearch.errors import EmptyGallery, GalleryBusy, NoGallery, NotErasedYet, ReplacesBetter, StillThere
 from facesearch.gallery.calibration import DEFAULT_FPIR
 from facesearch.gallery.detectors import other_detectors
 from facesearch.gallery.keys import Key, as_key
@@ -40,18 +41,11 @@ from facesearch.gallery.store import FILE
 from facesearch.gallery.store import Gallery as Store
 from facesearch.jobs import enroll as enrolling
 from facesearch.jobs.stream import embedded
-from facesearch.records import F32, U8, Progress, ScoredBy, Skipped, Tell
+from facesearch.records import F32, U8, WAYS_TO_SCORE, Progress, ScoredBy, Skipped, Tell
 
 if TYPE_CHECKING:
+    from facesearch.api import results
     from facesearch.faces.table import Dataset
-    from facesearch.jobs.build import Built
-    from facesearch.jobs.care import Exported, Imported, Verified
-    from facesearch.jobs.encrypt import Encrypted
-    from facesearch.jobs.erase import Receipt
-    from facesearch.jobs.make_index import IndexMade
-    from facesearch.jobs.move import Moved
-    from facesearch.jobs.reindex import Reindexed
-    from facesearch.jobs.separation import Apart
     from facesearch.model.ranks import Ranks
 
 WRITE_WAIT_S = 30.0
@@ -66,19 +60,19 @@ class Gallery:
     """
 
     def __init__(
-        self, folder: Path, *, key: Key | None, choose: Callable[[], Encoder], how: How,
+        self, folder: Path, *, key: Key | None, choose: Callable[[Key | None], Encoder], owns_encoder: bool, how: How,
         detector: DetectorLike, workers: int | None, search_in: SearchIn, access: Access, max_pixels: int,
         max_faces: int, tell: Tell,
     ) -> None:  # fmt: skip
         self.folder, self.key = folder, key
-        self._choose, self._how = choose, how
+        self._choose, self._owns_encoder, self._how = choose, owns_encoder, how
         self._encoder: Encoder | None = None
         self._workers, self._detector = workers, None if detector is None else as_detector(detector, workers)
         self._access, self._tell = access, tell
         self._max_pixels, self._max_faces = max_pixels, max_faces
         self._locks = PerProcess(Locks)
         self._searcher = Searcher(self.store, search_in)
-        self.on_look: Callable[[Look], None] | None = None
+        self.on_look: Callable[[Look], None] = lambda found: None
         """Called with each photo that was looked at."""
 
     # ---- what it works with
@@ -91,18 +85,15 @@ class Gallery:
     @property
     def encoder(self) -> Encoder:
         """The encoder: the one it was opened with, or that the gallery was made with. Raises EncoderNotFound when that is not at hand."""
-        if self._encoder is None:
-            with self._locks.get().choosing:
-                self._encoder = self._encoder or self._choose()
+        with self._locks.get().choosing:
+            self._encoder = self._encoder or self._choose(self.key)
         return self._encoder
 
     @property
     def detector(self) -> FaceDetector:
         """What finds faces in photos."""
-        if self._detector is None:
-            with self._locks.get().choosing:
-                if self._detector is None:
-                    self._detector = as_detector(None, self._workers)
+        with self._locks.get().choosing:
+            self._detector = self._detector or as_detector(None, self._workers)
         return self._detector
 
     @contextmanager
@@ -127,8 +118,8 @@ class Gallery:
         self.encoder.warm_up()
 
     def close(self) -> None:
-        """Let go of the encoder's thread and of the index's file. Used again, all is made again."""
-        if self._encoder is not None:
+        """Let go of the encoder's thread, unless the encoder was given, and of the index's file. Used again, all is made again."""
+        if self._encoder is not None and self._owns_encoder:
             self._encoder.close()
         self._searcher.let_go()
 
@@ -141,7 +132,7 @@ class Gallery:
     def __len__(self) -> int:
         """How many faces are enrolled."""
         with self.store() as store:
-            return 0 if store is None else len(store)
+            return len(store or ())
 
     # ---- asking
 
@@ -154,6 +145,7 @@ class Gallery:
         these people. Raises UnusablePhoto for a photo that cannot be read, TypeError for what is no photo; EncoderNotFound,
         EncoderMismatch, UnknownPerson, CorruptGallery.
         """
+        among = checks.asked(top, threshold, among)
         found = look(photo, self.detector, self._max_pixels)
         usable_look(found)
         return self._answered([found], top, threshold, largest, among).photos[0]
@@ -163,6 +155,7 @@ class Gallery:
         among: Sequence[str] = (),
     ) -> Searched:  # fmt: skip
         """The same for a few photos, whose faces go through the encoder together. What cannot be used is in it, with the reason."""
+        among = checks.asked(top, threshold, among)
         if len(photos) == 1:
             seen = [look(photos[0], self.detector, self._max_pixels)]
         else:
@@ -175,39 +168,31 @@ class Gallery:
     ) -> Iterator[PhotoAnswer]:  # fmt: skip
         """The same for any number of photos, in order, as a stream: only a few are in memory. What cannot be used comes with the reason."""
         most = 1 if largest else self._max_faces
+        asked = Asked(top, threshold, most, tuple(checks.asked(top, threshold, among)))
 
         def faces() -> Iterator[tuple[Look, list[U8]]]:
             for found in looks(photos, self.detector, self._max_pixels):
-                self._note(found)
+                self.on_look(found)
                 yield found, [face.crop for face in found.chosen(most)]
 
         for found, vectors in embedded(faces(), self.encoder.runtime):
-            yield self._decided([found], [vectors], top, threshold, most, among).photos[0]
+            yield self._decided([found], [vectors], asked).photos[0]
 
-    def _answered(
-        self, seen: Sequence[Look], top: int, threshold: float | None, largest: bool, among: Sequence[str]
-    ) -> Searched:  # fmt: skip
+    def _answered(self, seen: Sequence[Look], top: int, threshold: float | None, largest: bool, among: Sequence[str]) -> Searched:
+        for found in seen:
+            self.on_look(found)
         most = 1 if largest else self._max_faces
         crops = [face.crop for found in seen for face in found.chosen(most)]
-        for found in seen:
-            self._note(found)
         vectors = self.encoder.runtime.embed(np.stack(crops)) if crops else np.empty((0, 0), np.float32)
         ends = np.cumsum([len(found.chosen(most)) for found in seen])
-        return self._decided(seen, np.split(vectors, ends[:-1]) if seen else [], top, threshold, most, among)
+        return self._decided(seen, np.split(vectors, ends[:-1]) if seen else [], Asked(top, threshold, most, tuple(among)))
 
-    def _decided(
-        self, seen: Sequence[Look], vectors: Sequence[F32], top: int, threshold: float | None, most: int, among: Sequence[str]
-    ) -> Searched:  # fmt: skip
+    def _decided(self, seen: Sequence[Look], vectors: Sequence[F32], asked: Asked) -> Searched:
         encoder, detector = self.encoder.id, self.detector.name
-        return run(lambda: self._searcher.decided(seen, vectors, encoder, detector, top=top, threshold=threshold, most=most, among=among))
-
-    def _note(self, found: Look) -> None:
-        if self.on_look is not None:
-            self.on_look(found)
+        return run(lambda: self._searcher.decided(seen, vectors, encoder, detector, asked))
 
     # ---- people
 
-    @in_this_process
     def enroll(
         self, person: str, photos: PhotoLike | Sequence[PhotoLike], *, largest: bool = False, refuse_lookalikes: bool = False,
         fpir: float | None = None, face: int | None = None, progress: Progress = quiet,
@@ -232,12 +217,14 @@ class Gallery:
         fpir: float | None = None, face: int | None = None, progress: Progress = quiet, skipped: Sequence[Skipped] = (),
     ) -> EnrolledPhotos:  # fmt: skip
         """The same for photos of several people, as (person, photo). skipped: what was left out before, to be told with the rest."""
+        checks.share("fpir", fpir)
+        checks.at_least("face", face, 1)
         encoder = self.encoder
         wanted = [(person, partial(read, photo, self._max_pixels)) for person, photo in photos]
         done = enrolling.enroll(
             wanted, self.folder, encoder.runtime, self.detector.own, largest=largest, face=face, fpir=fpir, progress=progress,
             strict=refuse_lookalikes, key=self.key, encoder_file=encoder.note(), writing=self._writing,
-            on_look=lambda found: self._note(as_look(found)),
+            on_look=lambda found: self.on_look(as_look(found)),
         )  # fmt: skip
         left_out = tuple(SkippedPhoto(str(item.path), item.reason) for item in (*skipped, *done.skipped))
         return EnrolledPhotos(tuple(EnrolledPerson(name, n) for name, n in done.added.items()), done.known, done.unchecked, left_out)
@@ -276,33 +263,32 @@ class Gallery:
             return rename(old, new, self.folder, join=join, key=self.key)
 
     @in_this_process
-    def move(self, person: str, photos: Sequence[str], to: str) -> Moved:
+    def move(self, person: str, photos: Sequence[str], to: str) -> results.Moved:
         """Give photos, by the SHA-256 of their files, to somebody else, new or known. Raises UnknownPerson, UnknownPhoto, BadName."""
         from facesearch.jobs.move import move
 
-        with self._writing():
-            return move(person, photos, to, self.folder, self._tell, key=self.key, access=self._access)
+        with self._erasing():
+            return move(person, checks.several("photos", photos), to, self.folder, self._tell, key=self.key, access=self._access)
 
     @in_this_process
     def forget(
-        self, person: str, photos: Sequence[str | os.PathLike[str]] = (), *, contents: Sequence[str] = ()
-    ) -> tuple[Receipt, Path]:  # fmt: skip
+        self, person: str, photos: Sequence[str | os.PathLike[str]] | None = None, *, contents: Sequence[str] | None = None
+    ) -> tuple[results.Receipt, Path]:  # fmt: skip
         """Erase a person, or some of their photos: rows, vectors, index; then prove that the bytes are gone. This cannot be undone.
 
-        photos: their files, or the names they were enrolled under; contents: the SHA-256 of their files. Returns the receipt and where
-        it lies. Raises UnknownPerson, UnknownPhoto, NotErasedYet, StillThere, StillProjected.
+        photos: their files, or the names they were enrolled under; contents: the SHA-256 of their files; the whole person when neither is
+        given. Returns the receipt and where it lies. Raises ValueError for an empty list, which would be neither; UnknownPerson,
+        UnknownPhoto, NotErasedYet, StillThere, StillProjected.
         """
         from facesearch.jobs.erase import forget
 
-        try:
-            with self._writing():
-                given = [os.fspath(photo) for photo in photos]
-                return forget(person, self.folder, given, self._tell, contents=contents, key=self.key, access=self._access)
-        finally:
-            self._searcher.let_go()
+        given = [os.fspath(photo) for photo in checks.several("photos", photos)]
+        hashes = checks.several("contents", contents)
+        with self._erasing():
+            return forget(person, self.folder, given, self._tell, contents=hashes, key=self.key, access=self._access)
 
     @in_this_process
-    def separations(self) -> list[Apart]:
+    def separations(self) -> list[results.Apart]:
         """How well each person stands apart from the others, the worst first. See jobs.separation."""
         from facesearch.jobs.separation import separations
 
@@ -340,6 +326,8 @@ class Gallery:
         from facesearch.jobs import calibrate as job
         from facesearch.jobs.describe import threshold_info
 
+        checks.share("fpir", fpir)
+        checks.one_of("by", by, WAYS_TO_SCORE)
         left_out: tuple[Skipped, ...] = ()
         with self.opened() as store:
             found = None
@@ -362,7 +350,7 @@ class Gallery:
         return Calibrated(info, tuple(SkippedPhoto(str(item.path), item.reason) for item in left_out))
 
     @in_this_process
-    def verify(self, *, repair: bool = True) -> Verified:
+    def verify(self, *, repair: bool = True) -> results.Verified:
         """Check every page, row, checksum and count, and the index; repair: make the index again where it is not right."""
         from facesearch.jobs.care import verify
 
@@ -371,7 +359,7 @@ class Gallery:
 
     # ---- as a whole
 
-    def export(self, out: str | os.PathLike[str]) -> Exported:
+    def export(self, out: str | os.PathLike[str]) -> results.Exported:
         """Write everything that is enrolled, with the threshold, into one new file. Raises OutputExists, CannotWrite, NotErasedYet."""
         from facesearch.jobs.care import export
 
@@ -380,26 +368,31 @@ class Gallery:
     @in_this_process
     def import_from(
         self, source: str | os.PathLike[str], *, source_key: Key | bytes | str | os.PathLike[str] | None = None, progress: Progress = quiet
-    ) -> Imported:  # fmt: skip
+    ) -> results.Imported:  # fmt: skip
         """Add everybody from an exported file or from another gallery's folder; made when it is not there. Every row is checked first.
 
         source_key: the source's key, where it is another. Raises NotFound, CorruptGallery, EncoderMismatch, WrongKey.
         """
         from facesearch.jobs.care import import_into
 
+        theirs = as_key(source_key)
         with self._writing():
-            return import_into(Path(source), self.folder, progress, as_key(source_key), key=self.key)
+            done = import_into(Path(source), self.folder, progress, theirs, key=self.key)
+            with Store.open(self.folder, self.key or theirs, either=True) as store:
+                self.key = self.key or (theirs if store.sealed else None)  # what was encrypted stays so, with its own key
+        return done
 
     @in_this_process
     def build(
         self, datasets: Sequence[Dataset], *, splits: Sequence[str] = (), fpir: float | None = None, index: str | None = None,
         progress: Progress = quiet, ranks: Ranks | None = None,
-    ) -> Built:  # fmt: skip
+    ) -> results.Built:  # fmt: skip
         """Enroll all photos of prepared datasets that name a person. See jobs.build."""
         from facesearch.jobs.build import build_index
         from facesearch.model.ranks import ALONE
 
         with self._writing():
+            checks.share("fpir", fpir)
             encoder = self.encoder
             return build_index(
                 datasets, self.folder, encoder.runtime, splits=tuple(splits), fpir=fpir, progress=progress, ranks=ranks or ALONE,
@@ -407,7 +400,7 @@ class Gallery:
             )  # fmt: skip
 
     @in_this_process
-    def rebuild_index(self, choice: str | None = None) -> IndexMade:
+    def rebuild_index(self, choice: str | None = None) -> results.IndexMade:
         """Make the index again; choice: auto, flat, bits1, bits2 or FAISS's word for another kind, from now on."""
         from facesearch.jobs.make_index import make_index
 
@@ -418,7 +411,7 @@ class Gallery:
     def reindex(
         self, encoder: EncoderLike, *, photos: Sequence[str | os.PathLike[str]] = (), datasets: Sequence[Dataset] = (),
         drop_missing: bool = False, progress: Progress = quiet,
-    ) -> Reindexed:  # fmt: skip
+    ) -> results.Reindexed:  # fmt: skip
         """Embed the enrolled photos with another encoder; they are found in these folders and datasets by their content.
 
         The old vectors serve until all new ones are there. Raises PhotosMissing, and then the work done is kept.
@@ -431,22 +424,29 @@ class Gallery:
                 self.folder, new.runtime, datasets, [Path(folder) for folder in photos], self.detector.own if photos else None,
                 drop_missing=drop_missing, progress=progress, key=self.key, encoder_file=new.note(),
             )  # fmt: skip
-        self._encoder = new
+        if self._encoder is not None and self._owns_encoder:
+            self._encoder.close()
+        self._encoder, self._owns_encoder = new, not isinstance(encoder, Encoder)
         self._searcher.let_go()
         return done
 
-    def encrypt(self, new_key: Key | bytes | str | os.PathLike[str] | None = None) -> Encrypted:
+    @in_this_process
+    def encrypt(self, new_key: Key | bytes | str | os.PathLike[str] | None = None) -> results.Encrypted:
         """Encrypt a plain gallery with its key, or exchange the key for new_key, and prove that nothing of before is left."""
         from facesearch.jobs.encrypt import encrypt
 
-        fresh = as_key(new_key)
-        with self._writing():
-            done = encrypt(self.folder, self.key, fresh)
-        self.key = fresh or self.key
-        self._searcher.let_go()
-        return done
+        before, fresh = self.key, as_key(new_key)
+        self.key = fresh or before
+        try:
+            with self._erasing():
+                return encrypt(self.folder, before, fresh)
+        except (NotErasedYet, StillThere):  # it is encrypted; what is left is to prove that nothing of before is there
+            raise
+        except BaseException:
+            self.key = before
+            raise
 
-    def decrypt(self) -> Encrypted:
+    def decrypt(self) -> results.Encrypted:
         """Write an encrypted gallery in plain again."""
         from facesearch.jobs.encrypt import decrypt
 
@@ -464,12 +464,17 @@ class Gallery:
         return self._searcher.refresh()
 
     @contextmanager
+    def _erasing(self) -> Iterator[None]:
+        """As _writing, without an index open in this process: it would keep what is erased, or keep an engine from erasing it."""
+        with self._writing():
+            self._searcher.let_go()
+            try:
+                yield
+            finally:
+                self._searcher.let_go()
+
+    @contextmanager
     def _writing(self) -> Iterator[None]:
         """One writer of this process at a time; others wait for a bounded time. Raises GalleryBusy."""
-        lock = self._locks.get().writing
-        if not lock.acquire(timeout=WRITE_WAIT_S):
-            raise GalleryBusy(self.folder, WRITE_WAIT_S)
-        try:
+        with in_turn(self._locks.get().writing, WRITE_WAIT_S, GalleryBusy(self.folder, WRITE_WAIT_S)):
             yield
-        finally:
-            lock.release()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from facesearch.model.runtime import Precision
@@ -25,6 +27,17 @@ class Locks:
 
     writing: threading.Lock = field(default_factory=threading.Lock)
     choosing: threading.Lock = field(default_factory=threading.Lock)
+
+
+@contextmanager
+def in_turn(lock: threading.Lock, wait_s: float, busy: Exception) -> Iterator[None]:
+    """Holding the lock. Raises busy when others have held it for so long."""
+    if not lock.acquire(timeout=wait_s):
+        raise busy
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def quiet(done: int, total: int) -> None:

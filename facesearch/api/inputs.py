@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from facesearch.errors import UnusablePhoto
-from facesearch.faces.photos import MAX_PIXELS, as_rgb, photo_of, read_photo
+from facesearch.faces.photos import DECODER_ERRORS, MAX_PIXELS, as_rgb, photo_of, read_photo
 from facesearch.records import U8, Photo, Skipped
 
 if TYPE_CHECKING:
@@ -57,16 +57,24 @@ def _in_memory(photo: Any, name: str, max_pixels: int) -> Photo | Skipped:
         data = bytes(photo)
         return photo_of(data, Path(name or f"photo-{hashlib.sha256(data).hexdigest()[:8]}"), max_pixels=max_pixels)
     pixels = photo if isinstance(photo, np.ndarray) else _pixels_of(photo)
+    if isinstance(pixels, str):
+        return Skipped(Path(name or "photo"), pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise TypeError(f"an array of shape {pixels.shape} and type {pixels.dtype} is no photo; (h, w, 3) uint8 RGB is")
+    if pixels.shape[0] * pixels.shape[1] > max_pixels:
+        return Skipped(Path(name or "photo"), f"the picture has more than {max_pixels // 1_000_000} megapixels")
     pixels = np.ascontiguousarray(pixels)
     sha256 = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
     return Photo(Path(name or f"photo-{sha256[:8]}"), sha256, pixels)
 
 
-def _pixels_of(photo: Any) -> U8:
+def _pixels_of(photo: Any) -> U8 | str:
+    """A Pillow image's pixels, or why they cannot be had: it may be of a file that is cut off, and is read only now."""
     from PIL import Image, ImageOps
 
     if not isinstance(photo, Image.Image):
         raise TypeError(f"a {type(photo).__name__} is no photo; give a path, bytes, a Pillow image or an array (h, w, 3) uint8 RGB")
-    return as_rgb(ImageOps.exif_transpose(photo))
+    try:
+        return as_rgb(ImageOps.exif_transpose(photo))
+    except DECODER_ERRORS as error:
+        return f"the picture is damaged: {error or type(error).__name__}"

@@ -45,7 +45,8 @@ def open_gallery(
     how = How(device=device, engine=engine, threads=threads, precision=precision, batch=batch)
     access = Access(store_token, store_wait_s)
     return Gallery(
-        place, key=own, choose=lambda: encoder_for(place, own, encoder, below, preprocess, how), how=how, detector=detector,
+        place, key=own, choose=lambda now: encoder_for(place, now, encoder, below, preprocess, how), how=how,
+        owns_encoder=not isinstance(encoder, Encoder), detector=detector,
         workers=workers, search_in=projection(store, access, tell) if store else OWN_INDEX, access=access, max_pixels=max_pixels,
         max_faces=max_faces, tell=tell,
     )  # fmt: skip

@@ -32,6 +32,20 @@ OWN_INDEX = SearchIn(lambda store: nullcontext(open_index(store)), alone=False)
 """The gallery's own index."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a search is asked with: people a face, the score that decides instead of the gallery's, most faces a photo, which people."""
+
+    top: int
+    threshold: float | None
+    most: int
+    among: tuple[str, ...]
+
+
+State = tuple[int, int, str, int]
+"""See Gallery.state."""
+
+
 class Searcher:
     """The index of one gallery: mapped once a generation, let go as soon as somebody has enrolled or forgotten anybody."""
 
@@ -41,33 +55,47 @@ class Searcher:
         self._held: PerProcess[_Held] = PerProcess(_Held)
 
     def decided(
-        self, seen: Sequence[Look], vectors: Sequence[F32], encoder_id: str, detector: str, *, top: int, threshold: float | None,
-        most: int, among: Sequence[str],
+        self, seen: Sequence[Look], vectors: Sequence[F32], encoder_id: str, detector: str, asked: Asked
     ) -> Searched:  # fmt: skip
         """The answers for photos whose faces have these unit vectors (n, d). detector: the name of what found them.
 
         Raises EncoderMismatch, UnknownPerson, CorruptGallery.
         """
+        most = asked.most
         with self._opened() as store, self._index(store) as (index, built):
             if store is None or index is None:
                 return Searched(tuple(_photo(found, [undecided(face) for face in found.chosen(most)], most) for found in seen), 0, False)
             store.require_encoder(encoder_id)
-            ids = store.face_ids(among) if among else None
-            belief = Belief.of(store, threshold, len(index) if ids is None else len(ids))
+            ids = store.face_ids(asked.among) if asked.among else None
+            belief = Belief.of(store, asked.threshold, len(index) if ids is None else len(ids))
             photos = [
-                _photo(found, [decide(f, v, store, index, belief, top, ids) for f, v in zip(found.chosen(most), own, strict=True)], most)
+                _photo(
+                    found, [decide(f, v, store, index, belief, asked.top, ids) for f, v in zip(found.chosen(most), own, strict=True)], most
+                )
                 for found, own in zip(seen, vectors, strict=True)
             ]
-            return Searched(tuple(photos), belief.faces, belief.stale, _notes(store, built, belief, detector))
+            return Searched(tuple(photos), belief.faces, belief.stale, self._notes(store, built, belief, detector))
+
+    def _notes(self, store: Store, built: str, belief: Belief, detector: str) -> tuple[str, ...]:
+        """What should be known of the answers, in sentences."""
+        held, state = self._held.get(), store.state
+        noted = held.noted
+        if noted is None or noted[:2] != (state, detector):
+            noted = held.noted = state, detector, other_detectors(store, detector)
+        said = [f"The index was rebuilt: {built}."] if built else []
+        if belief.stale and belief.stored is not None:
+            said.append(f"The threshold is stale: it was set for {belief.stored.faces:,} faces, and {belief.faces:,} are enrolled now.")
+        return (*said, noted[2]) if noted[2] else tuple(said)
 
     def refresh(self) -> int:
         """Let go of an index that another process has outdated, and map the new one. Returns how many faces it holds."""
         held = self._held.get()
         with self._opened() as store:
-            if store is not None and held.index is not None and held.index[0] != store.generation:
+            index = held.index
+            if store is not None and index is not None and index[0] != store.state:
                 with self._index(store):
-                    pass
-        return 0 if held.index is None else len(held.index[1])
+                    index = held.index
+        return 0 if index is None else len(index[1])
 
     def let_go(self) -> None:
         """A mapped file keeps its bytes on the disk although its name is gone."""
@@ -83,14 +111,14 @@ class Searcher:
             return
         held, built = self._held.get(), ""
         with held.turn:
-            while held.index is None or held.index[0] != store.generation:
+            while held.index is None or held.index[0] != store.state:
                 held.let_go(alone=self._search_in.alone)  # it would hold the vectors of people who were forgotten
                 if held.index is not None:
                     continue  # another thread was faster
-                generation = store.generation
+                state = store.state
                 if store.is_empty():
                     break
-                held.index = generation, held.opened.enter_context(self._search_in.opened(store))
+                held.index = state, held.opened.enter_context(self._search_in.opened(store))
                 built = held.index[1].built
             index = None if held.index is None else held.index[1].of(store)
             held.users += 1
@@ -107,7 +135,9 @@ class _Held:
 
     def __init__(self) -> None:
         self.turn = threading.Condition()
-        self.index: tuple[int, Nearest] | None = None
+        self.index: tuple[State, Nearest] | None = None
+        self.noted: tuple[State, str, str] | None = None
+        """What was said of detectors, of which gallery, for which detector: counting them reads every row."""
         self.opened = ExitStack()
         self.users = 0
 
@@ -140,15 +170,3 @@ def projection(text: str, access: Access, tell: Tell) -> SearchIn:
 
 def _photo(found: Look, faces: Sequence[FaceAnswer], most: int) -> PhotoAnswer:
     return PhotoAnswer(found.photo, found.sha256, *found.size, found.skipped, tuple(faces), max(0, len(found.faces) - most))
-
-
-def _notes(store: Store, built: str, belief: Belief, detector: str) -> tuple[str, ...]:
-    """What should be known of the answers, in sentences."""
-    said = []
-    if built:
-        said.append(f"The index was rebuilt: {built}.")
-    if belief.stale and belief.stored is not None:
-        said.append(f"The threshold is stale: it was set for {belief.stored.faces:,} faces, and {belief.faces:,} are enrolled now.")
-    if other := other_detectors(store, detector):
-        said.append(other)
-    return tuple(said)

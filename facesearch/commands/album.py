@@ -190,11 +190,14 @@ def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | No
 
 def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | None, *, as_json: bool) -> None:
     from facesearch import report
+    from facesearch.jobs.find_weights import weights_with_id
     from facesearch.jobs.review import REVIEW, apply
     from facesearch.report_album import applied
 
     own = review.absolute() == (album.folder / REVIEW).absolute()
-    result = apply(album, gallery.folder, review, fpir, key=key_of(gallery))
+    own_encoder = weights_with_id(album.encoder_id, RUNS)
+    note = "" if own_encoder is None else own_encoder.note()
+    result = apply(album, gallery.folder, review, fpir, key=key_of(gallery), encoder_file=note)
     if own:
         applied(album)
     if as_json:

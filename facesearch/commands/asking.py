@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +64,14 @@ def query(
     with _nothing_collected():
         ready = encoder_soon(gallery, encoder)
         opened = gallery_of(gallery, encoder, detection, ready=ready, store=store)
-    with opened:
+    with closing(ready), opened:
         names = [*among, *(_named_in(among_file) if among_file else ())]
         asked: dict[str, Any] = {"top": top, "threshold": threshold, "largest": largest, "among": names}
         opened.require_people()
         if watch is not None or photos == (STDIN,):
             announced(opened)
+            for note in opened.search_all([], **asked).notes:
+                tell(note)
             _answer_stream(_paths(watch), opened, asked, as_json=as_json, strict=strict)
             return
         started = time.perf_counter()

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from facesearch import options
 from facesearch.errors import BadStore, CannotRead, NoGallery, NotFound, reason_of
 from facesearch.terminal import tell
@@ -35,16 +37,20 @@ def default_data() -> Path:
 
 def gallery_of(
     gallery: options.GalleryChoice, encoder: options.EncoderChoice | None = None, detection: options.DetectionChoice | None = None,
-    *, ready: Encoder | None = None, store: str | None = None, batch: int = 64, **more: Any,
+    *, ready: Encoder | None = None, store: str | None = None, engines: bool = False, batch: int = 64,
+    **more: Any,
 ) -> Gallery:  # fmt: skip
-    """The gallery that the options tell of, opened through the library. ready: its encoder, where that is chosen already."""
+    """The gallery that the options tell of, opened through the library. ready: its encoder, where that is chosen already; store: search in
+    this engine; engines: those that the gallery is projected to may have to be reached."""
     from facesearch.api.opening import open_gallery
 
     how = {} if encoder is None else _how(encoder)
-    access = access_of()
+    if store or engines:
+        access = access_of()
+        more |= {"store": store, "store_token": access.token, "store_wait_s": access.wait_s}
     return open_gallery(
         gallery.folder, key=key_of(gallery), encoder=ready or (None if encoder is None else encoder.weights), runs=RUNS,
-        detector=None if detection is None else detector_of(detection), store=store, store_token=access.token, store_wait_s=access.wait_s,
+        detector=None if detection is None else detector_of(detection),
         batch=batch, tell=tell, **how, **more,
     )  # fmt: skip
 
@@ -96,10 +102,16 @@ def key_of(gallery: options.GalleryChoice) -> Key | None:
     """The key of --key-file, else that of FACESEARCH_KEY_FILE, else FACESEARCH_KEY itself. Raises BadKey."""
     from facesearch.gallery.keys import Key, read_key_file, secret_of
 
-    if gallery.key_file is not None:
-        return read_key_file(gallery.key_file)
-    text = os.environ.get(KEY)
-    return Key(secret_of(text, KEY), KEY) if text else None
+    context = click.get_current_context(silent=True)
+    known = {} if context is None else context.meta  # of this command: a key that comes through a pipe can be read once
+    if KEY not in known:
+        text = os.environ.get(KEY)
+        if gallery.key_file is not None:
+            known[KEY] = read_key_file(gallery.key_file)
+        else:
+            known[KEY] = Key(secret_of(text, KEY), KEY) if text else None
+    found: Key | None = known[KEY]
+    return found
 
 
 def access_of() -> Access:

@@ -126,7 +126,7 @@ def forget(name: str, photos: tuple[str, ...], gallery: GalleryChoice, as_json: 
     """
     from facesearch import report
 
-    receipt, path = gallery_of(gallery).forget(name, photos)
+    receipt, path = gallery_of(gallery, engines=True).forget(name, photos or None)
     if as_json:
         click.echo(report.as_json(receipt))
     else:

@@ -59,7 +59,7 @@ def serve(
         limits=Limits(requests=max_requests),
     )  # fmt: skip
     limits = settings.limits
-    opened = gallery_of(gallery, encoder, detection, batch=batch, max_pixels=limits.pixels, max_faces=limits.faces)
+    opened = gallery_of(gallery, encoder, detection, engines=True, batch=batch, max_pixels=limits.pixels, max_faces=limits.faces)
     announced(opened)
     service = Service(settings, opened)
     with listen(host, port) as listening:

@@ -243,7 +243,7 @@ class PackageMissing(FacesearchError):
 
     @property
     def advice(self) -> str:
-        return f"Install it with: pip install 'facesearch[{self.extra}]'"
+        return f"Install it with: pip install 'facesearch[{self.extra}]'" if self.extra else f"Install it with: pip install {self.package}"
 
 
 _REASONS = {

@@ -31,7 +31,7 @@ MAX_PIXELS = 120_000_000
 MAX_FILE_BYTES = 256 * 2**20
 
 # What Pillow's parsers raise on broken files, besides OSError. MemoryError: a header that promises too much.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError,
     AttributeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
@@ -108,7 +108,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
         return f"the picture has more than {max_pixels // 1_000_000} megapixels"
     except UnidentifiedImageError:
         return "not a picture that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF)"
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         return f"the picture is damaged: {error or type(error).__name__}"
 
 

@@ -16,6 +16,8 @@ from facesearch.files import OWNER_ONLY
 
 KEY_BYTES = 32
 LONGEST_FILE = 1024
+HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+GIVEN = "the key given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,15 @@ class Key:
 
 
 def as_key(given: Key | bytes | str | os.PathLike[str] | None) -> Key | None:
-    """What a caller gives for a key: one of ours, its 32 bytes, or the file that holds it. Raises BadKey."""
+    """What a caller gives for a key: one of ours, its 32 bytes or 64 hexadecimal digits, or the file that holds it. Raises BadKey."""
     if given is None or isinstance(given, Key):
         return given
-    if isinstance(given, bytes):
+    if isinstance(given, bytes | bytearray):
         if len(given) != KEY_BYTES:
-            raise BadKey("the key given", f"it has {len(given)} bytes, not {KEY_BYTES}")
-        return Key(given, "the key given")
+            raise BadKey(GIVEN, f"it has {len(given)} bytes, not {KEY_BYTES}")
+        return Key(bytes(given), GIVEN)
+    if len(os.fspath(given)) == 2 * KEY_BYTES and set(os.fspath(given)) <= HEXADECIMAL:  # the key itself: never told as a file's name
+        return Key(secret_of(os.fspath(given), GIVEN), GIVEN)
     return read_key_file(Path(given))
 
 
@@ -62,6 +66,6 @@ def new_key_file(path: Path) -> None:
 def secret_of(text: str, origin: str) -> bytes:
     """64 hexadecimal digits, blanks around them allowed. Raises BadKey, which does not quote what was there."""
     digits = text.strip()
-    if len(digits) != 2 * KEY_BYTES or not set(digits) <= set("0123456789abcdefABCDEF"):
+    if len(digits) != 2 * KEY_BYTES or not set(digits) <= HEXADECIMAL:
         raise BadKey(origin, f"it is not {2 * KEY_BYTES} hexadecimal digits")
     return bytes.fromhex(digits)

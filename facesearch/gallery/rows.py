@@ -161,6 +161,12 @@ def is_note(value: object) -> bool:
     return value is None or (isinstance(value, str) and as_note(value) == value)
 
 
+def clean_source(source: str) -> str:
+    """A photo's name as a gallery keeps it: its end, if it is very long, without what no name may hold; "photo" where nothing is left."""
+    kept = "".join(character for character in usual_form(source) if unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp"))
+    return usual_form(kept[-LONGEST_NAME:]) or "photo"
+
+
 def vector_bytes(vector: F32, dimension: int) -> bytes:
     """A unit vector (d,) as it is stored, in float16. Raises ValueError for what is no such vector."""
     length = float(np.linalg.norm(vector))

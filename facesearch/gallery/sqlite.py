@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -88,20 +87,17 @@ def read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
+def change_meta(path: Path, key: str, change: Callable[[str], str]) -> None:
+    """Rewrite a note, where there is one, in a gallery's file that nobody else has open."""
+    with closing(connect(path)) as db:
+        for (value,) in db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall():
+            db.execute("UPDATE meta SET value = ? WHERE key = ?", (change(value), key))
+
+
 def without_meta(path: Path, *patterns: str) -> None:
     """Take the notes whose keys fit these GLOB patterns out of a gallery's file that nobody else has open."""
     with closing(connect(path)) as db:
         db.executemany("DELETE FROM meta WHERE key GLOB ?", [(pattern,) for pattern in patterns])
-
-
-def without_folders(path: Path, key: str) -> None:
-    """Of a note that tells where a file lay, keep its name alone: this machine's folders are nobody else's business."""
-    with closing(connect(path)) as db:
-        for (value,) in db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall():
-            noted = json.loads(value)
-            if isinstance(noted.get("file"), str):
-                noted["file"] = Path(noted["file"]).name
-            db.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(noted), key))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import numpy as np
 from facesearch.errors import CorruptGallery, EncoderMismatch, NameTaken, NoGallery, NotFound, OutputExists, writing
 from facesearch.files import OWNER_ONLY
 from facesearch.gallery.cipher import BrokenSeal, new_cipher
+from facesearch.gallery.encoder_note import note_of_name, read_note
 from facesearch.gallery.erasing import AT_ONCE, COUNT_ERASURE, ErasableGallery
 from facesearch.gallery.keys import Key
 from facesearch.gallery.opened import FORMAT, ROWS, SEALED_FORMAT
@@ -29,6 +30,7 @@ from facesearch.gallery.rows import (
     as_note,
     checksum_of,
     clean_name,
+    clean_source,
     is_note,
     usual_form,
     vector_bytes,
@@ -39,12 +41,12 @@ from facesearch.gallery.sqlite import (
     ADD_DETECTOR,
     APPLICATION_ID,
     SCHEMA,
+    change_meta,
     connect,
     is_ours,
     new_file,
     read_only,
     sqlite_errors,
-    without_folders,
     without_meta,
 )
 from facesearch.gallery.sqlite import FILE as FILE
@@ -73,8 +75,8 @@ class Gallery(ErasableGallery):
         cipher = like.cipher if like is not None else new_cipher(key)
         version = SEALED_FORMAT if cipher.description else FORMAT
         meta = {"format": version, "encoder_id": encoder_id, "dimension": dimension, "encoder": encoder, "generation": 0}
-        if encoder_file:
-            meta["encoder_file"] = encoder_file
+        if encoder_file:  # an encrypted gallery tells nothing of the folders of this machine
+            meta["encoder_file"] = note_of_name(encoder_file) if cipher.description else encoder_file
         if cipher.description:
             meta["cipher"] = cipher.description
         with sqlite_errors(folder):
@@ -126,13 +128,13 @@ class Gallery(ErasableGallery):
 
     def encoder_file(self) -> dict[str, str]:
         """What is remembered of the encoder's file: `file`, where it lay, and `preprocess` of a foreign one; empty for older galleries."""
-        try:
-            noted = json.loads(self._meta.get("encoder_file", "{}"))
-        except ValueError:
-            noted = None
-        if not isinstance(noted, dict) or not all(isinstance(value, str) for value in noted.values()):
-            raise CorruptGallery(self.folder, "what it remembers of its encoder's file cannot be read")
-        return noted
+        return read_note(self._meta.get("encoder_file", ""))
+
+    @property
+    def state(self) -> tuple[int, int, str, int]:
+        """What a picture of the gallery, held in memory, is a picture of: the file itself, its encoder, its number of changes."""
+        found = (self.folder / FILE).stat()
+        return found.st_dev, found.st_ino, self.encoder_id, self.generation
 
     def own_words(self) -> str:
         """What a gallery's file says in plain whoever is enrolled: a name that is part of it cannot be looked for."""
@@ -267,7 +269,7 @@ class Gallery(ErasableGallery):
 
     def add(self, faces: Sequence[NewFace]) -> int:
         """Enroll all faces in one transaction; returns how many were new. Raises BadName, CannotWrite, GalleryBusy."""
-        rows = [Row(clean_name(f.person), f.sha256, f.source, vector_bytes(f.vector, self.dimension)) for f in faces]
+        rows = [Row(clean_name(f.person), f.sha256, clean_source(f.source), vector_bytes(f.vector, self.dimension)) for f in faces]
         stored = [self._at_rest(self.cipher, row) for row in rows]
         notes = [as_note(f.detector) for f in faces]
         column, mark = (", detector", ", ?") if any(notes) else ("", "")
@@ -353,7 +355,7 @@ class Gallery(ErasableGallery):
             with self._translated():
                 self._db.execute("VACUUM INTO ?", (str(path),))
                 without_meta(path, "project*", "owed:*")  # where else this gallery's vectors are is nobody else's business
-                without_folders(path, "encoder_file")
+                change_meta(path, "encoder_file", note_of_name)
         except BaseException:
             path.unlink(missing_ok=True)
             raise

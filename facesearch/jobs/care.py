@@ -10,6 +10,7 @@ import numpy as np
 
 from facesearch.errors import CorruptGallery
 from facesearch.files import sha256_of
+from facesearch.gallery.encoder_note import note_of_name
 from facesearch.gallery.faiss_index import drop_unfinished, is_current, refresh, wrong_with_index
 from facesearch.gallery.keys import Key
 from facesearch.gallery.rows import VECTOR, NewFace
@@ -104,7 +105,7 @@ def import_into(
         fresh = not (folder / FILE).is_file()
         key = key or (other.key if other.sealed else None)
         with Gallery.create(
-            folder, other.encoder_id, other.dimension, other.encoder, key, encoder_file=json.dumps(other.encoder_file())
+            folder, other.encoder_id, other.dimension, other.encoder, key, encoder_file=note_of_name(json.dumps(other.encoder_file()))
         ) as gallery:
             gallery.require_encoder(other.encoder_id)
             before, people_before = len(gallery), len(gallery.people())

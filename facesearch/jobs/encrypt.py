@@ -7,12 +7,14 @@ between, the same command goes on, and so do forget, export and verify.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.errors import BadKey, KeyMissing, ProjectedInPlain, WrongKey
 from facesearch.gallery.cipher import PLAIN, Cipher, new_cipher
+from facesearch.gallery.encoder_note import note_of_name
 from facesearch.gallery.keys import Key
 from facesearch.gallery.projections import projections
 from facesearch.gallery.rows import Erased, Row, Unfinished
@@ -60,6 +62,7 @@ def encrypt(folder: Path, key: Key | None, new: Key | None = None) -> Encrypted:
             before = PLAIN  # the key before, if there was one, is not known any more
         else:
             finish(gallery)
+            gallery.set_meta("encoder_file", note_of_name(json.dumps(gallery.encoder_file())))
             note = gallery.change_cipher(new_cipher(wanted), wanted)
         assert note is not None, "an encrypted gallery always leaves something to be done"
         receipt, path = carry_out(gallery, note, lambda: _pieces(gallery, note, before))

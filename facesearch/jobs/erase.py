@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from facesearch import __version__
 from facesearch.errors import NotErasedYet, StillProjected, StillThere, UnknownPerson, UnknownPhoto
 from facesearch.files import make_folder, read_json, replace_json, sha256_of
 from facesearch.gallery.faiss_index import MANIFEST, erase_from_index, refresh
@@ -29,6 +28,7 @@ from facesearch.gallery.store import FILE, NEXT, Gallery
 from facesearch.jobs.receipts import RECEIPTS, Elsewhere
 from facesearch.jobs.sync import erase_elsewhere, unreached
 from facesearch.records import Tell
+from facesearch.version import __version__
 
 TRIES = 4
 Pieces = Callable[[], Iterable[Erased]]

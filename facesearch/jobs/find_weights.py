@@ -85,9 +85,9 @@ def weights_with_id(encoder_id: str, runs: Path | None = None, remembered: Mappi
     """The encoder with this id among those at hand. remembered: see Gallery.encoder_file."""
     for weights in _at_hand(remembered or {}, runs):
         try:
-            if weights.encoder_id() == encoder_id:
+            if weights.path.is_file() and weights.encoder_id() == encoder_id:
                 return weights
-        except FacesearchError:  # no encoder, or of another version
+        except (FacesearchError, OSError, ValueError):  # no encoder, of another version, or no name that a file can have
             continue
     return None
 
@@ -95,7 +95,8 @@ def weights_with_id(encoder_id: str, runs: Path | None = None, remembered: Mappi
 def _at_hand(remembered: Mapping[str, str], runs: Path | None) -> Iterator[Weights]:
     """All encoders that might be a gallery's, the likeliest first."""
     yield Weights(SHIPPED, "shipped with facesearch")
-    if file := remembered.get("file"):
+    file = remembered.get("file", "")
+    if Path(file).is_absolute():  # what was brought in from elsewhere is a name alone, and is not looked for here
         preprocess = remembered.get("preprocess")
         yield Weights(Path(file), "the gallery's own", preprocess if preprocess in PREPROCESS else None)
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +37,13 @@ class BatchingRuntime:
             raise ValueError("a batch holds at least one crop")
         self.encoder_id, self.dimension, self.words = runtime.encoder_id, runtime.dimension, runtime.words
         self.notes: dict[str, Any] = runtime.notes
-        self._runtime, self._most, self._on_batch = runtime, most, on_batch
         self._waiting: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="encoder", daemon=True)
+        work = _Work(runtime, most, on_batch, self._waiting)  # not this object: the thread would keep it alive for good
+        self._thread = threading.Thread(target=work.run, name="encoder", daemon=True)
         self._thread.start()
+        weakref.finalize(self, self._waiting.put, None)
 
     def embed(self, crops: U8) -> F32:
         """crops (n, 112, 112, 3) uint8 RGB -> (n, d) float32 unit rows, in their order. Raises RuntimeError after close."""
@@ -61,11 +64,21 @@ class BatchingRuntime:
                 self._waiting.put(None)
         self._thread.join()
 
-    def _work(self) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the encoder's thread does, until None is waiting."""
+
+    runtime: Runtime
+    most: int
+    on_batch: Callable[[int, int], None] | None
+    waiting: queue.SimpleQueue[_Asked | None]
+
+    def run(self) -> None:
         carried: _Asked | None = None
         open_ = True
         while open_:
-            first = carried if carried is not None else self._waiting.get()
+            first = carried if carried is not None else self.waiting.get()
             if first is None:
                 return
             batch, carried, open_ = self._gathered(first)
@@ -74,14 +87,14 @@ class BatchingRuntime:
     def _gathered(self, first: _Asked) -> tuple[list[_Asked], _Asked | None, bool]:
         """The batch that begins with first, what did not fit into it, and whether more may come."""
         batch, total = [first], len(first.crops)
-        while total < self._most:
+        while total < self.most:
             try:
-                asked = self._waiting.get_nowait()
+                asked = self.waiting.get_nowait()
             except queue.Empty:
                 break
             if asked is None:
                 return batch, None, False
-            if total + len(asked.crops) > self._most:
+            if total + len(asked.crops) > self.most:
                 return batch, asked, True
             batch.append(asked)
             total += len(asked.crops)
@@ -89,14 +102,15 @@ class BatchingRuntime:
 
     def _answer(self, batch: list[_Asked]) -> None:
         try:
-            vectors = self._runtime.embed(np.concatenate([asked.crops for asked in batch]))
+            vectors = self.runtime.embed(np.concatenate([asked.crops for asked in batch]))
         except Exception as error:  # noqa: BLE001 - whoever asked raises it
             for asked in batch:
                 asked.answer.set_exception(error)
             return
-        if self._on_batch is not None:
-            self._on_batch(len(vectors), len(batch))
         start = 0
         for asked in batch:
             asked.answer.set_result(vectors[start : start + len(asked.crops)].copy())
             start += len(asked.crops)
+        if self.on_batch is not None:
+            with suppress(Exception):  # who counts must not keep the others waiting
+                self.on_batch(len(vectors), len(batch))

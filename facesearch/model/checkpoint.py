@@ -55,7 +55,7 @@ def load_encoder(path: Path) -> tuple[Encoder, dict[str, Any]]:
     try:
         encoder = Encoder(EncoderConfig.read(meta["config"]))
         encoder.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
-    except (KeyError, TypeError, AttributeError, RuntimeError, BadConfig) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, BadConfig) as error:
         raise BadCheckpoint(path, f"its tensors do not fit its own description ({str(error).splitlines()[0]})") from error
     if id_of(tensors, encoder.config) != meta.get("encoder_id"):
         raise BadCheckpoint(path, DAMAGED)

@@ -13,6 +13,10 @@ LAST_LAYER = {
 }  # fmt: skip
 
 
+LARGEST = 65_536
+"""More numbers, or pixels a side, no encoder has."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
     """The network of an encoder. size_px: the side to which crops are resized; flip_average: over both mirror images."""
@@ -36,7 +40,15 @@ class EncoderConfig:
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Self:
-        """From a weights file's description; what this version does not know is passed over. Raises TypeError."""
+        """From a weights file's description; what this version does not know is passed over. Raises TypeError, ValueError."""
         known = {field.name for field in fields(cls)}
         kept: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items() if name in known}
-        return cls(**kept)
+        config = cls(**kept)
+        whole = (config.embedding_size, config.size_px, *config.head)
+        if not all(type(value) is int and 1 <= value <= LARGEST for value in whole):
+            raise ValueError("a size in its description is no whole number that can be")
+        if not all(type(value) is bool for value in (config.embedding_batchnorm, config.flip_average)):
+            raise ValueError("its description says neither true nor false where it should")
+        if config.backbone not in LAST_LAYER or config.pooling not in ("average", "weighted") or not config.encoder_last_layer_name:
+            raise ValueError(f"its network, {config.backbone!r} with {config.pooling!r} pooling, is none that is known")
+        return config

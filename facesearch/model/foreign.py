@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.errors import BadCheckpoint
+from facesearch.errors import BadCheckpoint, said_of
 from facesearch.faces.align import scaled
 from facesearch.faces.crop import CROP_PX
 from facesearch.files import sha256_of
@@ -22,10 +22,11 @@ BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The shapes that a network takes and gives; 0 where any size is right."""
+    """The shapes that a network takes and gives, 0 where any size is right, and the kind of numbers that it takes."""
 
     takes: Sequence[int]
     gives: Sequence[int]
+    kind: str
 
 
 class Foreign:
@@ -33,18 +34,25 @@ class Foreign:
 
     def __init__(self, model: Path, preprocess: str, ports: Ports, run: Callable[[F32], F32], words: str) -> None:
         """run: pixels (n, 3, h, w) float32 -> (n, d), by the engine that words describes. Raises BadCheckpoint."""
-        if len(ports.takes) != 4 or ports.takes[1] != 3 or len(ports.gives) != 2:
-            raise BadCheckpoint(model, f"it takes {list(ports.takes)} and gives {list(ports.gives)}; expected [n, 3, h, w] to [n, d]")
-        self.at_once = ports.takes[0]
+        takes, gives = ports.takes, ports.gives
+        fits = len(takes) == 4 and takes[0] in (0, 1) and takes[1] in (0, 3) and takes[2] == takes[3] and len(gives) == 2
+        if not fits:
+            raise BadCheckpoint(model, f"it takes {list(takes)} and gives {list(gives)}; expected [n, 3, s, s] or [1, 3, s, s] to [n, d]")
+        if ports.kind != "float32":
+            raise BadCheckpoint(model, f"it takes {ports.kind}; expected float32")
+        self.at_once = takes[0]
         """How many photos the network takes at a time; 0: any number."""
-        self._size = ports.takes[2] or CROP_PX
+        self._size = takes[2] or CROP_PX
         self._network = run
         mean, spread = PREPROCESS[preprocess]
         self._mean = np.array(mean, np.float32).reshape(1, 3, 1, 1)
         self._spread = np.array(spread, np.float32).reshape(1, 3, 1, 1)
         self.encoder_id = foreign_id(sha256_of(model), preprocess)
         self.notes: dict[str, Any] = {}
-        self.dimension = int(self._run(np.zeros((1, 3, self._size, self._size), np.float32)).shape[1])
+        try:
+            self.dimension = int(self._run(np.zeros((1, 3, self._size, self._size), np.float32)).shape[1])
+        except Exception as error:
+            raise BadCheckpoint(model, f"it cannot be run ({said_of(model, error)})") from error
         self.words = f"{model.name} {self.encoder_id[:12]} on {words}"
 
     def embed(self, crops: U8) -> F32:

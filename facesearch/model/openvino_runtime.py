@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing
+from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing, said_of
 from facesearch.model.foreign import Foreign, Ports
 from facesearch.model.runtime import Precision, Runtime, numbers
 from facesearch.model.weights_file import read_encoder, require_whole
 from facesearch.records import F32, U8
 
 BATCH = 64
-_importing = threading.Lock()
+_importing: dict[int, threading.Lock] = {}
+"""One lock a process: one that was held while a process forked would stay held in the child."""
 
 
 def loader_for(weights: Path, device: str, preprocess: str, *, threads: int | None, precision: Precision) -> Callable[[], Runtime]:
@@ -70,12 +72,14 @@ class OpenVinoRuntime:
                 whole = pool.submit(require_whole, weights, tensors, config, meta["encoder_id"])
                 compiled = engine.compiled(build(tensors, config, engine.openvino))
                 whole.result()
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise BadCheckpoint(weights, f"its tensors do not fit its own description ({str(error).splitlines()[0][:200]})") from error
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, MemoryError, RuntimeError) as error:
+            raise BadCheckpoint(weights, f"its tensors do not fit its own description ({said_of(weights, error)})") from error
         self.encoder_id: str = meta["encoder_id"]
         self.notes: dict[str, Any] = meta.get("notes", {})
         self._request = compiled.create_infer_request()
         self.dimension = int(compiled.output(0).partial_shape[1].get_length())
+        if self.dimension != config.embedding_size:
+            raise BadCheckpoint(weights, f"it gives {self.dimension} numbers, and its description says {config.embedding_size}")
         self.words = f"{config.backbone} {self.encoder_id[:12]} on {engine.words(compiled)}"
 
     def embed(self, crops: U8) -> F32:
@@ -96,18 +100,20 @@ def _padded(crops: U8) -> U8:
 def _foreign(weights: Path, preprocess: str, engine: Engine) -> Runtime:
     try:
         model = engine.read(weights)
+        if len(model.inputs) != 1 or not model.outputs:
+            raise BadCheckpoint(weights, f"it takes {len(model.inputs)} inputs and gives {len(model.outputs)}; expected one of each")
+        ports = Ports(_sizes(model.input(0)), _sizes(model.output(0)), model.input(0).element_type.to_dtype().name)
         compiled = engine.compiled(model)
     except RuntimeError as error:
-        raise BadCheckpoint(weights, f"OpenVINO cannot load it ({str(error).strip().splitlines()[-1][:200]})") from error
+        raise BadCheckpoint(weights, f"OpenVINO cannot load it ({said_of(weights, error)})") from error
     request = compiled.create_infer_request()
-    takes, gives = (
-        [size.get_length() if size.is_static else 0 for size in port.partial_shape] for port in (model.input(0), model.output(0))
-    )
-    return Foreign(weights, preprocess, Ports(takes, gives), lambda pixels: np.array(request.infer([pixels])[0]), engine.words(compiled))
+    return Foreign(weights, preprocess, ports, lambda pixels: np.array(request.infer([pixels])[0]), engine.words(compiled))
 
 
 def _sizes(port: Any) -> list[int]:
-    return [size.get_length() if size.is_static else 0 for size in port.partial_shape]
+    """A port's shape, 0 where any size is right; empty where even their number is not fixed."""
+    shape = port.partial_shape
+    return [size.get_length() if size.is_static else 0 for size in shape] if shape.rank.is_static else []
 
 
 def import_openvino() -> Any:
@@ -116,7 +122,7 @@ def import_openvino() -> Any:
     Importing openvino sends them "import" over the network, unless the user has opted out. Here its question whether it may is
     answered with no while it is imported, and only then: a later import asks as ever. Raises PackageMissing.
     """
-    with _importing:
+    with _importing.setdefault(os.getpid(), threading.Lock()):
         try:
             from openvino_telemetry.utils import opt_in_checker
         except ImportError:  # not there, or the command line's: then nothing is sent

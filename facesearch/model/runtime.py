@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from facesearch.errors import EngineUnfit, NotNumbers, PackageMissing
+from facesearch.errors import DeviceMissing, EngineUnfit, NotNumbers, PackageMissing
 from facesearch.records import F32, U8
 
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 ENGINES = ("auto", "openvino", "torch", "onnxruntime")
 Precision = Literal["auto", "float32", "bfloat16"]
 """auto: bfloat16 where the processor or GPU computes in it, else float32."""
@@ -61,6 +63,8 @@ def loader_for(
 
     (Two threads that both import hinder each other more than they gain.) Raises as load_runtime, partly when it is called.
     """
+    if not DEVICE.fullmatch(device):
+        raise DeviceMissing(device, "there is no device of that name; known are auto, cpu, cuda and cuda:N")
     foreign = weights.suffix.lower() == ".onnx"
     if engine == "auto":
         engine = "openvino" if not _wants_gpu(device, foreign=foreign) else "onnxruntime" if foreign else "torch"

@@ -48,8 +48,8 @@ def read_encoder(path: Path) -> tuple[Arrays, EncoderConfig, dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no dict)
         config = EncoderConfig.read(meta["config"])
-    except (SafetensorError, OSError, TypeError) as error:
-        raise BadCheckpoint(path, f"its tensors cannot be read ({error})") from error
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
+        raise BadCheckpoint(path, f"it cannot be read ({said_of(path, error)})") from error
     return tensors, config, meta
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from facesearch import __version__
 from facesearch.answers import Comparison, Detected, DetectedPhoto, Embedded, EmbeddedPhoto, Searched
 from facesearch.api import photos as looking
 from facesearch.api.gallery import Gallery
@@ -19,6 +19,7 @@ from facesearch.api.inputs import NamedPhoto
 from facesearch.gallery.rows import LONGEST_NAME, clean_name
 from facesearch.jobs.confirmed import confirm
 from facesearch.report import plain
+from facesearch.version import __version__
 from facesearch.web import figures, models
 from facesearch.web.checkup import Checkup
 from facesearch.web.models import SHA
@@ -109,6 +110,12 @@ def _options(kind: type[M], fields: dict[str, Any]) -> M:
     except ValidationError as error:
         wrong = [{"where": ".".join(map(str, entry["loc"])), "what": entry["msg"]} for entry in error.errors()]
         raise Problem("bad-request", 422, f"{wrong[0]['where']}: {wrong[0]['what']}.", errors=wrong) from error
+
+
+def _named_only(store: str) -> str:
+    """An engine's address without the folders of this machine."""
+    kind, _, place = store.partition(":")
+    return store if "://" in place else f"{kind}:{PurePath(place).name}"
 
 
 def _named(uploads: list[Upload]) -> list[NamedPhoto]:
@@ -313,11 +320,12 @@ def router(
     async def forget(wanted: models.Forget) -> models.Receipt:
         """Erase a person, or some of their photos: rows, vectors, index; then prove it. This cannot be undone."""
         try:
-            receipt, path = await _in_thread(lambda: gallery.forget(wanted.name, contents=wanted.photos or ()))
+            receipt, path = await _in_thread(lambda: gallery.forget(wanted.name, contents=wanted.photos))
         finally:
             roster.let_go()
         files = [{"file": file, "bytes": size} for file, size in receipt.files]
-        return models.Receipt.model_validate({**asdict(receipt), "files": files, "file": path.name})
+        engines = [{**asdict(there), "store": _named_only(there.store)} for there in receipt.projections]
+        return models.Receipt.model_validate({**asdict(receipt), "files": files, "projections": engines, "file": path.name})
 
     @routes.get("/calibration", tags=["trust"])
     async def calibration() -> models.Calibration:

@@ -11,9 +11,9 @@ import anyio.to_thread
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from facesearch import __version__
 from facesearch.api.gallery import Gallery
 from facesearch.errors import FacesearchError
+from facesearch.version import __version__
 from facesearch.web import api, pages, problems
 from facesearch.web.checkup import Checkup
 from facesearch.web.models import Problem as ProblemModel
@@ -78,6 +78,8 @@ class Service:
                 seen = await anyio.to_thread.run_sync(self._refresh, seen)
             except FacesearchError:  # the next one who asks is told
                 LOG.warning("the gallery could not be looked at")
+            except Exception:  # noqa: BLE001 - a fault must not end the watch
+                LOG.exception("the gallery could not be looked at")
 
     def _refresh(self, seen: int) -> int:
         """Let go of an outdated index; count the faces when the gallery's generation is not the one seen. Returns the generation."""

@@ -22,20 +22,20 @@ class Checkup:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._guard = threading.Lock()
-        self._done: tuple[int, list[models.Finding]] | None = None
-        self._failed: tuple[int, FacesearchError] | None = None
+        self._done: tuple[object, list[models.Finding]] | None = None
+        self._failed: tuple[object, FacesearchError] | None = None
         self._running = False
 
     def findings(self, limit: int) -> models.Audit:
         """What is known now, the likeliest first. Raises what the last audit of this state of the gallery raised."""
         with self._gallery.store() as store:
-            generation = -1 if store is None else store.generation
-        if generation < 0:
+            state = None if store is None else store.state
+        if state is None:
             return models.Audit(state="done", findings=[])
         with self._guard:
-            if self._failed is not None and self._failed[0] == generation:
+            if self._failed is not None and self._failed[0] == state:
                 raise self._failed[1]
-            if self._done is None or self._done[0] != generation:
+            if self._done is None or self._done[0] != state:
                 if not self._running:
                     self._running = True
                     threading.Thread(target=self._run, name="audit", daemon=True).start()
@@ -46,24 +46,24 @@ class Checkup:
         return models.Audit(state="done", findings=shown, left=len(found) - len(shown))
 
     def _run(self) -> None:
-        generation = -1
+        state: object = None
         try:
             with self._gallery.store() as store:
                 if store is not None:
-                    generation = store.generation
+                    state = store.state
                     found = findings_of(audit(labelled_gallery(store), lambda done, total: None))
                     with self._guard:
-                        self._done, self._failed = (generation, found), None
+                        self._done, self._failed = (state, found), None
         except NothingToDo:  # fewer than two photos
             with self._guard:
-                self._done = generation, []
+                self._done = state, []
         except FacesearchError as error:
             with self._guard:
-                self._failed = generation, error
+                self._failed = state, error
         except Exception:
             LOG.exception("audit failed")
             with self._guard:
-                self._failed = generation, FacesearchError()
+                self._failed = state, FacesearchError()
         finally:
             with self._guard:
                 self._running = False

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.staticfiles import StaticFiles
 
-from facesearch import __version__
+from facesearch.version import __version__
 from facesearch.web.figures import PAGE
 from facesearch.web.observe import Meters
 from facesearch.web.problems import Problem

@@ -11,15 +11,15 @@ class Roster:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._known: tuple[int, list[Apart]] | None = None
+        self._known: tuple[object, list[Apart]] | None = None
 
     def people(self) -> list[Apart]:
         """The worst separated first."""
         with self._gallery.store() as store:
-            generation = -1 if store is None else store.generation
+            state = None if store is None else store.state
         known = self._known
-        if known is None or known[0] != generation:
-            known = self._known = generation, self._gallery.separations()
+        if known is None or known[0] != state:
+            known = self._known = state, self._gallery.separations()
         return known[1]
 
     def let_go(self) -> None:

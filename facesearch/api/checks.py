@@ -1,0 +1,55 @@
+"""Arguments that are mistakes of the caller are told at once, with ValueError or TypeError, before anything is read or written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def share(name: str, value: float | None) -> None:
+    """A rate above 0 and at most a half, or None."""
+    if value is not None and not 0 < value <= 0.5:
+        raise ValueError(f"{name} {value!r} is no share above 0 and at most 0.5")
+
+
+def score(name: str, value: float | None) -> None:
+    """A cosine, or None."""
+    if value is not None and not (math.isfinite(value) and -1.001 <= value <= 1.001):
+        raise ValueError(f"{name} {value!r} is no score from -1 to 1")
+
+
+def at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        raise ValueError(f"{name} {value!r} is no whole number of {least} or more")
+
+
+def asked(top: int, threshold: float | None, among: Iterable[str]) -> list[str]:
+    """What a search is asked with; returns the names."""
+    at_least("top", top, 1)
+    score("threshold", threshold)
+    return names("among", among)
+
+
+def one_of(name: str, value: str | None, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
+
+
+def several(name: str, values: Iterable[T] | None) -> list[T]:
+    """The values of a list; none for None. A single text is no list of texts, and an empty list says neither all nor some."""
+    if isinstance(values, str | bytes):
+        raise TypeError(f"{name} is a list; this is one {type(values).__name__}")
+    found = [] if values is None else list(values)
+    if values is not None and not found:
+        raise ValueError(f"{name} is an empty list; leave it out to mean all")
+    return found
+
+
+def names(name: str, values: Iterable[str]) -> list[str]:
+    """A list of names, perhaps empty."""
+    if isinstance(values, str):
+        raise TypeError(f"{name} is a list of names; this is one text: [{values!r}]")
+    return list(values)
