@@ -48,11 +48,20 @@ if TYPE_CHECKING:
     from facesearch.errors import AlbumError as AlbumError
     from facesearch.errors import DataError as DataError
     from facesearch.errors import EncoderError as EncoderError
+    from facesearch.errors import EncoderMismatch as EncoderMismatch
+    from facesearch.errors import EncoderNotFound as EncoderNotFound
     from facesearch.errors import FacesearchError as FacesearchError
+    from facesearch.errors import GalleryBusy as GalleryBusy
     from facesearch.errors import GalleryError as GalleryError
+    from facesearch.errors import NoFace as NoFace
+    from facesearch.errors import NoGallery as NoGallery
+    from facesearch.errors import NothingToDo as NothingToDo
     from facesearch.errors import ServiceError as ServiceError
+    from facesearch.errors import SeveralFaces as SeveralFaces
     from facesearch.errors import StoreError as StoreError
     from facesearch.errors import TrainingError as TrainingError
+    from facesearch.errors import UnknownPerson as UnknownPerson
+    from facesearch.errors import UnusablePhoto as UnusablePhoto
     from facesearch.gallery.keys import Key as Key
     from facesearch.records import Match as Match
     from facesearch.records import Support as Support
@@ -70,7 +79,9 @@ _PLACES = {
     "facesearch.api.photos": ("compare", "detect", "detect_each", "embed", "embed_each"),
     "facesearch.api.results": ("Built", "Receipt", "Verified"),
     "facesearch.errors": (
-        "AlbumError", "DataError", "EncoderError", "FacesearchError", "GalleryError", "ServiceError", "StoreError", "TrainingError",
+        "AlbumError", "DataError", "EncoderError", "EncoderMismatch", "EncoderNotFound", "FacesearchError", "GalleryBusy",
+        "GalleryError", "NoFace", "NoGallery", "NothingToDo", "ServiceError", "SeveralFaces", "StoreError", "TrainingError",
+        "UnknownPerson", "UnusablePhoto",
     ),
     "facesearch.gallery.keys": ("Key",),
     "facesearch.records": ("Match", "Support"),

@@ -15,6 +15,17 @@ if TYPE_CHECKING:  # it needs numpy, which help does without
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+class Number(click.FloatRange):
+    """A number of a range; "nan", which no range leaves out, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if found != found:
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return found
+
+
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 DATASET = click.Path(path_type=Path)
@@ -73,7 +84,7 @@ among = click.option("--among", multiple=True, metavar="NAME", help="Look among 
 among_file = click.option("--among-file", type=FILE, default=None, help="Look among the people named in this file only, one a line.")
 strict = click.option("--strict", is_flag=True, help="Exit with 1 when anything was left out.")
 fpir = click.option(
-    "--fpir", type=click.FloatRange(1e-6, 0.5), default=None,
+    "--fpir", type=Number(1e-6, 0.5), default=None,
     help="Share of strangers' searches that may get a name; the threshold is set for it.  [default: as before, at first 0.01]",
 )  # fmt: skip
 

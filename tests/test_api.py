@@ -23,6 +23,7 @@ import facesearch
 from facesearch import errors
 from facesearch.answers import AMBIGUOUS_GAP
 from facesearch.api.per_process import PerProcess
+from facesearch.gallery.store import FILE as STORE_FILE
 from facesearch.gallery.store import Gallery as Store
 from facesearch.model.weights_file import encoder_meta
 from tests.conftest import ColourEncoder, refused, save_colour
@@ -187,6 +188,66 @@ def test_people_are_renamed_moved_and_forgotten(gallery: facesearch.Gallery, tmp
         gallery.forget("Rita")
     gallery.forget("blue", [tmp_path / "blue20.png"])
     assert [photo.photo for photo in gallery.photos_of("blue")] == ["blue60.png"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda g: g.forget("red", []), ValueError, "empty list"),
+        (lambda g: g.forget("red", "red20.png"), TypeError, "one str"),
+        (lambda g: g.forget("red", contents=[]), ValueError, "empty list"),
+        (lambda g: g.search("x.png", among=[]), ValueError, "empty list"),
+        (lambda g: g.search("x.png", among="red"), TypeError, "one str"),
+        (lambda g: g.search("x.png", top=0), ValueError, "1 or more"),
+        (lambda g: g.search("x.png", top=True), ValueError, "1 or more"),
+        (lambda g: g.search("x.png", threshold=float("nan")), ValueError, "from -1 to 1"),
+        (lambda g: g.search("x.png", threshold="0.3"), TypeError, "no number"),
+        (lambda g: g.search_all("x.png"), TypeError, "one str"),
+        (lambda g: g.search_each(Path("x.png")), TypeError, "one Po"),
+        (lambda g: g.search_each(["x.png"], top=0), ValueError, "1 or more"),
+        (lambda g: g.calibrate(fpir=0), ValueError, "share"),
+        (lambda g: g.calibrate(by="rank"), ValueError, "none of"),
+        (lambda g: g.enroll("red", "x.png", fpir=1.0), ValueError, "share"),
+        (lambda g: g.enroll("red", "x.png", face=0), ValueError, "1 or more"),
+        (lambda g: g.enroll(3, "x.png"), TypeError, "int"),
+        (lambda g: g.move("red", [], "green"), ValueError, "empty list"),
+        (lambda g: g.reindex(ColourEncoder(), photos="folder"), TypeError, "one str"),
+        (lambda g: facesearch.open_gallery(""), ValueError, "empty"),
+        (lambda g: facesearch.open_gallery(g.folder, workers=-1).detector, ValueError, "1 or more"),
+        (lambda g: facesearch.open_gallery(g.folder / STORE_FILE), errors.CannotRead, "this is a file"),
+    ],
+)  # fmt: skip
+def test_a_mistake_of_the_caller_is_told_at_once_and_nothing_happens(
+    gallery: facesearch.Gallery, call: Any, error: type[Exception], says: str
+):
+    before = gallery.people()
+    with pytest.raises(error, match=says):
+        call(gallery)
+    assert gallery.people() == before
+
+
+def test_numbers_of_numpy_and_any_iterable_serve(gallery: facesearch.Gallery, tmp_path: Path):
+    shades = (save_colour(tmp_path / f"iris{shade}.png", "blue", shade=shade) for shade in (90, 110))
+    assert gallery.enroll("Iris", shades).added[0].photos == 2
+    found = gallery.search(tmp_path / "red20.png", top=np.int64(1), threshold=np.float32(0.5), among=(name for name in ("red", "Iris")))
+    assert [face.matches[0].person for face in found] == ["red"]
+    assert sum(1 for _ in gallery.search_each(path for path in tmp_path.glob("red*.png"))) == 2
+
+
+def test_of_several_photos_all_are_forgotten_or_none(gallery: facesearch.Gallery, tmp_path: Path):
+    with pytest.raises(errors.UnknownPhoto) as raised:
+        gallery.forget("red", [tmp_path / "red20.png", tmp_path / "rose.png"])
+    assert "rose.png" in str(raised.value) and "red20.png" not in str(raised.value)
+    assert len(gallery.photos_of("red")) == 2
+
+
+def test_an_open_gallery_stays_where_it_is_when_the_process_moves(
+    gallery: facesearch.Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    near = opened(Path("people"))
+    monkeypatch.chdir("/")
+    assert len(near) == len(gallery) == 6 and "people" in repr(near)
 
 
 def test_a_whole_gallery_is_verified_exported_imported_and_its_index_rebuilt(gallery: facesearch.Gallery, tmp_path: Path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -120,3 +123,26 @@ def test_closing_answers_what_waits_and_refuses_what_comes_later():
 def test_a_batch_of_nothing_is_a_bug():
     with pytest.raises(ValueError, match="at least one"):
         BatchingRuntime(ColourEncoder(), most=0)
+
+
+def test_a_process_that_ends_waits_for_the_pass_that_is_under_way():
+    code = textwrap.dedent("""
+        import threading, time
+        import numpy as np
+        from facesearch.model.batching import BatchingRuntime
+
+        class Slow:
+            encoder_id, dimension, words, notes = "slow", 4, "slow", {}
+            def embed(self, crops):
+                begun.set()
+                time.sleep(0.5)
+                print("done", flush=True)
+                return np.zeros((len(crops), 4), np.float32)
+
+        begun = threading.Event()
+        runtime = BatchingRuntime(Slow(), most=8)
+        threading.Thread(target=runtime.embed, args=(np.zeros((1, 112, 112, 3), np.uint8),), daemon=True).start()
+        begun.wait()
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("done\n", "")

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
+def number(name: str, value: object) -> float:
+    """Any number, NumPy's too."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} {value!r} is no number")
+    return float(value)
+
+
 def share(name: str, value: float | None) -> None:
     """A rate above 0 and at most a half, or None."""
-    if value is not None and not 0 < value <= 0.5:
+    if value is not None and not 0 < number(name, value) <= 0.5:
         raise ValueError(f"{name} {value!r} is no share above 0 and at most 0.5")
 
 
 def score(name: str, value: float | None) -> None:
     """A cosine, or None."""
-    if value is not None and not (math.isfinite(value) and -1.001 <= value <= 1.001):
+    if value is not None and not -1.001 <= number(name, value) <= 1.001:
         raise ValueError(f"{name} {value!r} is no score from -1 to 1")
 
 
 def at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
         raise ValueError(f"{name} {value!r} is no whole number of {least} or more")
 
 
-def asked(top: int, threshold: float | None, among: Iterable[str]) -> list[str]:
-    """What a search is asked with; returns the names."""
+def asked(top: int, threshold: float | None, among: Iterable[str] | None) -> list[str]:
+    """What a search is asked with; returns the names, none for everybody."""
     at_least("top", top, 1)
     score("threshold", threshold)
-    return names("among", among)
+    return several("among", among)
 
 
 def one_of(name: str, value: str | None, known: Sequence[str]) -> None:
@@ -48,8 +56,13 @@ def several(name: str, values: Iterable[T] | None) -> list[T]:
     return found
 
 
-def names(name: str, values: Iterable[str]) -> list[str]:
-    """A list of names, perhaps empty."""
-    if isinstance(values, str):
-        raise TypeError(f"{name} is a list of names; this is one text: [{values!r}]")
+def many(name: str, values: Iterable[T]) -> list[T]:
+    """The values of a list, perhaps of none."""
+    no_single(name, values)
     return list(values)
+
+
+def no_single(name: str, values: object) -> None:
+    """A single path, text or file is no list of them."""
+    if isinstance(values, str | bytes | os.PathLike):
+        raise TypeError(f"{name} is a list; this is one {type(values).__name__}")

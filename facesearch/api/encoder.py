@@ -84,6 +84,9 @@ class Encoder:
             raise ValueError(f"crops of shape {crops.shape} and type {crops.dtype}; expected (n, {CROP_PX}, {CROP_PX}, 3) uint8")
         return self.runtime.embed(crops)
 
+    def __repr__(self) -> str:
+        return f"<Encoder {self.id} {str(self.file)!r}>"
+
     def note(self) -> str:
         """What a gallery remembers of the file that it was made with."""
         return Weights(self.file, self.why, self.preprocess).note()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,11 +28,11 @@ from facesearch.api import checks
 from facesearch.api.detector import FaceDetector, as_detector
 from facesearch.api.encoder import Encoder, EncoderLike, load_encoder
 from facesearch.api.how import How, Locks, in_turn, quiet
-from facesearch.api.inputs import PhotoLike, read
+from facesearch.api.inputs import PhotoLike, as_photos, read
 from facesearch.api.per_process import PerProcess, in_this_process, run
 from facesearch.api.photos import DetectorLike, Look, as_look, look, looks, usable_look
 from facesearch.api.searching import Asked, Searcher, SearchIn
-from facesearch.errors import EmptyGallery, GalleryBusy, NoGallery, NotErasedYet, ReplacesBetter, StillThere
+from facesearch.errors import EmptyGallery, GalleryBusy, NoGallery, NotErasedYet, StillThere
 from facesearch.gallery.calibration import DEFAULT_FPIR
 from facesearch.gallery.detectors import other_detectors
 from facesearch.gallery.keys import Key, as_key
@@ -129,6 +129,9 @@ class Gallery:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<Gallery {str(self.folder)!r}>"
+
     def __len__(self) -> int:
         """How many faces are enrolled."""
         with self.store() as store:
@@ -137,7 +140,7 @@ class Gallery:
     # ---- asking
 
     def search(
-        self, photo: PhotoLike, *, top: int = 5, threshold: float | None = None, largest: bool = False, among: Sequence[str] = ()
+        self, photo: PhotoLike, *, top: int = 5, threshold: float | None = None, largest: bool = False, among: Sequence[str] | None = None
     ) -> PhotoAnswer:  # fmt: skip
         """Who is nearest to each face of a photo: iterate over the answer, largest face first; empty when no face is found.
 
@@ -151,32 +154,34 @@ class Gallery:
         return self._answered([found], top, threshold, largest, among).photos[0]
 
     def search_all(
-        self, photos: Sequence[PhotoLike | Skipped], *, top: int = 5, threshold: float | None = None, largest: bool = False,
-        among: Sequence[str] = (),
+        self, photos: Iterable[PhotoLike | Skipped], *, top: int = 5, threshold: float | None = None, largest: bool = False,
+        among: Sequence[str] | None = None,
     ) -> Searched:  # fmt: skip
         """The same for a few photos, whose faces go through the encoder together. What cannot be used is in it, with the reason."""
         among = checks.asked(top, threshold, among)
-        if len(photos) == 1:
-            seen = [look(photos[0], self.detector, self._max_pixels)]
-        else:
-            seen = list(looks(photos, self.detector, self._max_pixels))
+        few = checks.many("photos", photos)
+        seen = [look(few[0], self.detector, self._max_pixels)] if len(few) == 1 else list(looks(few, self.detector, self._max_pixels))
         return self._answered(seen, top, threshold, largest, among)
 
     def search_each(
         self, photos: Iterable[PhotoLike | Skipped], *, top: int = 5, threshold: float | None = None, largest: bool = False,
-        among: Sequence[str] = (),
+        among: Sequence[str] | None = None,
     ) -> Iterator[PhotoAnswer]:  # fmt: skip
         """The same for any number of photos, in order, as a stream: only a few are in memory. What cannot be used comes with the reason."""
         most = 1 if largest else self._max_faces
         asked = Asked(top, threshold, most, tuple(checks.asked(top, threshold, among)))
+        checks.no_single("photos", photos)
 
         def faces() -> Iterator[tuple[Look, list[U8]]]:
             for found in looks(photos, self.detector, self._max_pixels):
                 self.on_look(found)
                 yield found, [face.crop for face in found.chosen(most)]
 
-        for found, vectors in embedded(faces(), self.encoder.runtime):
-            yield self._decided([found], [vectors], asked).photos[0]
+        def answers() -> Iterator[PhotoAnswer]:
+            for found, vectors in embedded(faces(), self.encoder.runtime):
+                yield self._decided([found], [vectors], asked).photos[0]
+
+        return answers()
 
     def _answered(self, seen: Sequence[Look], top: int, threshold: float | None, largest: bool, among: Sequence[str]) -> Searched:
         for found in seen:
@@ -194,7 +199,7 @@ class Gallery:
     # ---- people
 
     def enroll(
-        self, person: str, photos: PhotoLike | Sequence[PhotoLike], *, largest: bool = False, refuse_lookalikes: bool = False,
+        self, person: str, photos: PhotoLike | Iterable[PhotoLike], *, largest: bool = False, refuse_lookalikes: bool = False,
         fpir: float | None = None, face: int | None = None, progress: Progress = quiet,
     ) -> EnrolledPhotos:  # fmt: skip
         """Add a person's photo or photos, each with one face; the gallery is made when it is not there.
@@ -205,7 +210,7 @@ class Gallery:
         photo was skipped (CloserToAnother, UnusablePhoto, NoFace, SeveralFaces for a single one), BadName, EncoderMismatch,
         GalleryBusy, CannotWrite.
         """
-        several: Sequence[Any] = photos if isinstance(photos, list | tuple) else [photos]
+        several = as_photos(photos)
         return self.enroll_many(
             [(person, photo) for photo in several], largest=largest, refuse_lookalikes=refuse_lookalikes, fpir=fpir, face=face,
             progress=progress,
@@ -323,31 +328,12 @@ class Gallery:
         now on. keep_better: do not let that extrapolation replace a threshold that was set on real strangers. Raises TooFewSearches,
         NothingToDo, ReplacesBetter: then nothing is changed.
         """
-        from facesearch.jobs import calibrate as job
-        from facesearch.jobs.describe import threshold_info
+        from facesearch.api.calibrating import calibrated
 
         checks.share("fpir", fpir)
         checks.one_of("by", by, WAYS_TO_SCORE)
-        left_out: tuple[Skipped, ...] = ()
-        with self.opened() as store:
-            found = None
-            if strangers is not None:
-                store.require_encoder(self.encoder.id)
-                found = job.find_strangers(
-                    Path(strangers), split, store, self.encoder.runtime, self.detector.own, largest=largest, progress=progress
-                )  # fmt: skip
-                left_out = found.left_out
-            with self._writing():
-                stored = store.threshold()
-                if found is None and keep_better and stored is not None and stored.on_strangers:
-                    raise ReplacesBetter(self.folder)
-                if found is None:
-                    threshold = job.calibrate_within(store, fpir, seed=seed, by=by)
-                else:
-                    threshold = job.calibrate(store, found, fpir, seed=seed, by=by, progress=progress)
-        info = threshold_info(threshold)
-        assert info is not None
-        return Calibrated(info, tuple(SkippedPhoto(str(item.path), item.reason) for item in left_out))
+        folder = None if strangers is None else Path(strangers)
+        return calibrated(self, folder, fpir, by, largest, split, seed, keep_better, progress, self._writing)
 
     @in_this_process
     def verify(self, *, repair: bool = True) -> results.Verified:
@@ -418,11 +404,12 @@ class Gallery:
         """
         from facesearch.jobs.reindex import reindex
 
+        folders = [Path(folder) for folder in checks.many("photos", photos)]
         new = encoder if isinstance(encoder, Encoder) else load_encoder(encoder, **asdict(self._how))
         with self._writing():
             done = reindex(
-                self.folder, new.runtime, datasets, [Path(folder) for folder in photos], self.detector.own if photos else None,
-                drop_missing=drop_missing, progress=progress, key=self.key, encoder_file=new.note(),
+                self.folder, new.runtime, datasets, folders, self.detector.own if folders else None, drop_missing=drop_missing,
+                progress=progress, key=self.key, encoder_file=new.note(),
             )  # fmt: skip
         if self._encoder is not None and self._owns_encoder:
             self._encoder.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -43,6 +44,12 @@ def read(photo: PhotoLike | Skipped | Cropped, max_pixels: int = MAX_PIXELS) -> 
     if isinstance(photo, str | os.PathLike):
         return read_photo(Path(photo), max_pixels=max_pixels)
     return _in_memory(photo, "", max_pixels)
+
+
+def as_photos(given: Any) -> list[PhotoLike]:
+    """One photo, or any number of them, as a list."""
+    one = isinstance(given, str | os.PathLike | bytes | bytearray | memoryview | NamedPhoto | np.ndarray) or hasattr(given, "getexif")
+    return [given] if one or not isinstance(given, Iterable) else list(given)
 
 
 def usable(photo: Photo | Skipped) -> Photo:

@@ -11,6 +11,7 @@ from facesearch.api.gallery import Gallery
 from facesearch.api.how import How, silent
 from facesearch.api.photos import MOST_FACES, DetectorLike
 from facesearch.api.searching import OWN_INDEX, projection
+from facesearch.errors import CannotRead
 from facesearch.faces.photos import MAX_PIXELS
 from facesearch.gallery.keys import Key, as_key
 from facesearch.gallery.projections import Access
@@ -37,9 +38,10 @@ def open_gallery(
     milvus:FILE.db or milvus:http://HOST:19530, with its token and how long one answer may take, instead of in the gallery's own index.
     max_pixels, max_faces: what is refused or left out of a photo. tell: is told, in sentences, what goes on.
 
-    Raises BadKey, NotFound for a named encoder or detector that is not there, BadStore.
+    Raises ValueError for a folder without a name, CannotRead for what is no folder, BadKey, NotFound for a named encoder or detector
+    that is not there, BadStore.
     """
-    own, place, below = as_key(key), Path(folder), None if runs is None else Path(runs)
+    own, place, below = as_key(key), folder_at(folder), None if runs is None else Path(runs)
     if encoder is not None and not isinstance(encoder, Encoder):
         named_weights(Path(encoder))  # what is named must be there, now and not at the first use
     how = How(device=device, engine=engine, threads=threads, precision=precision, batch=batch)
@@ -50,3 +52,13 @@ def open_gallery(
         workers=workers, search_in=projection(store, access, tell) if store else OWN_INDEX, access=access, max_pixels=max_pixels,
         max_faces=max_faces, tell=tell,
     )  # fmt: skip
+
+
+def folder_at(given: str | os.PathLike[str]) -> Path:
+    """The folder, whole, so that it stays the same where the process changes its directory."""
+    if not os.fspath(given):
+        raise ValueError("folder is empty; '.' is this folder")
+    place = Path(given).absolute()
+    if place.exists() and not place.is_dir():
+        raise CannotRead(place, "a gallery is a folder, and this is a file")
+    return place

@@ -34,7 +34,7 @@ CROP_PX = 96
     help="How strangers are grouped; the last two need the extra [album].",
 )  # fmt: skip
 @click.option(
-    "--cut", type=click.FloatRange(-1, 1), default=None, help="Mean cosine at which groups part.  [default: from the album's own pairs]"
+    "--cut", type=options.Number(-1, 1), default=None, help="Mean cosine at which groups part.  [default: from the album's own pairs]"
 )
 @click.option("--regroup", is_flag=True, help="Group anew whatever nobody has reviewed yet.")
 @options.as_json

@@ -28,9 +28,7 @@ STDIN = Path("-")
 @click.command()
 @click.argument("photos", type=FILE, nargs=-1)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many people to list.")
-@click.option(
-    "--threshold", type=click.FloatRange(-1, 1), default=None, help="Decide by this score instead of the gallery's own threshold."
-)
+@click.option("--threshold", type=options.Number(-1, 1), default=None, help="Decide by this score instead of the gallery's own threshold.")
 @click.option("--largest", is_flag=True, help="Ask for the largest face of each photo only.")
 @click.option("--watch", type=FOLDER, default=None, help="Ask for every photo in this folder, then for those that arrive, until Ctrl-C.")
 @click.option("--timing", is_flag=True, help="Say on stderr where the time went.")
@@ -66,7 +64,7 @@ def query(
         opened = gallery_of(gallery, encoder, detection, ready=ready, store=store)
     with closing(ready), opened:
         names = [*among, *(_named_in(among_file) if among_file else ())]
-        asked: dict[str, Any] = {"top": top, "threshold": threshold, "largest": largest, "among": names}
+        asked: dict[str, Any] = {"top": top, "threshold": threshold, "largest": largest, "among": names or None}
         opened.require_people()
         if watch is not None or photos == (STDIN,):
             announced(opened)

@@ -101,7 +101,7 @@ def evaluate(
 @click.option("--strangers", type=FOLDER, default=None, help="People who are not enrolled: a prepared dataset, or one folder a person.")
 @click.option("--split", default="open", show_default=True, help="Of a prepared dataset only this split; '' for all.")
 @click.option(
-    "--fpir", type=click.FloatRange(1e-6, 0.5), default=0.01, show_default=True, help="Share of their searches that may get a name."
+    "--fpir", type=options.Number(1e-6, 0.5), default=0.01, show_default=True, help="Share of their searches that may get a name."
 )
 @click.option(
     "--by",

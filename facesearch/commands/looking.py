@@ -25,7 +25,7 @@ T = TypeVar("T")
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option(
-    "--fmr", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.001, show_default=True,
+    "--fmr", type=options.Number(0, 1, min_open=True, max_open=True), default=0.001, show_default=True,
     help="False-match rate: the share of pairs of different people that may be called the same.",
 )  # fmt: skip
 @click.option("--largest", is_flag=True, help="In a photo with several faces take the largest.")

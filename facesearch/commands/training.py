@@ -43,8 +43,8 @@ def toy(out: Path, people: int, photos: int, seed: int) -> None:
 @click.option(
     "--split", type=click.Choice(["own", "random"]), default="own", show_default=True, help="The source's own, or dealt anew by photo."
 )
-@click.option("--val", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Share of val photos in a random split.")
-@click.option("--test", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of test photos in a random split.")
+@click.option("--val", type=options.Number(0, 1), default=0.2, show_default=True, help="Share of val photos in a random split.")
+@click.option("--test", type=options.Number(0, 1), default=0.0, show_default=True, help="Share of test photos in a random split.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--people", type=click.IntRange(min=1), default=None, help="Only the first N people of the source.")
 @click.option("--min-photos", type=click.IntRange(min=1), default=1, show_default=True, help="Only people with as many photos.")
@@ -107,7 +107,7 @@ def prepare(
 @click.option("--out", type=FOLDER, default=None, help="Folder of the run.  [default: runs/RECIPE-DATE]")
 @click.option("--teacher", type=FILE, default=None, help="An .onnx encoder to learn from too (distillation).")
 @click.option("--unlabelled", type=DATASET, multiple=True, help="Prepared dataset whose train photos are learned from the teacher alone.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=None, help="End in time: every schedule spans the clock.")
+@click.option("--minutes", type=options.Number(min=0, min_open=True), default=None, help="End in time: every schedule spans the clock.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with the settings it was begun with.")
 @click.option("--settings", "explain", is_flag=True, help="Print every setting of a recipe, and do nothing.")
 @options.device

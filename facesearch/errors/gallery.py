@@ -236,12 +236,18 @@ class UnknownPerson(GalleryError):
 
 @dataclass(eq=False)
 class UnknownPhoto(GalleryError):
+    """unknown: those of several photos that are not the person's, as they were given; nothing was done."""
+
     name: str
+    unknown: tuple[str, ...] = ()
 
     status = 404
 
     @property
     def what(self) -> str:
+        if self.unknown:
+            photos = ", ".join(PurePath(one).name for one in self.unknown)
+            return f"{self.name!r} has not all of these photos, so nothing was done: {photos}."
         return f"{self.name!r} has no such photo. Perhaps it was moved or forgotten meanwhile."
 
     @property

@@ -71,7 +71,9 @@ def load_detector(model: Path | None) -> Detector:
     if not file.is_file():
         raise NotFound(file, "YuNet model", "Pass another --detector-model FILE, or none (nor FACESEARCH_YUNET) for the shipped one.")
     try:
-        return YuNet(file.read_bytes())
+        yunet = YuNet(file.read_bytes())
+        yunet.detect(np.zeros((64, 64, 3), np.uint8))  # another model is made all the same, and fails only here
+        return yunet
     except OSError as error:
         raise CannotRead(file, reason_of(error)) from error
     except cv2.error as error:

@@ -29,6 +29,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", 
 MAX_PIXELS = 120_000_000
 """Above this a picture is refused from its header alone: 120 megapixels are 360 MB of RGB."""
 MAX_FILE_BYTES = 256 * 2**20
+NOT_TEXT = "its name is not UTF-8"
 
 # What Pillow's parsers raise on broken files, besides OSError. MemoryError: a header that promises too much.
 DECODER_ERRORS = (
@@ -80,8 +81,21 @@ def photo_of(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo 
     return Photo(path, hashlib.sha256(data).hexdigest(), decoded)
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be written down: on Linux a file's may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_bytes(path: Path) -> bytes | Skipped:
     """A photo file's bytes, undecoded, or why they cannot be had."""
+    if not is_text(str(path)):
+        return Skipped(path, NOT_TEXT)
+    if "\0" in str(path):
+        return Skipped(path, "no file can have this name")
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")

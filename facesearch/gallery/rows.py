@@ -131,7 +131,9 @@ class Unfinished:
 
 
 def usual_form(name: str) -> str:
-    """The one form in which a name is kept and asked for: Unicode NFC, no blanks around."""
+    """The one form in which a name is kept and asked for: Unicode NFC, no blanks around. Raises TypeError for what is no text."""
+    if not isinstance(name, str):
+        raise TypeError(f"a {type(name).__name__} is no name")
     return unicodedata.normalize("NFC", name).strip()
 
 

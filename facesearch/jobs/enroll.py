@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facesearch.errors import CloserToAnother, NotFound, NothingToDo
 from facesearch.faces.detect import Detector
-from facesearch.faces.photos import walk
+from facesearch.faces.photos import NOT_TEXT, is_text, walk
 from facesearch.gallery.faiss_index import open_index
 from facesearch.gallery.keys import Key
 from facesearch.gallery.nearest import nearest_people, person_score
@@ -167,6 +167,8 @@ def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
     for found in walk(root):
         if isinstance(found, Skipped):
             skipped.append(found)
+        elif not is_text(str(found)):
+            skipped.append(Skipped(found, NOT_TEXT))
         elif found.parent == root:
             skipped.append(Skipped(found, "not in a person's folder"))
         else:

@@ -86,9 +86,12 @@ def _here(gallery: Gallery, name: str, photos: Sequence[str], contents: Collecti
         except NotErasedYet as error:
             ended = error  # what is to be forgotten now goes all the same, and its end is that of the earlier one too
     try:
-        hashes = {sha256_of(Path(photo)) for photo in photos if Path(photo).is_file()} | set(contents)
+        files = {sha256_of(Path(photo)): photo for photo in photos if Path(photo).is_file()}
+        hashes = files.keys() | set(contents)
         sources = {photo for photo in photos if not Path(photo).is_file()}
         some = bool(photos or contents)
+        if some:
+            _require_any_or_all(gallery, name, hashes, sources)
         erased = gallery.forget(name, (lambda sha256, source: sha256 in hashes or source in sources) if some else None)
     except (UnknownPerson, UnknownPhoto) as error:
         if (waiting := _waiting(gallery, name)) is not None:
@@ -100,6 +103,14 @@ def _here(gallery: Gallery, name: str, photos: Sequence[str], contents: Collecti
             raise ended from None
         return ended
     return carry_out(gallery, erased.note, lambda: (erased,), whole_person=not some)
+
+
+def _require_any_or_all(gallery: Gallery, name: str, hashes: Collection[str], sources: Collection[str]) -> None:
+    """Raises UnknownPhoto when some of these photos are the person's and others are not: then nothing is erased, and they are told."""
+    own = gallery.photos_of(name)
+    strange = set(hashes) - {sha256 for _, sha256 in own} | set(sources) - {source for source, _ in own}
+    if strange and len(strange) < len(hashes) + len(sources):
+        raise UnknownPhoto(name, tuple(sorted(strange)))
 
 
 def finish(gallery: Gallery) -> Receipt | None:

@@ -100,7 +100,9 @@ def one_face(source: Source, detector: Detector | None, *, largest: bool, number
     if number is not None and not 1 <= number <= len(faces):
         return Skipped(faces[0].path, f"there is no face {number} in it; it shows {len(faces)}", NoFace(faces[0].path, number, len(faces)))
     if number is None and len(faces) > 1 and not largest:
-        return Skipped(faces[0].path, f"{len(faces)} faces found; --largest takes the largest one", SeveralFaces(faces[0].path, len(faces)))
+        return Skipped(
+            faces[0].path, f"{len(faces)} faces found; ask for the largest one, or say which", SeveralFaces(faces[0].path, len(faces))
+        )
     return faces[(number or 1) - 1]
 
 

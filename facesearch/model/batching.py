@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import weakref
@@ -43,7 +44,8 @@ class BatchingRuntime:
         work = _Work(runtime, most, on_batch, self._waiting)  # not this object: the thread would keep it alive for good
         self._thread = threading.Thread(target=work.run, name="encoder", daemon=True)
         self._thread.start()
-        weakref.finalize(self, self._waiting.put, None)
+        _at_work[self._thread] = self._waiting
+        weakref.finalize(self, self._waiting.put, None).atexit = False
 
     def embed(self, crops: U8) -> F32:
         """crops (n, 112, 112, 3) uint8 RGB -> (n, d) float32 unit rows, in their order. Raises RuntimeError after close."""
@@ -114,3 +116,17 @@ class _Work:
         if self.on_batch is not None:
             with suppress(Exception):  # who counts must not keep the others waiting
                 self.on_batch(len(vectors), len(batch))
+
+
+_at_work: weakref.WeakKeyDictionary[threading.Thread, queue.SimpleQueue[_Asked | None]] = weakref.WeakKeyDictionary()
+"""The threads of this process that have not ended."""
+
+
+@atexit.register
+def _end() -> None:
+    """Python stops a daemon thread in the middle of what it does; in an engine's C++ code that aborts the whole process."""
+    threads = list(_at_work.items())
+    for _, waiting in threads:
+        waiting.put(None)
+    for thread, _ in threads:
+        thread.join()

@@ -1,0 +1,44 @@
+"""How an open gallery's threshold is set: searches by strangers, or by its own people, then one write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesearch.answers import Calibrated, SkippedPhoto
+from facesearch.errors import ReplacesBetter
+from facesearch.jobs import calibrate as job
+from facesearch.jobs.describe import threshold_info
+from facesearch.records import Progress, ScoredBy, Skipped
+
+if TYPE_CHECKING:
+    from facesearch.api.gallery import Gallery
+
+
+def calibrated(
+    gallery: Gallery, strangers: Path | None, fpir: float, by: ScoredBy | None, largest: bool, split: str, seed: int, keep_better: bool,
+    progress: Progress, writing: Callable[[], AbstractContextManager[None]],
+) -> Calibrated:  # fmt: skip
+    """See Gallery.calibrate. writing: holds the gallery for one writer; the strangers' photos are looked at before it is held."""
+    left_out: tuple[Skipped, ...] = ()
+    with gallery.opened() as store:
+        found = None
+        if strangers is not None:
+            store.require_encoder(gallery.encoder.id)
+            found = job.find_strangers(
+                strangers, split, store, gallery.encoder.runtime, gallery.detector.own, largest=largest, progress=progress
+            )  # fmt: skip
+            left_out = found.left_out
+        with writing():
+            stored = store.threshold()
+            if found is None and keep_better and stored is not None and stored.on_strangers:
+                raise ReplacesBetter(gallery.folder)
+            if found is None:
+                threshold = job.calibrate_within(store, fpir, seed=seed, by=by)
+            else:
+                threshold = job.calibrate(store, found, fpir, seed=seed, by=by, progress=progress)
+    info = threshold_info(threshold)
+    assert info is not None
+    return Calibrated(info, tuple(SkippedPhoto(str(item.path), item.reason) for item in left_out))
