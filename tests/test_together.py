@@ -241,7 +241,7 @@ def test_torchrun_trains_builds_and_reports(toy_dataset: Dataset, weights: Path,
         call("train", "--data", toy_dataset.folder, "--out", "run", "--resume", "--device", "cpu").stderr.count("had finished already") == 1
     )
     refused = call("train", "--data", toy_dataset.folder, "--recipe", recipe, "--out", "run", "--device", "cpu", code=1)
-    assert "Error: run exists already" in refused.stderr and "Error: process 2 of 2: run exists already" in refused.stderr
+    assert "Error: run: This exists already" in refused.stderr and "Error: process 2 of 2: run: This exists already" in refused.stderr
     built = call("build-index", "--data", toy_dataset.folder, "--weights", weights, "--gallery", "shared", "--device", "cpu")
     assert re.fullmatch(r"shared: 48 vectors added at \d+ img/s, 0 known already; 48 vectors of 6 people\n", built.stdout)
     alone = [sys.executable, "-m", "facesearch", "build-index", "--data", toy_dataset.folder, "--weights", weights, "--gallery", "own"]
