@@ -241,15 +241,6 @@ def test_of_several_photos_all_are_forgotten_or_none(gallery: facesearch.Gallery
     assert len(gallery.photos_of("red")) == 2
 
 
-def test_an_open_gallery_stays_where_it_is_when_the_process_moves(
-    gallery: facesearch.Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(tmp_path)
-    near = opened(Path("people"))
-    monkeypatch.chdir("/")
-    assert len(near) == len(gallery) == 6 and "people" in repr(near)
-
-
 def test_a_whole_gallery_is_verified_exported_imported_and_its_index_rebuilt(gallery: facesearch.Gallery, tmp_path: Path):
     assert gallery.verify().problems == () and gallery.rebuild_index("flat").choice == "flat"
     assert gallery.export(tmp_path / "all.facesearch").people == 3

@@ -55,10 +55,10 @@ def open_gallery(
 
 
 def folder_at(given: str | os.PathLike[str]) -> Path:
-    """The folder, whole, so that it stays the same where the process changes its directory."""
+    """Raises ValueError, CannotRead."""
     if not os.fspath(given):
         raise ValueError("folder is empty; '.' is this folder")
-    place = Path(given).absolute()
+    place = Path(given)
     if place.exists() and not place.is_dir():
         raise CannotRead(place, "a gallery is a folder, and this is a file")
     return place
