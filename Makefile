@@ -15,7 +15,8 @@ demo-train: $(TRAIN_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo_train.sh
 
 test: $(STAMP)
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not data"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not data and not alone"
+	$(BIN)/pytest -m alone
 
 test-all: $(STAMP)
 	$(BIN)/pytest

@@ -139,6 +139,7 @@ def test_on_the_real_clock_a_run_ends_in_time_too(toy_dataset: Dataset, tmp_path
     assert result.history[-1].minutes is not None and result.history[-1].step
 
 
+@pytest.mark.alone
 def test_an_interrupted_run_by_the_clock_says_how_to_go_on(toy_dataset: Dataset, tmp_path: Path):
     import os
     import signal

@@ -59,6 +59,7 @@ def assert_same(a: Path, b: Path) -> None:
     assert different == []
 
 
+@pytest.mark.alone
 def test_two_epochs_are_one_and_a_resumed_one_bit_for_bit(toy_dataset: Dataset, tmp_path: Path):
     """Interrupted in the middle of the second epoch, and once more after the first: the same numbers to the last bit."""
     whole = go(SMALL, toy_dataset, tmp_path / "whole")
@@ -237,6 +238,7 @@ def test_runs_are_not_overwritten_and_not_resumed_as_something_else(toy_dataset:
         go(config, toy_dataset, tmp_path / "run", resume=True)
 
 
+@pytest.mark.alone
 def test_what_an_interrupted_training_says_goes_on_with_it(toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Typed into a shell as it is printed, from a folder without data/: the run's photos are named in it, blanks quoted."""
 
