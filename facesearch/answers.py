@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
-from facesearch.records import F32, U8, Match, ScoredBy
+from facesearch.records import F32, U8, Match, ScoredBy, Skipped
 
 Box = tuple[float, float, float, float]
 Decision = Literal["match", "ambiguous", "unknown", "undecided"]
@@ -87,6 +87,10 @@ class SkippedPhoto:
 
     photo: str
     reason: str
+
+    @classmethod
+    def of(cls, skipped: Skipped) -> Self:
+        return cls(str(skipped.path), skipped.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,4 +41,4 @@ def calibrated(
                 threshold = job.calibrate(store, found, fpir, seed=seed, by=by, progress=progress)
     info = threshold_info(threshold)
     assert info is not None
-    return Calibrated(info, tuple(SkippedPhoto(str(item.path), item.reason) for item in left_out))
+    return Calibrated(info, tuple(map(SkippedPhoto.of, left_out)))

@@ -231,7 +231,7 @@ class Gallery:
             strict=refuse_lookalikes, key=self.key, encoder_file=encoder.note(), writing=self._writing,
             on_look=lambda found: self.on_look(as_look(found)),
         )  # fmt: skip
-        left_out = tuple(SkippedPhoto(str(item.path), item.reason) for item in (*skipped, *done.skipped))
+        left_out = tuple(map(SkippedPhoto.of, (*skipped, *done.skipped)))
         return EnrolledPhotos(tuple(EnrolledPerson(name, n) for name, n in done.added.items()), done.known, done.unchecked, left_out)
 
     def require_people(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -184,22 +184,21 @@ def _only_face(found: Look, *, largest: bool) -> Cropped:
     return found.faces[0]
 
 
-_shipped: list[Encoder] = []
-_own_detector: list[FaceDetector] = []
-"""The encoder and the detector that come with facesearch, made once for all calls that name none."""
+@cache
+def _own_detector() -> FaceDetector:
+    """The one that comes with facesearch, made once for all calls that name none."""
+    return as_detector(None)
+
+
+@cache
+def _own_encoder() -> Encoder:
+    """The same of encoders."""
+    return as_encoder(None)
 
 
 def _detector(given: DetectorLike) -> FaceDetector:
-    if given is not None:
-        return as_detector(given)
-    if not _own_detector:
-        _own_detector.append(as_detector(None))
-    return _own_detector[0]
+    return _own_detector() if given is None else as_detector(given)
 
 
 def _shared(given: EncoderLike) -> Encoder:
-    if given is not None:
-        return as_encoder(given)
-    if not _shipped:
-        _shipped.append(as_encoder(None))
-    return _shipped[0]
+    return _own_encoder() if given is None else as_encoder(given)

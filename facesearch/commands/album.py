@@ -92,7 +92,7 @@ def scan(
             new_faces=found.new_faces, recognised=known, groups=grouped.groups, new_groups=grouped.new, joined=grouped.joined,
             alone=grouped.alone, put_aside=grouped.aside, method=method, cut=None if method == "hdbscan" else grouped.cut,
             table=str(written.table), page=str(written.page),
-            skipped=tuple(SkippedPhoto(str(item.path), item.reason) for item in found.skipped),
+            skipped=tuple(map(SkippedPhoto.of, found.skipped)),
         )  # fmt: skip
     if as_json:
         click.echo(report.as_json(result))

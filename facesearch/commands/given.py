@@ -77,18 +77,14 @@ def existing(gallery: options.GalleryChoice) -> None:
 
 def announced(gallery: Gallery) -> Encoder:
     """The gallery's encoder, ready, after telling which it is."""
-    encoder = gallery.encoder
-    tell(f"encoder: {encoder.words} ({encoder.file}, {encoder.why})")
-    return encoder
+    return _told(gallery.encoder)
 
 
 def encoder_of(choice: options.EncoderChoice) -> Encoder:
     """The encoder named, or the one that comes with facesearch; told."""
     from facesearch.api.encoder import load_encoder
 
-    encoder = load_encoder(choice.weights, **_how(choice))
-    tell(f"encoder: {encoder.words} ({encoder.file}, {encoder.why})")
-    return encoder
+    return _told(load_encoder(choice.weights, **_how(choice)))
 
 
 def detector_of(choice: options.DetectionChoice) -> FaceDetector:
@@ -132,6 +128,11 @@ def access_of() -> Access:
     if not 0 < seconds < 1e6:
         raise BadStore(text, f"{TIMEOUT} is no number of seconds")
     return Access(token, seconds)
+
+
+def _told(encoder: Encoder) -> Encoder:
+    tell(f"encoder: {encoder.words} ({encoder.file}, {encoder.why})")
+    return encoder
 
 
 def _how(encoder: options.EncoderChoice) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facesearch.answers import DetectedPhoto, EmbeddedPhoto
     from facesearch.records import Progress, Skipped
 
-T = TypeVar("T")
+P = TypeVar("P", "DetectedPhoto", "EmbeddedPhoto")
 
 
 @click.command()
@@ -66,15 +66,17 @@ def embed(photos: tuple[Path, ...], out: Path, encoder: EncoderChoice, detection
     """
     from facesearch.api.photos import embed_each
     from facesearch.errors import OutputExists
+    from facesearch.records import Skipped
 
     if out.suffix not in (".npy", ".jsonl"):
         raise click.UsageError("--out ends in .npy or .jsonl")
     if out.exists():
         raise OutputExists(out, "would be overwritten")
-    files = _files(photos)
+    files, skipped = _files(photos), list[Skipped]()
     with bar("embed", "photo") as progress:
-        found = _counted(embed_each(files, encoder=encoder_of(encoder), detector=detector_of(detection)), len(files), progress)
-        skipped = _write_array(found, out) if out.suffix == ".npy" else _write_lines(found, out)
+        each = embed_each(files, encoder=encoder_of(encoder), detector=detector_of(detection))
+        write = _write_array if out.suffix == ".npy" else _write_lines
+        write(_watched(each, len(files), progress, skipped), out, skipped)
     report_skips(skipped, strict)
 
 
@@ -97,9 +99,7 @@ def detect(photos: tuple[Path, ...], crops: Path | None, as_json: bool, detectio
 
     files, skipped, faces = _files(photos), list[Skipped](), 0
     with bar("detect", "photo") as progress:
-        for found in _counted(detect_each(files, detector=detector_of(detection)), len(files), progress):
-            if found.skipped is not None:
-                skipped.append(Skipped(Path(found.photo), found.skipped))
+        for found in _watched(detect_each(files, detector=detector_of(detection)), len(files), progress, skipped):
             if as_json:
                 click.echo(report.as_json(found, indent=None))
             else:
@@ -120,41 +120,39 @@ def _files(photos: Iterable[Path]) -> list[Path | Skipped]:
     return [found for photo in photos for found in walk(photo)]
 
 
-def _counted(found: Iterator[T], total: int, progress: Progress) -> Iterator[T]:
+def _watched(found: Iterator[P], total: int, progress: Progress, skipped: list[Skipped]) -> Iterator[P]:
+    """The same photos, counted; those that were left out are added to skipped too."""
+    from facesearch.records import Skipped
+
     progress(0, total)
-    for number, item in enumerate(found, 1):
-        yield item
+    for number, photo in enumerate(found, 1):
+        if photo.skipped is not None:
+            skipped.append(Skipped(Path(photo.photo), photo.skipped))
+        yield photo
         progress(number, total)
 
 
-def _write_lines(found: Iterator[EmbeddedPhoto], out: Path) -> list[Skipped]:
+def _write_lines(found: Iterator[EmbeddedPhoto], out: Path, skipped: Sequence[Skipped]) -> None:
     """One photo a line, its vectors in it."""
     from facesearch import report
     from facesearch.files import growing_file
-    from facesearch.records import Skipped
 
-    skipped = []
     faces = 0
     with growing_file(out) as file:
         for photo in found:
             faces += len(photo)
-            if photo.skipped is not None:
-                skipped.append(Skipped(Path(photo.photo), photo.skipped))
             file.write((report.as_json(photo, indent=None) + "\n").encode())
         _require(faces, skipped)
-    return skipped
 
 
-def _write_array(found: Iterator[EmbeddedPhoto], out: Path) -> list[Skipped]:
+def _write_array(found: Iterator[EmbeddedPhoto], out: Path, skipped: Sequence[Skipped]) -> None:
     import numpy as np
 
     from facesearch.files import growing_file
-    from facesearch.records import F32, Skipped
+    from facesearch.records import F32
 
-    skipped, vectors = list[Skipped](), list[F32]()
+    vectors = list[F32]()
     for photo in found:
-        if photo.skipped is not None:
-            skipped.append(Skipped(Path(photo.photo), photo.skipped))
         for face in photo:
             row = {"row": len(vectors), "photo": photo.photo, "sha256": photo.sha256, "face": face.face, "of": face.of, "box": face.box}
             click.echo(json.dumps(row, ensure_ascii=False))
@@ -162,7 +160,6 @@ def _write_array(found: Iterator[EmbeddedPhoto], out: Path) -> list[Skipped]:
     _require(len(vectors), skipped)
     with growing_file(out) as file:
         np.save(file, np.stack(vectors))
-    return skipped
 
 
 def _require(faces: int, skipped: Sequence[Skipped]) -> None:

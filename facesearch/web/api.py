@@ -12,7 +12,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from facesearch.answers import Comparison, Detected, DetectedPhoto, Embedded, EmbeddedPhoto, Searched
+from facesearch.answers import Comparison, Detected, Embedded, Searched
 from facesearch.api import photos as looking
 from facesearch.api.gallery import Gallery
 from facesearch.api.inputs import NamedPhoto
@@ -135,11 +135,15 @@ def router(
     limits, (encoder, encoder_id) = settings.limits, words
     roster = Roster(gallery)
 
-    def looked_at(request: Request, photos: Sequence[EmbeddedPhoto | DetectedPhoto]) -> None:
-        """Counts photos that the gallery has not seen."""
-        for photo in photos:
+    async def each_photo(request: Request, look: Callable[[Sequence[NamedPhoto]], Embedded | Detected]) -> Any:
+        """What look makes of the photos of a request that has no options; counted, since the gallery does not see them."""
+        uploads, fields = await read_uploads(request, limits, "photos")
+        _options(NoOptions, fields)
+        done = await _in_thread(lambda: look(_named(uploads)))
+        for photo in done.photos:
             meters.on_look(photo)
-        _note(request, len(photos), sum(map(len, photos)))
+        _note(request, len(done.photos), sum(map(len, done.photos)))
+        return plain(done)
 
     @routes.get("/health", tags=["service"])
     async def health() -> models.Health:
@@ -203,36 +207,27 @@ def router(
     )  # fmt: skip
     async def embed(request: Request) -> Any:
         """The vectors of the faces in these photos. They are biometric data: the service keeps none."""
-        uploads, fields = await read_uploads(request, limits, "photos")
-        _options(NoOptions, fields)
 
-        def look() -> Embedded:
+        def look(photos: Sequence[NamedPhoto]) -> Embedded:
             each = looking.embed_each(
-                _named(uploads), encoder=gallery.encoder, detector=gallery.detector, max_pixels=limits.pixels, max_faces=limits.faces
+                photos, encoder=gallery.encoder, detector=gallery.detector, max_pixels=limits.pixels, max_faces=limits.faces
             )  # fmt: skip
             return Embedded(tuple(each))
 
-        done = await _in_thread(look)
-        looked_at(request, done.photos)
-        return plain(done)
+        return await each_photo(request, look)
 
     @routes.post(
         "/detect", tags=["search"], openapi_extra=_body(NoOptions, "photos", limits.photos), response_model=model_of(Detected)
     )  # fmt: skip
     async def detect(request: Request) -> Any:
         """The faces in these photos: boxes and landmarks."""
-        uploads, fields = await read_uploads(request, limits, "photos")
-        _options(NoOptions, fields)
 
-        def look() -> Detected:
-            each = looking.detect_each(
-                _named(uploads), detector=gallery.detector, max_pixels=limits.pixels, max_faces=limits.faces
+        def look(photos: Sequence[NamedPhoto]) -> Detected:
+            return Detected(
+                tuple(looking.detect_each(photos, detector=gallery.detector, max_pixels=limits.pixels, max_faces=limits.faces))
             )  # fmt: skip
-            return Detected(tuple(each))
 
-        done = await _in_thread(look)
-        looked_at(request, done.photos)
-        return plain(done)
+        return await each_photo(request, look)
 
     @routes.post("/enroll", tags=["people"], openapi_extra=_body(EnrollOptions, "photo", None))
     async def enroll(request: Request) -> models.Enrolled:
