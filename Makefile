@@ -50,7 +50,7 @@ $(DEMO_STAMP): pyproject.toml
 
 $(TRAIN_STAMP): pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,plots]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train]"
 	touch $(TRAIN_STAMP)
 
 clean:

@@ -7,8 +7,8 @@
     for face in gallery.search("group.jpg"):
         print(face.box, face.decision, face.matches[0].person, face.matches[0].score)
 
-Everything in __all__ is imported at its first use, so that `import facesearch` costs nothing. All of it may be used from many threads
-and after a fork. Expected errors are FacesearchError or a family of it.
+Everything in __all__ is imported at its first use, so that `import facesearch` costs nothing. All of it may
+be used from many threads and after a fork. Expected errors are FacesearchError or a family of it.
 """
 
 from __future__ import annotations
@@ -62,14 +62,24 @@ if TYPE_CHECKING:
     from facesearch.errors import TrainingError as TrainingError
     from facesearch.errors import UnknownPerson as UnknownPerson
     from facesearch.errors import UnusablePhoto as UnusablePhoto
-    from facesearch.gallery.keys import Key as Key
+    from facesearch.gallery.store.keys import Key as Key
     from facesearch.records import Match as Match
     from facesearch.records import Support as Support
 
 _PLACES = {
     "facesearch.answers": (
-        "Comparison", "DetectedFace", "DetectedPhoto", "EmbeddedFace", "EmbeddedPhoto", "EnrolledPhotos", "FaceAnswer", "GalleryInfo",
-        "PersonPhotos", "PhotoAnswer", "Searched", "ThresholdInfo",
+        "Comparison",
+        "DetectedFace",
+        "DetectedPhoto",
+        "EmbeddedFace",
+        "EmbeddedPhoto",
+        "EnrolledPhotos",
+        "FaceAnswer",
+        "GalleryInfo",
+        "PersonPhotos",
+        "PhotoAnswer",
+        "Searched",
+        "ThresholdInfo",
     ),
     "facesearch.api.detector": ("FaceDetector",),
     "facesearch.api.encoder": ("Encoder", "load_encoder"),
@@ -79,13 +89,27 @@ _PLACES = {
     "facesearch.api.photos": ("compare", "detect", "detect_each", "embed", "embed_each"),
     "facesearch.api.results": ("Built", "Receipt", "Verified"),
     "facesearch.errors": (
-        "AlbumError", "DataError", "EncoderError", "EncoderMismatch", "EncoderNotFound", "FacesearchError", "GalleryBusy",
-        "GalleryError", "NoFace", "NoGallery", "NothingToDo", "ServiceError", "SeveralFaces", "StoreError", "TrainingError",
-        "UnknownPerson", "UnusablePhoto",
+        "AlbumError",
+        "DataError",
+        "EncoderError",
+        "EncoderMismatch",
+        "EncoderNotFound",
+        "FacesearchError",
+        "GalleryBusy",
+        "GalleryError",
+        "NoFace",
+        "NoGallery",
+        "NothingToDo",
+        "ServiceError",
+        "SeveralFaces",
+        "StoreError",
+        "TrainingError",
+        "UnknownPerson",
+        "UnusablePhoto",
     ),
-    "facesearch.gallery.keys": ("Key",),
+    "facesearch.gallery.store.keys": ("Key",),
     "facesearch.records": ("Match", "Support"),
-}  # fmt: skip
+}
 _HOME = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -1,3 +1,3 @@
-from facesearch.cli import run
+from facesearch.cli.main import run
 
 run()

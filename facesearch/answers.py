@@ -1,7 +1,8 @@
-"""What is answered, in one form everywhere: the Python API gives these values, `--json` prints them, `/v1` sends them.
+"""What is answered, in one form everywhere: the Python API gives these values, `--json` prints them, `/v1`
+sends them.
 
-Each class is described by a JSON Schema in `facesearch/schema/` (scripts/schemas.py writes them from here). Boxes are x, y, width,
-height in pixels of the upright photo; scores are cosines in -1..1.
+Each class is described by a JSON Schema in `facesearch/schema/` (scripts/schemas.py writes them from here).
+Boxes are x, y, width, height in pixels of the upright photo; scores are cosines in -1..1.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ from facesearch.records import F32, U8, Match, ScoredBy, Skipped
 Box = tuple[float, float, float, float]
 Decision = Literal["match", "ambiguous", "unknown", "undecided"]
 AMBIGUOUS_GAP = 0.001
-"""A match that leads the second by less is called ambiguous: mostly the same photo is enrolled under two names."""
+"""A match that leads the second by less is called ambiguous: mostly the same photo is enrolled under two
+names.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceAnswer:
     """Who is nearest to one face of a photo.
 
-    face: its number in the photo, from 1, the largest first, of so many. matches: the nearest people, best first. decision: "match"
-    when the best score reaches the threshold; "ambiguous" when it does, but does not lead the second's by anything (0.001); "unknown" when
-    it does not; "undecided" when there is no threshold, or nobody is enrolled. gap: the lead of the first over the second, null when there
-    is no second. expected_fpir: the share of strangers' searches that get a name by this threshold (false-positive identification
-    rate); stranger_share: the share that score as high as the best one here; null where the gallery's threshold does not tell.
-    scored_by: a score is the best cosine over a person's photos, or that with the mean of their vectors.
+    face: its number in the photo, from 1, the largest first, of so many. matches: the nearest people, best
+    first. decision: "match" when the best score reaches the threshold; "ambiguous" when it does, but does not
+    lead the second's by anything (0.001); "unknown" when it does not; "undecided" when there is no threshold,
+    or nobody is enrolled. gap: the lead of the first over the second, null when there is no second.
+    expected_fpir: the share of strangers' searches that get a name by this threshold (false-positive
+    identification rate); stranger_share: the share that score as high as the best one here; null where the
+    gallery's threshold does not tell. scored_by: a score is the best cosine over a person's photos, or that
+    with the mean of their vectors.
     """
 
     face: int
@@ -48,8 +53,9 @@ class FaceAnswer:
 class PhotoAnswer:
     """The answers for one photo, largest face first; iterating over it gives them.
 
-    photo: its path or name. sha256: of the file's bytes; empty for a photo that could not be read. skipped: why there is no answer, such as
-    "no face found", else null. faces_left_out: how many smaller faces exceed the limit of faces a photo.
+    photo: its path or name. sha256: of the file's bytes; empty for a photo that could not be read. skipped:
+    why there is no answer, such as "no face found", else null. faces_left_out: how many smaller faces exceed
+    the limit of faces a photo.
     """
 
     photo: str
@@ -72,8 +78,8 @@ class PhotoAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """Several photos, searched at one time. enrolled: faces in the gallery. stale: the gallery has outgrown its threshold. notes: what
-    else should be known of these answers, in sentences."""
+    """Several photos, searched at one time. enrolled: faces in the gallery. stale: the gallery has outgrown
+    its threshold. notes: what else should be known of these answers, in sentences."""
 
     photos: tuple[PhotoAnswer, ...]
     enrolled: int
@@ -95,9 +101,9 @@ class SkippedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class DetectedFace:
-    """A face in a photo. landmarks (x, y): left eye, right eye, nose, left and right corner of the mouth, as seen in the picture; none
-    for a photo that was taken as an aligned crop. score: the detector's, 0..1. crop (112, 112, 3) uint8 RGB: aligned as encoders take it;
-    not part of the JSON."""
+    """A face in a photo. landmarks (x, y): left eye, right eye, nose, left and right corner of the mouth, as
+    seen in the picture; none for a photo that was taken as an aligned crop. score: the detector's, 0..1. crop
+    (112, 112, 3) uint8 RGB: aligned as encoders take it; not part of the JSON."""
 
     face: int
     of: int
@@ -109,7 +115,9 @@ class DetectedFace:
 
 @dataclass(frozen=True, slots=True)
 class DetectedPhoto:
-    """The faces of one photo, largest first; iterating over it gives them. skipped: why there is none, else null."""
+    """The faces of one photo, largest first; iterating over it gives them. skipped: why there is none, else
+    null.
+    """
 
     photo: str
     sha256: str
@@ -141,8 +149,8 @@ class EmbeddedFace:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPhoto:
-    """The faces of one photo with their vectors, largest first; iterating over it gives them. encoder_id: vectors of another encoder cannot
-    be compared with these. skipped: why there is none, else null."""
+    """The faces of one photo with their vectors, largest first; iterating over it gives them. encoder_id:
+    vectors of another encoder cannot be compared with these. skipped: why there is none, else null."""
 
     photo: str
     sha256: str
@@ -194,9 +202,10 @@ class ComparedFace:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two faces compared, one to one. score: their cosine. decision: "same" or "different" person by threshold, at which so many pairs
-    of different people are called the same (fmr, the encoder's false-match rate, measured on people it was not trained on);
-    "undecided" for an encoder that does not tell its rates."""
+    """Two faces compared, one to one. score: their cosine. decision: "same" or "different" person by
+    threshold, at which so many pairs of different people are called the same (fmr, the encoder's false-match
+    rate, measured on people it was not trained on); "undecided" for an encoder that does not tell its rates.
+    """
 
     score: float
     decision: Literal["same", "different", "undecided"]
@@ -217,13 +226,27 @@ class EnrolledPerson:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPhotos:
-    """What an enrolment did. known: photos that were enrolled already. unchecked: photos that could not be compared with other people
-    first, since the gallery has no threshold. skipped: photos that were left out, each with its reason."""
+    """What an enrolment did. known: photos that were enrolled already. unchecked: photos that could not be
+    compared with other people first, since the gallery has no threshold. skipped: photos that were left out,
+    each with its reason."""
 
     added: tuple[EnrolledPerson, ...]
     known: int
     unchecked: int
     skipped: tuple[SkippedPhoto, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """One photo, enrolled. photos: how many the person has now. known: it was enrolled under the name
+    already, and nothing was changed. unchecked: there is no threshold yet, so nobody could say whether the
+    face is closer to somebody else."""
+
+    person: str
+    sha256: str
+    photos: int
+    known: bool
+    unchecked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +266,34 @@ class EnrolledPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoSource:
+    """An enrolled photo as matches name it. source: its name; sha256: of its file's bytes."""
+
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhotosOfPerson:
+    """Somebody enrolled, with all their photos."""
+
+    name: str
+    photos: tuple[PhotoSource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """The new name, and how many photos were put under it."""
+
+    name: str
+    photos: int
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdInfo:
-    """The score from which a match is believed. fpir: the share of strangers' searches that may get a name (false-positive identification
-    rate); low, high: where that share lies for other strangers, 95 %. searches and people: what it was set on; faces: the gallery's size
-    then. on_strangers: they were real strangers."""
+    """The score from which a match is believed. fpir: the share of strangers' searches that may get a name
+    (false-positive identification rate); low, high: where that share lies for other strangers, 95 %. searches
+    and people: what it was set on; faces: the gallery's size then. on_strangers: they were real strangers."""
 
     score: float
     fpir: float
@@ -270,10 +317,11 @@ class Calibrated:
 
 @dataclass(frozen=True, slots=True)
 class AlbumScan:
-    """What a scan of an album found. photos there are, new_photos looked at now, gone since the last scan, without_face; faces in all and
-    new_faces; recognised: faces that match somebody in the gallery, null without a gallery of the same encoder. groups of strangers,
-    new_groups of them; joined: faces that came to an older group; alone: faces in no group; put_aside by a reviewer. cut: the mean
-    cosine at which groups part. table and page: the review that was written."""
+    """What a scan of an album found. photos there are, new_photos looked at now, gone since the last scan,
+    without_face; faces in all and new_faces; recognised: faces that match somebody in the gallery, null
+    without a gallery of the same encoder. groups of strangers, new_groups of them; joined: faces that came to
+    an older group; alone: faces in no group; put_aside by a reviewer. cut: the mean cosine at which groups
+    part. table and page: the review that was written."""
 
     photos: int
     new_photos: int
@@ -296,8 +344,8 @@ class AlbumScan:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """current: the index is as the gallery is; state: in words, what is to be done else. choice: the kind that was chosen. parts: what
-    it is made of, in words."""
+    """current: the index is as the gallery is; state: in words, what is to be done else. choice: the kind
+    that was chosen. parts: what it is made of, in words."""
 
     current: bool
     state: str
@@ -307,14 +355,14 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class ProjectionInfo:
-    """Another engine that holds the gallery's vectors. owed: erasures that it has not carried out yet. synced: whether the last sync
-    ended."""
+    """Another engine that holds the gallery's vectors. pending: erasures that it has not carried out yet.
+    synced: whether the last sync ended."""
 
     store: str
     faces: int
     index: str
     synced: bool
-    owed: int
+    pending: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,10 +378,9 @@ class MeasuredFigure:
 
 @dataclass(frozen=True, slots=True)
 class GalleryInfo:
-    """What a gallery is. threshold: the score from which a match is believed, null while there is none; its details are in calibration.
-    stale:
-    the gallery has outgrown it. generation: its number of changes. detectors: how many faces each detector found. bytes: on disk.
-    measured: what the encoder's card tells."""
+    """What a gallery is. threshold: the score from which a match is believed, null while there is none; its
+    details are in calibration. stale: the gallery has outgrown it. generation: its number of changes.
+    detectors: how many faces each detector found. bytes: on disk. measured: what the encoder's card tells."""
 
     gallery: str
     people: int
@@ -352,3 +399,28 @@ class GalleryInfo:
     detectors: dict[str, int]
     projections: tuple[ProjectionInfo, ...]
     measured: tuple[MeasuredFigure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a gallery stands: ready, or empty while nobody is enrolled. generation: its number of changes."""
+
+    status: Literal["ok"] = "ok"
+    gallery: Literal["ready", "empty"]
+    people: int
+    faces: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What a service answers with. encoder and detector: in words; originals: enrolled photos can be shown;
+    limits: what it takes at most."""
+
+    facesearch: str
+    api: Literal["v1"] = "v1"
+    encoder: str
+    encoder_id: str
+    detector: str
+    originals: bool
+    limits: dict[str, int]

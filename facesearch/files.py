@@ -32,14 +32,18 @@ def make_folder(path: Path) -> Path:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Give path new contents in one step: it never holds half of them, even after a power cut. Raises CannotWrite."""
+    """Give path new contents in one step: it never holds half of them, even after a power cut. Raises
+    CannotWrite.
+    """
     with growing_file(path) as file:
         file.write(data)
 
 
 @contextmanager
 def growing_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written bit by bit that takes the place of path, in one step, when all is written. Raises CannotWrite."""
+    """A file to be written bit by bit that takes the place of path, in one step, when all is written. Raises
+    CannotWrite.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     with writing(path):
         try:
@@ -54,23 +58,23 @@ def growing_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def locked_file(path: Path, busy: Exception | None = None) -> Iterator[None]:
-    """One process at a time, where the system can see to it; one that dies lets go.
+    """One process at a time, on every system; one that dies lets go.
 
     busy: raised while another one is at it, rather than wait. Raises CannotWrite.
     """
-    with writing(path):
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY)
-    try:
-        if os.name == "posix":
-            import fcntl
+    from filelock import FileLock, Timeout  # takes a while to import, and most commands lock nothing
 
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-            except BlockingIOError as error:
-                raise busy or error from error
+    lock = FileLock(path, mode=OWNER_ONLY, blocking=busy is None)
+    with writing(path):
+        path.parent.stat()  # FileLock would make the folder, open to others
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise busy or error from error
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def unfinished_files(folder: Path) -> list[Path]:
@@ -118,14 +122,22 @@ def read_json(path: Path) -> Any:
 
 
 def map_array(path: Path, mode: Literal["r", "r+"]) -> NDArray[Any]:
-    """Map a .npy file into memory without reading it. Raises CannotRead for what is no whole .npy, or one of objects."""
+    """Map a .npy file into memory without reading it. Raises CannotRead for what is no whole .npy, or one of
+    objects.
+    """
     import numpy as np
 
     try:
         mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except OSError as error:
         raise CannotRead(path, reason_of(error)) from error
-    except (ValueError, EOFError, OverflowError, SyntaxError, TokenError) as error:  # NumPy reads the header as Python's tokens
+    except (
+        ValueError,
+        EOFError,
+        OverflowError,
+        SyntaxError,
+        TokenError,
+    ) as error:  # NumPy reads the header as Python's tokens
         raise CannotRead(path, f"no whole .npy file ({type(error).__name__})") from error
     return mapped
 

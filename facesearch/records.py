@@ -26,7 +26,9 @@ Tell = Callable[[str], None]
 
 
 ScoredBy = Literal["best-photo", "mean-template"]
-"""How a person's score is made of their photos: the best cosine over them, or that with the mean of their vectors."""
+"""How a person's score is made of their photos: the best cosine over them, or that with the mean of their
+vectors.
+"""
 WAYS_TO_SCORE: tuple[ScoredBy, ...] = get_args(ScoredBy)
 
 
@@ -56,8 +58,9 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face in a photo. box (4,) float32 x, y, width, height; landmarks (5, 2) float32: left eye, right eye, nose, left
-    and right mouth corner as seen in the picture; all in pixels of the photo. score in [0, 1]. found_by: the detector's name."""
+    """A face in a photo. box (4,) float32 x, y, width, height; landmarks (5, 2) float32: left eye, right eye,
+    nose, left and right mouth corner as seen in the picture; all in pixels of the photo. score in [0, 1].
+    found_by: the detector's name."""
 
     box: F32
     landmarks: F32
@@ -77,7 +80,8 @@ class EnrolledFace:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """An enrolled photo that speaks for a match. sha256 is of its file's bytes: names alone may occur twice."""
+    """An enrolled photo that speaks for a match. sha256 is of its file's bytes: names alone may occur
+    twice."""
 
     source: str
     score: float
@@ -86,7 +90,9 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A person of the gallery against one query. score: see ScoredBy; support: their nearest photos, each with its own cosine."""
+    """A person of the gallery against one query. score: see ScoredBy; support: their nearest photos, each
+    with its own cosine.
+    """
 
     person: str
     score: float
@@ -96,11 +102,12 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the gallery says about one face of one photo. box: x, y, width, height in pixels of the photo. matches come
-    best first; gap is the lead of the first over the second, None when there is no second. known is the decision: the
-    best score reaches the threshold; None when the gallery has no threshold to decide by. expected_fpir: the share of
-    strangers' searches that get a name by this threshold; stranger_share: that score as much as the best one here. Both are
-    None where the gallery's threshold does not tell. scored_by: what the matches' scores are."""
+    """What the gallery says about one face of one photo. box: x, y, width, height in pixels of the photo.
+    matches come best first; gap is the lead of the first over the second, None when there is no second. known
+    is the decision: the best score reaches the threshold; None when the gallery has no threshold to decide
+    by. expected_fpir: the share of strangers' searches that get a name by this threshold; stranger_share:
+    that score as much as the best one here. Both are None where the gallery's threshold does not tell.
+    scored_by: what the matches' scores are."""
 
     photo: Path
     face_no: int

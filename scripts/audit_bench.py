@@ -1,15 +1,19 @@
-"""What does `facesearch audit` find? Errors planted in a copy of CelebA-500 (in memory), then CelebA-500 as it is.
+"""What does `facesearch audit` find? Errors planted in a copy of CelebA-500 (in memory), then CelebA-500
+itself.
 
     .venv/bin/python scripts/audit_bench.py
-    .venv/bin/python scripts/audit_bench.py --weights runs/x/best.safetensors --referee ../shared/models/mobilefacenet.onnx
+    .venv/bin/python scripts/audit_bench.py --weights runs/x/best.safetensors --referee
+        ../shared/models/mobilefacenet.onnx
 
-Planted at once, by a seed: 2 % of the labels dealt anew among those photos, ten people split in two, ten pairs of people merged
-into one, 50 photos copied (recompressed at quality 50 to 80, half of them also resized and relit, a fifth mirrored; any split), 40
-crops spoilt (black, darkened, blurred, noise). Only the copies and the spoilt crops are embedded.
+Planted at once, by a seed: 2 % of the labels dealt anew among those photos, ten people split in two, ten
+pairs of people merged into one, 50 photos copied (recompressed at quality 50 to 80, half of them also
+resized and relit, a fifth mirrored; any split), 40 crops spoilt (black, darkened, blurred, noise). Only the
+copies and the spoilt crops are embedded.
 
-Recall: share of what was planted that is listed. Precision is given twice. `planted`: share of the list that was planted: the data
-have errors of their own, which count as false here. `new`: the same without what the audit lists on the data as they are. Writes
-scripts/results/audit/planted.json and celeba500.json; no photo is written anywhere.
+Recall: share of what was planted that is listed. Precision is given twice. `planted`: share of the list
+that was planted: the data have errors of their own, which count as false here. `new`: the same without what
+the audit lists on the data as they are. Writes scripts/results/audit/planted.json and celeba500.json; no
+photo is written anywhere.
 """
 
 from __future__ import annotations
@@ -27,25 +31,42 @@ from benching import machine, write
 from PIL import Image
 
 import facesearch
-from facesearch.faces.table import Dataset, open_dataset
-from facesearch.jobs.audit import Audit, Labelled, audit, labelled_dataset
-from facesearch.jobs.vectors import dataset_vectors, known_vectors
+from facesearch.cli.terminal import bar
+from facesearch.datasets.table import Dataset, open_dataset
+from facesearch.encoder.dataset_vectors import dataset_vectors
+from facesearch.encoder.runtime import load_runtime
+from facesearch.evaluation.audit import Audit, Labelled, audit, labelled_dataset
+from facesearch.gallery.known_vectors import known_vectors
 from facesearch.metrics.audit import fit
 from facesearch.metrics.copies import groups_of
-from facesearch.model.runtime import load_runtime
-from facesearch.report_audit import findings
-from facesearch.terminal import bar
+from facesearch.report.audit import findings
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts/results/audit"
 COPIES, SPOILT, SPLIT, MERGED, SWAPPED = 50, 40, 10, 10, 0.02
-OF_LIST = {"wrong_names": "labels", "same_people": "split", "two_clusters": "merged", "copies": "copies", "bad_crops": "spoilt"}
+OF_LIST = {
+    "wrong_names": "labels",
+    "same_people": "split",
+    "two_clusters": "merged",
+    "copies": "copies",
+    "bad_crops": "spoilt",
+}
 
 
 @click.command()
 @click.option("--weights", type=click.Path(path_type=Path), default=None)
-@click.option("--gallery", type=click.Path(path_type=Path), default=ROOT / "index", help="Where known vectors are taken from.")
-@click.option("--referee", type=click.Path(path_type=Path), default=None, help="A second encoder that says which wrong names it sees too.")
+@click.option(
+    "--gallery",
+    type=click.Path(path_type=Path),
+    default=ROOT / "index",
+    help="Where known vectors are taken from.",
+)
+@click.option(
+    "--referee",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A second encoder that says which wrong names it sees too.",
+)
 @click.option("--seeds", default=5, show_default=True)
 def main(weights: Path | None, gallery: Path, referee: Path | None, seeds: int) -> None:
     """Print both tables and write them."""
@@ -54,19 +75,23 @@ def main(weights: Path | None, gallery: Path, referee: Path | None, seeds: int) 
     dataset = open_dataset(ROOT / "data/celeba500")
     rows = np.arange(len(dataset))
     with bar("embed", "photo") as progress:
-        vectors = dataset_vectors(dataset, rows, runtime, known_vectors(gallery, runtime.encoder_id), progress)
+        vectors = dataset_vectors(
+            dataset, rows, runtime, known_vectors(gallery, runtime.encoder_id), progress
+        )
     as_it_is = audit(labelled_dataset(dataset, vectors), silent)
     runs = []
     for seed in range(seeds):
         labelled, planted = plant(dataset, vectors, runtime, seed)
         runs.append(score(audit(labelled, silent), as_it_is, planted))
-    means = {name: {k: float(np.mean([run[name][k] for run in runs])) for k in runs[0][name]} for name in runs[0]}
+    means = {
+        name: {k: float(np.mean([run[name][k] for run in runs])) for k in runs[0][name]} for name in runs[0]
+    }
     click.echo(f"{runtime.words}; planted, mean of {seeds} seeds")
     click.echo("list           planted  listed  recall  precision: planted  new  at rank")
     for name, r in means.items():
         click.echo(
-            f"{name:13}  {r['planted']:7.1f}  {r['listed']:6.1f}  {r['recall']:6.3f}  {r['precision_planted']:18.3f}  "
-            f"{r['precision_new']:.3f}  {r['precision_at_planted']:.3f}"
+            f"{name:13}  {r['planted']:7.1f}  {r['listed']:6.1f}  {r['recall']:6.3f} "
+            f" {r['precision_planted']:18.3f}  {r['precision_new']:.3f}  {r['precision_at_planted']:.3f}"
         )
     encoder = {"encoder": runtime.words, "encoder_id": runtime.encoder_id}
     write({**encoder, "seeds": seeds, "means": means, "runs": runs}, RESULTS / "planted.json", about)
@@ -85,7 +110,9 @@ def silent(done: int, total: int) -> None:
 
 
 def plant(dataset: Dataset, vectors: Any, runtime: Any, seed: int) -> tuple[Labelled, dict[str, set[Any]]]:
-    """A copy of the data with errors, and what was planted: rows, pairs of rows, names or pairs of names, by kind."""
+    """A copy of the data with errors, and what was planted: rows, pairs of rows, names or pairs of names, by
+    kind.
+    """
     rng = np.random.default_rng(seed)
     n = len(dataset)
     people = dataset.people.astype("<U40")
@@ -98,7 +125,9 @@ def plant(dataset: Dataset, vectors: Any, runtime: Any, seed: int) -> tuple[Labe
         people[own[: len(own) // 2]] = f"{name} again"
         planted["split"].add((str(name), f"{name} again"))
     planted["merged"], brought = set(), set[int]()
-    for name, other in zip(chosen[SPLIT : SPLIT + MERGED], chosen[SPLIT + MERGED : SPLIT + 2 * MERGED], strict=True):
+    for name, other in zip(
+        chosen[SPLIT : SPLIT + MERGED], chosen[SPLIT + MERGED : SPLIT + 2 * MERGED], strict=True
+    ):
         brought |= set(np.flatnonzero(people == other).tolist())
         people[people == other] = name
         planted["merged"].add(str(name))
@@ -111,7 +140,9 @@ def plant(dataset: Dataset, vectors: Any, runtime: Any, seed: int) -> tuple[Labe
         dealt[same] = rng.permutation(people[swapped])[: same.sum()]
     people[swapped] = dealt
     planted["labels"] = {int(i) for i in swapped}
-    planted["brought"] = brought  # these stand under a wrong name too, though they are planted for another list
+    planted["brought"] = (
+        brought  # these stand under a wrong name too, though they are planted for another list
+    )
     added = np.stack([recompressed(dataset.crops[i], k, rng) for k, i in enumerate(copied)])
     crops = np.concatenate([dataset.crops, added])
     for k, i in enumerate(spoilt):
@@ -124,7 +155,10 @@ def plant(dataset: Dataset, vectors: Any, runtime: Any, seed: int) -> tuple[Labe
     splits = np.concatenate([dataset.splits, rng.choice(["train", "val", "test"], COPIES)])
     content = np.concatenate([dataset.sha256, [f"copy {k}" for k in range(COPIES)]])
     content[spoilt] = [f"spoilt {k}" for k in range(SPOILT)]
-    return Labelled("planted", files, np.concatenate([people, people[copied]]), splits, content, vectors, crops), planted
+    return (
+        Labelled("planted", files, np.concatenate([people, people[copied]]), splits, content, vectors, crops),
+        planted,
+    )
 
 
 def recompressed(crop: Any, number: int, rng: Any) -> Any:
@@ -132,8 +166,12 @@ def recompressed(crop: Any, number: int, rng: Any) -> Any:
     image = Image.fromarray(np.ascontiguousarray(crop))
     if number % 2:
         side = int(rng.integers(78, 106))
-        image = image.resize((side, side), Image.Resampling.BILINEAR).resize((112, 112), Image.Resampling.BILINEAR)
-        image = Image.fromarray(np.clip(np.asarray(image, np.float32) * rng.uniform(0.8, 1.2), 0, 255).astype(np.uint8))
+        image = image.resize((side, side), Image.Resampling.BILINEAR).resize(
+            (112, 112), Image.Resampling.BILINEAR
+        )
+        image = Image.fromarray(
+            np.clip(np.asarray(image, np.float32) * rng.uniform(0.8, 1.2), 0, 255).astype(np.uint8)
+        )
     if number % 5 == 0:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     file = io.BytesIO()
@@ -165,7 +203,9 @@ def keys_of(result: Audit) -> dict[str, list[Any]]:
 
 
 def score(result: Audit, as_it_is: Audit, planted: dict[str, set[Any]]) -> dict[str, dict[str, float]]:
-    """Recall and precisions of each list. A pair is a planted copy too when it joins the copy to another known copy of its original."""
+    """Recall and precisions of each list. A pair is a planted copy too when it joins the copy to another
+    known copy of its original.
+    """
     before = {name: set(found) for name, found in keys_of(as_it_is).items()}
     known = np.array([*before["copies"], *planted["copies"]], np.int64)
     groups = groups_of(known[:, 0], known[:, 1], len(result.data))
@@ -174,17 +214,24 @@ def score(result: Audit, as_it_is: Audit, planted: dict[str, set[Any]]) -> dict[
         truth = planted[OF_LIST[name]]
         if name == "copies":
             n = len(as_it_is.data)
-            right = [pair in truth or (pair[1] >= n and groups[pair[0]] == groups[pair[1]]) for pair in listed]
+            right = [
+                pair in truth or (pair[1] >= n and groups[pair[0]] == groups[pair[1]]) for pair in listed
+            ]
         else:
             if name == "wrong_names":
-                listed = [row for row in listed if row in truth or row not in planted["brought"]]  # brought: neither for nor against
+                listed = [
+                    row for row in listed if row in truth or row not in planted["brought"]
+                ]  # brought: neither for nor against
             right = [key in truth for key in listed]
         new = [hit for key, hit in zip(listed, right, strict=True) if hit or key not in before[name]]
         scored[name] = {
-            "planted": float(len(truth)), "listed": float(len(listed)), "recall": len(truth & set(listed)) / len(truth),
-            "precision_planted": float(np.mean(right)), "precision_new": float(np.mean(new)),
+            "planted": float(len(truth)),
+            "listed": float(len(listed)),
+            "recall": len(truth & set(listed)) / len(truth),
+            "precision_planted": float(np.mean(right)),
+            "precision_new": float(np.mean(new)),
             "precision_at_planted": float(np.mean(right[: len(truth)])),
-        }  # fmt: skip
+        }
     return scored
 
 
@@ -193,18 +240,22 @@ def facts(result: Audit) -> dict[str, Any]:
     lists = findings(result)
     pairs = Counter(tuple(sorted((c["split"], c["other_split"]))) for c in lists["copies"])
     return {
-        "photos": len(result.data), "people": len(result.names), "found": {name: len(found) for name, found in lists.items()},
+        "photos": len(result.data),
+        "people": len(result.names),
+        "found": {name: len(found) for name, found in lists.items()},
         "wrong_names_by_split": dict(Counter(w["split"] for w in lists["wrong_names"])),
         "copies_by_kind": dict(Counter(c["kind"] for c in lists["copies"])),
         "copies_by_splits": {" and ".join(pair): count for pair, count in sorted(pairs.items())},
         "copies_across_people": sum(c["across_people"] for c in lists["copies"]),
         "bad_crops_by_reason": dict(Counter(b["reasons"][0]["word"] for b in lists["bad_crops"])),
         "first": {name: found[:20] for name, found in lists.items()},
-    }  # fmt: skip
+    }
 
 
 def agreement(result: Audit, theirs: Any) -> dict[str, float]:
-    """How many of the wrong names a second encoder sees too: the photo is closer to somebody else by its vectors as well."""
+    """How many of the wrong names a second encoder sees too: the photo is closer to somebody else by its
+    vectors as well.
+    """
     _, codes = np.unique(result.data.people, return_inverse=True)
     pairs = [(s.a, s.b) for s in result.same]
     copies = np.array([(c.a, c.b) for c in result.copies], np.int64).reshape(-1, 2)

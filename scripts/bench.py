@@ -4,9 +4,9 @@
     python scripts/bench.py --quick    under two minutes: fewer photos, ten thousand faces, no service
     python scripts/bench.py --only embedding --only cold
 
-Each part is a script of its own, run in a process of its own, one after the other; each compares with its baselines in the same run.
-Prints their tables and writes all their results, each with the machine, the versions and the commit, to scripts/results/bench.json
-(bench-quick.json).
+Each part is a script of its own, run in a process of its own, one after the other; each compares with its
+baselines in the same run. Prints their tables and writes all their results, each with the machine, the
+versions and the commit, to scripts/results/bench.json (bench-quick.json).
 """
 
 from __future__ import annotations
@@ -51,7 +51,14 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             out = Path(scratch) / "result.json"
             done = subprocess.run(
-                [sys.executable, str(ROOT / "scripts" / script), *(words or [] if quick else []), "--out", str(out)], cwd=ROOT
+                [
+                    sys.executable,
+                    str(ROOT / "scripts" / script),
+                    *(words or [] if quick else []),
+                    "--out",
+                    str(out),
+                ],
+                cwd=ROOT,
             )
             if done.returncode or not out.is_file():
                 failed.append(name)

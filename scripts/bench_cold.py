@@ -30,14 +30,22 @@ def timed(words: list[str]) -> tuple[float, float, str]:
     """Seconds by the clock and of CPU, and stderr, of one process. Raises CalledProcessError."""
     before = os.times()
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "facesearch", *words], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "facesearch", *words], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     seconds = time.perf_counter() - started
     after = os.times()
-    return seconds, after.children_user + after.children_system - before.children_user - before.children_system, done.stderr
+    return (
+        seconds,
+        after.children_user + after.children_system - before.children_user - before.children_system,
+        done.stderr,
+    )
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Median milliseconds of each process, by the clock and of CPU, and where a query says that its time went."""
+    """Median milliseconds of each process, by the clock and of CPU, and where a query says that its time
+    went.
+    """
     photo = next(path for path in sorted((SHARED / PHOTO).rglob("*.jpg")))
     with tempfile.TemporaryDirectory() as scratch:
         gallery = Path(scratch) / "gallery"
@@ -60,7 +68,10 @@ def run(quick: bool) -> dict[str, Any]:
                         stages.setdefault(stage, []).append(float(ms))
     return {
         "processes": {
-            name: {"ms": 1000 * statistics.median(t for t, _ in found), "cpu_ms": 1000 * statistics.median(c for _, c in found)}
+            name: {
+                "ms": 1000 * statistics.median(t for t, _ in found),
+                "cpu_ms": 1000 * statistics.median(c for _, c in found),
+            }
             for name, found in times.items()
         },
         "query_stages_ms": {stage: statistics.median(found) for stage, found in stages.items()},
@@ -72,7 +83,11 @@ def _bare() -> tuple[float, float, str]:
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", "pass"], check=True)
     after = os.times()
-    return time.perf_counter() - started, after.children_user + after.children_system - before.children_user - before.children_system, ""
+    return (
+        time.perf_counter() - started,
+        after.children_user + after.children_system - before.children_user - before.children_system,
+        "",
+    )
 
 
 def lines(result: dict[str, Any]) -> list[str]:
@@ -83,7 +98,11 @@ def lines(result: dict[str, Any]) -> list[str]:
         ratio = f"{base / found['ms']:.1f}" if name.startswith("query") else ""
         out.append(f"| {name} | {found['ms']:.0f} | {found['cpu_ms']:.0f} | {ratio} |")
     stages = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in result["query_stages_ms"].items())
-    return [*out, "", f"a query's own account: {stages} (start: imports, gallery, detector and engine, side by side)"]
+    return [
+        *out,
+        "",
+        f"a query's own account: {stages} (start: imports, gallery, detector and engine, side by side)",
+    ]
 
 
 if __name__ == "__main__":

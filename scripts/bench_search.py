@@ -1,13 +1,15 @@
-"""How fast is search, and what does it find: the gallery's own store and index, beside what others do, at growing sizes.
+"""How fast is search, and what does it find: the gallery's own store and index, beside what others do, at
+growing sizes.
 
     .venv/bin/python scripts/bench_search.py --quick          # 10,000 and 50,000 faces
     .venv/bin/python scripts/bench_search.py                  # 10,000, 100,000 and 1,000,000
     .venv/bin/python scripts/bench_search.py --sizes 10000000 --vectors face
 
-Two kinds of vectors: like faces (people drawn with the covariance of the shipped gallery's person means, ten photos each around
-them with its covariance within a person), and random unit vectors, the worst case for anything that is not exact. Asked with new photos of
-enrolled people and with photos of strangers. Every stage runs in a process of its own, so that its peak memory is its own. Prints a
-table, writes scripts/results/search/bench.json.
+Two kinds of vectors: like faces (people drawn with the covariance of the shipped gallery's person means, ten
+photos each around them with its covariance within a person), and random unit vectors, the worst case for
+anything that is not exact. Asked with new photos of enrolled people and with photos of strangers. Every stage
+runs in a process of its own, so that its peak memory is its own. Prints a table, writes
+scripts/results/search/bench.json.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ import click
 import numpy as np
 from benching import machine, write
 
-from facesearch.gallery.faiss_index import open_index, refresh
-from facesearch.gallery.index_choice import choose_index, index_parts
+from facesearch.gallery.forget import forget
+from facesearch.gallery.index.choice import choose_index, index_parts
+from facesearch.gallery.index.faiss_index import open_index, refresh
 from facesearch.gallery.nearest import nearest_people
-from facesearch.gallery.rows import NewFace, Threshold
-from facesearch.gallery.store import Gallery
-from facesearch.jobs.build import tidy
-from facesearch.jobs.erase import forget
+from facesearch.gallery.store.rows import NewFace, Threshold
+from facesearch.gallery.store.store import Store
+from facesearch.gallery.tidy import tidy
 from facesearch.records import F32, I64
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,9 +62,11 @@ LOOPS_UP_TO = 100_000
 
 @lru_cache(maxsize=1)
 def spectrum() -> tuple[F32, F32, F32]:
-    """Of the shipped gallery: the mean of all people (d,), and roots (d, d) of the covariances of people and within a person."""
-    with Gallery.open(SHIPPED) as gallery:
-        _, vectors, names = gallery.vectors()
+    """Of the shipped gallery: the mean of all people (d,), and roots (d, d) of the covariances of people and
+    within a person.
+    """
+    with Store.open(SHIPPED) as gallery:
+        _, vectors, names = gallery.faces.vectors()
     _, person = np.unique(names, return_inverse=True)
     count = np.bincount(person)
     means = np.stack([np.bincount(person, vectors[:, i]) / count for i in range(vectors.shape[1])], axis=1)
@@ -88,9 +92,15 @@ def people_of(kind: str, chunk: int) -> F32:
 
 
 def photos_of(kind: str, people: F32, seed: int) -> F32:
-    """One photo (n, d) of each, a unit vector in float16's precision. Random vectors have no people: every photo is its own."""
+    """One photo (n, d) of each, a unit vector in float16's precision. Random vectors have no people: every
+    photo is its own.
+    """
     drawn = np.random.default_rng([seed, 2]).standard_normal((len(people), D), np.float32)
-    return _unit(people + drawn @ spectrum()[2] if kind == "face" else drawn).astype(np.float16).astype(np.float32)
+    return (
+        _unit(people + drawn @ spectrum()[2] if kind == "face" else drawn)
+        .astype(np.float16)
+        .astype(np.float32)
+    )
 
 
 def gallery_vectors(kind: str, n: int) -> Iterator[F32]:
@@ -105,7 +115,10 @@ def queries(kind: str, n: int) -> dict[str, F32]:
     if kind != "face":
         return {"random": photos_of(kind, people_of(kind, 0)[:ASKED], 10**6)}
     enrolled = people_of(kind, 0)[: min(ASKED, n // PHOTOS)]
-    return {"enrolled": photos_of(kind, enrolled, 10**6), "strangers": photos_of(kind, people_of(kind, -1)[:ASKED], 10**6 + 1)}
+    return {
+        "enrolled": photos_of(kind, enrolled, 10**6),
+        "strangers": photos_of(kind, people_of(kind, -1)[:ASKED], 10**6 + 1),
+    }
 
 
 def content(number: int) -> str:
@@ -122,21 +135,28 @@ def nearest(kind: str, n: int, asked: F32) -> tuple[I64, F32]:
     numbers, best = np.zeros((len(asked), K), np.int64), np.full((len(asked), K), -2, np.float32)
     for chunk, vectors in enumerate(gallery_vectors(kind, n)):
         scores = np.concatenate([best, asked @ vectors.T], axis=1)
-        named = np.concatenate([numbers, np.broadcast_to(np.arange(len(vectors)) + chunk * CHUNK, (len(asked), len(vectors)))], axis=1)
+        named = np.concatenate(
+            [numbers, np.broadcast_to(np.arange(len(vectors)) + chunk * CHUNK, (len(asked), len(vectors)))],
+            axis=1,
+        )
         order = np.argsort(-scores, axis=1)[:, :K]
         numbers, best = np.take_along_axis(named, order, 1), np.take_along_axis(scores, order, 1)
     return numbers, best
 
 
 def recall(found: I64, truth: I64) -> float:
-    return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), truth.tolist(), strict=True)]))
+    return float(
+        np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), truth.tolist(), strict=True)])
+    )
 
 
 # ---- stages: each runs in its own process
 
 
 def in_own_process(stage: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any]:
-    """Run a stage in a new process; adds its peak memory (mapped files included, as far as they were read) and its own memory."""
+    """Run a stage in a new process; adds its peak memory (mapped files included, as far as they were read)
+    and its own memory.
+    """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measured, stage, given).result()
 
@@ -153,31 +173,38 @@ def _measured(stage: Callable[..., dict[str, Any]], given: tuple[Any, ...]) -> d
 def fill(folder: str, kind: str, n: int) -> dict[str, Any]:
     """Enroll n faces in the store, as a bulk import does."""
     started = time.perf_counter()
-    with Gallery.create(Path(folder), "b" * 64, D, "drawn vectors") as gallery:
+    with Store.create(Path(folder), "b" * 64, D, "drawn vectors") as gallery:
         number = 0
         for vectors in gallery_vectors(kind, n):
             faces = [
                 NewFace(name_of((number + i) // PHOTOS), content(number + i), f"photo-{number + i:08}.jpg", v)
                 for i, v in enumerate(vectors)
             ]
-            gallery.add(faces)
+            gallery.faces.add(faces)
             number += len(faces)
-        gallery.set_threshold(Threshold(0.6, 0.01, "drawn", 1000, n))
-        gallery.sweep()
+        gallery.notes.set_threshold(Threshold(0.6, 0.01, "drawn", 1000, n))
+        gallery.eraser.cut_log()
     return {"fill_s": time.perf_counter() - started}
 
 
 def build(folder: str, choice: str) -> dict[str, Any]:
     started = time.perf_counter()
-    with Gallery.open(Path(folder)) as gallery:
+    with Store.open(Path(folder)) as gallery:
         choose_index(gallery, choice)
         refresh(gallery, "bench")
         seconds = time.perf_counter() - started
         made = index_parts(gallery)
     files = {
-        path.suffix[1:]: path.stat().st_size for path in Path(folder).iterdir() if path.suffix in (".faiss", ".ids", ".codes", ".index")
+        path.suffix[1:]: path.stat().st_size
+        for path in Path(folder).iterdir()
+        if path.suffix in (".faiss", ".ids", ".codes", ".index")
     }
-    return {"build_s": seconds, "index": made, "files": files, "store_bytes": (Path(folder) / "gallery.sqlite").stat().st_size}
+    return {
+        "build_s": seconds,
+        "index": made,
+        "files": files,
+        "store_bytes": (Path(folder) / "gallery.sqlite").stat().st_size,
+    }
 
 
 def search(folder: str, asked: dict[str, F32], truth: dict[str, I64]) -> dict[str, Any]:
@@ -185,10 +212,10 @@ def search(folder: str, asked: dict[str, F32], truth: dict[str, I64]) -> dict[st
     opened = []
     for _ in range(3):
         started = time.perf_counter()
-        with Gallery.open(Path(folder)) as gallery:
+        with Store.open(Path(folder)) as gallery:
             open_index(gallery)
         opened.append(time.perf_counter() - started)
-    with Gallery.open(Path(folder)) as gallery:
+    with Store.open(Path(folder)) as gallery:
         index = open_index(gallery)
         everything = np.concatenate(list(asked.values()))
         index.search(everything[:8], K)
@@ -198,25 +225,41 @@ def search(folder: str, asked: dict[str, F32], truth: dict[str, I64]) -> dict[st
         for _ in range(3):
             index.search(everything, K)
         batched = 3 * len(everything) / (time.perf_counter() - started)
-        recalls = {name: recall(index.search(q, K)[0] - 1, truth[name]) for name, q in asked.items()}  # ids begin at 1
+        recalls = {
+            name: recall(index.search(q, K)[0] - 1, truth[name]) for name, q in asked.items()
+        }  # ids begin at 1
         exact = _scores_are_exact(gallery, index, everything[:20])
-    return {"open_ms": 1000 * min(opened), **{f"search_{k}": v for k, v in alone.items()}, **{f"answer_{k}": v for k, v in whole.items()},
-            "batched_per_s": batched, "recall": recalls, "scores_exact": exact}  # fmt: skip
+    return {
+        "open_ms": 1000 * min(opened),
+        **{f"search_{k}": v for k, v in alone.items()},
+        **{f"answer_{k}": v for k, v in whole.items()},
+        "batched_per_s": batched,
+        "recall": recalls,
+        "scores_exact": exact,
+    }
 
 
-def _scores_are_exact(gallery: Gallery, index: Any, asked: F32) -> bool:
+def _scores_are_exact(gallery: Store, index: Any, asked: F32) -> bool:
     ids, scores = index.search(asked, K)
-    vectors = gallery.vectors_at(ids.ravel().tolist())
-    return bool(np.allclose([[vectors[i] @ q for i in row] for row, q in zip(ids.tolist(), asked, strict=True)], scores, atol=1e-5))
+    vectors = gallery.faces.vectors_at(ids.ravel().tolist())
+    return bool(
+        np.allclose(
+            [[vectors[i] @ q for i in row] for row, q in zip(ids.tolist(), asked, strict=True)],
+            scores,
+            atol=1e-5,
+        )
+    )
 
 
 def change(folder: str, kind: str, n: int) -> dict[str, Any]:
-    """Enroll one face at a time, as the command does once its vector is there; then forget people, with the proof."""
+    """Enroll one face at a time, as the command does once its vector is there; then forget people, with the
+    proof.
+    """
     times = []
     for i, vector in enumerate(photos_of(kind, people_of(kind, -1)[:20], 99)):
         started = time.perf_counter()
-        with Gallery.open(Path(folder)) as gallery:
-            gallery.add([NewFace(f"new {i}", content(-1 - i), f"new-photo-{i}.jpg", vector)])
+        with Store.open(Path(folder)) as gallery:
+            gallery.faces.add([NewFace(f"new {i}", content(-1 - i), f"new-photo-{i}.jpg", vector)])
             tidy(gallery, {}, None)
         times.append(time.perf_counter() - started)
     forgotten = []
@@ -224,8 +267,12 @@ def change(folder: str, kind: str, n: int) -> dict[str, Any]:
         started = time.perf_counter()
         forget(name_of(7 + i), Path(folder), (), lambda line: None)
         forgotten.append(time.perf_counter() - started)
-    return {"enroll_p50_ms": _ms(times[1:], 50), "enroll_p95_ms": _ms(times[1:], 95), "enroll_first_ms": 1000 * times[0],
-            "forget_s": min(forgotten)}  # fmt: skip
+    return {
+        "enroll_p50_ms": _ms(times[1:], 50),
+        "enroll_p95_ms": _ms(times[1:], 95),
+        "enroll_first_ms": 1000 * times[0],
+        "forget_s": min(forgotten),
+    }
 
 
 def _timed(calls: list[Callable[[], Any]]) -> dict[str, float]:
@@ -270,7 +317,10 @@ def by_hnswlib(kind: str, n: int, asked: F32, truth: I64) -> dict[str, Any]:
     started = time.perf_counter()
     for chunk, part in enumerate(gallery_vectors(kind, n)):
         index.add_items(part, np.arange(len(part)) + chunk * CHUNK)
-    return {"build_s": time.perf_counter() - started, **_asked(lambda q: index.knn_query(q, K)[0].astype(np.int64), asked, truth)}
+    return {
+        "build_s": time.perf_counter() - started,
+        **_asked(lambda q: index.knn_query(q, K)[0].astype(np.int64), asked, truth),
+    }
 
 
 def by_usearch(kind: str, n: int, asked: F32, truth: I64) -> dict[str, Any]:
@@ -288,13 +338,18 @@ def by_usearch(kind: str, n: int, asked: F32, truth: I64) -> dict[str, Any]:
 
 
 def as_face_recognition(kind: str, n: int, asked: F32, truth: I64) -> dict[str, Any]:
-    """numpy over all rows in float64: face_distance(known, face), as its examples call it on what they have loaded."""
+    """numpy over all rows in float64: face_distance(known, face), as its examples call it on what they have
+    loaded.
+    """
     known = _array(kind, n).astype(np.float64)
-    return _asked(lambda q: np.argsort(np.linalg.norm(known - q[0], axis=1))[None, :K], asked[:20], truth[:20])
+    return _asked(
+        lambda q: np.argsort(np.linalg.norm(known - q[0], axis=1))[None, :K], asked[:20], truth[:20]
+    )
 
 
 def as_deepface(kind: str, n: int, asked: F32, truth: I64) -> dict[str, Any]:
-    """A pickle of lists loaded for every search, and a loop in Python over all rows, as DeepFace.find does."""
+    """A pickle of lists loaded for every search, and a loop in Python over all rows, as DeepFace.find
+    does."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "representations.pkl"
         rows = [{"identity": f"{i}.jpg", "embedding": v.tolist()} for i, v in enumerate(_array(kind, n))]
@@ -319,7 +374,11 @@ def _asked(find: Callable[[F32], I64], asked: F32, truth: I64) -> dict[str, Any]
         started = time.perf_counter()
         found.append(find(query[None]))
         times.append(time.perf_counter() - started)
-    return {"search_p50_ms": _ms(times, 50), "search_p95_ms": _ms(times, 95), "recall": recall(np.concatenate(found), truth)}
+    return {
+        "search_p50_ms": _ms(times, 50),
+        "search_p95_ms": _ms(times, 95),
+        "recall": recall(np.concatenate(found), truth),
+    }
 
 
 PEERS: dict[str, tuple[Callable[..., dict[str, Any]], int]] = {
@@ -335,10 +394,15 @@ PEERS: dict[str, tuple[Callable[..., dict[str, Any]], int]] = {
 
 
 def bench(
-    kind: str, n: int, *, choices: tuple[str, ...] = ("auto",), peers_up_to: int = GRAPHS_UP_TO, tell: Callable[[str], None] = print
+    kind: str,
+    n: int,
+    *,
+    choices: tuple[str, ...] = ("auto",),
+    peers_up_to: int = GRAPHS_UP_TO,
+    tell: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Everything of one kind of vectors at one size. choices: indexes to be measured one after the other; peers_up_to: so many faces at
-    most are given to the slow ones of PEERS; 0: no peer at all."""
+    """Everything of one kind of vectors at one size. choices: indexes to be measured one after the other;
+    peers_up_to: so many faces at most are given to the slow ones of PEERS; 0: no peer at all."""
     scratch = Path(tempfile.mkdtemp(prefix="bench-search-"))
     folder = str(scratch / "g")
     try:
@@ -369,8 +433,11 @@ def bench(
                 ratio = got["search_p50_ms"] / facts["indexes"][choices[0]]["search"]["search_p50_ms"]
                 facts["peers"][name]["times_ours"] = ratio
                 built = f"build {got['build_s']:7.1f} s  " if "build_s" in got else " " * 17
-                tell(f"    {name:<20} {built}p50 {got['search_p50_ms']:9.3f} ms  p95 {got['search_p95_ms']:9.3f} ms  "
-                     f"recall@10 {got['recall']:.4f}  {got['peak_mb']:6d} MB  {ratio:8.1f} x ours")  # fmt: skip
+                tell(
+                    f"    {name:<20} {built}p50 {got['search_p50_ms']:9.3f} ms  p95"
+                    f" {got['search_p95_ms']:9.3f} ms  recall@10 {got['recall']:.4f}  {got['peak_mb']:6d} MB "
+                    f" {ratio:8.1f} x ours"
+                )
         return facts
     finally:
         shutil.rmtree(scratch)
@@ -378,21 +445,27 @@ def bench(
 
 def own_lines(kind: str, n: int, choice: str, made: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
     """What is printed of one index."""
-    shape = " + ".join(part["kind"] + (f"/{part['rerank']}" if part["rerank"] else "") for part in made["index"])
+    shape = " + ".join(
+        part["kind"] + (f"/{part['rerank']}" if part["rerank"] else "") for part in made["index"]
+    )
     recalls = ", ".join(f"{name} {value:.4f}" for name, value in found["recall"].items())
-    yield f"{kind} {n:,}  --index {choice} -> {shape}: build {made['build_s']:.1f} s, peak {made['peak_mb']} MB, own {made['own_mb']} MB"
     yield (
-        f"    open {found['open_ms']:.1f} ms; search p50 {found['search_p50_ms']:.3f} p95 {found['search_p95_ms']:.3f} ms, with people "
-        f"p50 {found['answer_p50_ms']:.3f} p95 {found['answer_p95_ms']:.3f} ms; {found['batched_per_s']:.0f}/s batched; "
-        f"own {found['own_mb']} MB"
+        f"{kind} {n:,}  --index {choice} -> {shape}: build {made['build_s']:.1f} s, peak {made['peak_mb']}"
+        f" MB, own {made['own_mb']} MB"
+    )
+    yield (
+        f"    open {found['open_ms']:.1f} ms; search p50 {found['search_p50_ms']:.3f} p95"
+        f" {found['search_p95_ms']:.3f} ms, with people p50 {found['answer_p50_ms']:.3f} p95"
+        f" {found['answer_p95_ms']:.3f} ms; {found['batched_per_s']:.0f}/s batched; own {found['own_mb']} MB"
     )
     yield f"    recall@{K}: {recalls}; scores exact: {found['scores_exact']}"
 
 
 def change_line(made: dict[str, Any], changed: dict[str, Any]) -> str:
     return (
-        f"    enroll one: p50 {changed['enroll_p50_ms']:.1f} p95 {changed['enroll_p95_ms']:.1f} ms; forget one person, with proof: "
-        f"{changed['forget_s']:.2f} s; files {sum(made['files'].values()):,} bytes beside a store of {made['store_bytes']:,}"
+        f"    enroll one: p50 {changed['enroll_p50_ms']:.1f} p95 {changed['enroll_p95_ms']:.1f} ms; forget"
+        f" one person, with proof: {changed['forget_s']:.2f} s; files {sum(made['files'].values()):,} bytes"
+        f" beside a store of {made['store_bytes']:,}"
     )
 
 
@@ -401,7 +474,12 @@ def change_line(made: dict[str, Any], changed: dict[str, Any]) -> str:
 @click.option("--sizes", default="10000,100000,1000000", show_default=True, help="Numbers of faces.")
 @click.option("--vectors", type=click.Choice(["face", "random", "both"]), default="both", show_default=True)
 @click.option(
-    "--index", "choices", multiple=True, default=("auto",), show_default=True, help="As build-index takes it; may be given again."
+    "--index",
+    "choices",
+    multiple=True,
+    default=("auto",),
+    show_default=True,
+    help="As build-index takes it; may be given again.",
 )
 @click.option("--peers/--no-peers", default=True, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=OUT / "bench.json", show_default=False)
@@ -416,9 +494,16 @@ def main(quick: bool, sizes: str, vectors: str, choices: tuple[str, ...], peers:
             results.append(bench(kind, n, choices=choices, peers_up_to=limit, tell=click.echo))
             write({"runs": results}, out, about)
     for kind in kinds:
-        own = [(run["faces"], run["indexes"][choices[0]]["search"]["search_p50_ms"]) for run in results if run["vectors"] == kind]
+        own = [
+            (run["faces"], run["indexes"][choices[0]]["search"]["search_p50_ms"])
+            for run in results
+            if run["vectors"] == kind
+        ]
         for (few, quick_ms), (many, slow_ms) in pairwise(own):
-            click.echo(f"{kind}: {many / few:.0f} times the faces, {slow_ms / quick_ms:.1f} times the time of a query")
+            click.echo(
+                f"{kind}: {many / few:.0f} times the faces, {slow_ms / quick_ms:.1f} times the time of a"
+                " query"
+            )
     sys.exit(0 if all(i["search"]["scores_exact"] for run in results for i in run["indexes"].values()) else 1)
 
 

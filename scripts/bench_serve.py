@@ -1,13 +1,14 @@
-"""Load the service from a second process and measure it: requests/s and p95 at several numbers of clients, with and without batches,
-the server's memory over many requests, and whether every answer is right.
+"""Load the service from a second process and measure it: requests/s and p95 at several numbers of clients,
+with and without batches, the server's memory over many requests, and whether every answer is right.
 
     .venv/bin/python scripts/bench_serve.py            # some minutes; the README's figures
-    .venv/bin/python scripts/bench_serve.py --quick    # under a minute: proves that it works, its times mean little
+    .venv/bin/python scripts/bench_serve.py --quick
+        under a minute: proves that it works, its times mean little
 
-A world of drawn people is served (scripts/drawn_world.py). "crops" are aligned face crops, so that the encoder is nearly all of the
-work; "photos" are whole pictures, on which faces are found first. Right answers are those of the library, as `facesearch query` has them,
-asked in this process before the server starts: the first person must be the same and every score within 0.01 (bfloat16 rounds by the
-batch).
+A world of drawn people is served (scripts/drawn_world.py). "crops" are aligned face crops, so that the
+encoder is nearly all of the work; "photos" are whole pictures, on which faces are found first. Right
+answers are those of the library, as `facesearch query` has them, asked in this process before the server
+starts: the first person must be the same and every score within 0.01 (bfloat16 rounds by the batch).
 """
 
 from __future__ import annotations
@@ -59,16 +60,22 @@ class Measured:
 
 def form(data: bytes, path: str = "/v1/search") -> bytes:
     """A whole HTTP request with one photo."""
-    body = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n' + data
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\nContent-Type:'
+        b" image/png\r\n\r\n" + data
+    )
     body += b"\r\n--b--\r\n"
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data;"
+        f" boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
 def questions(folder: Path, gallery: Path, *, crops: bool) -> list[Question]:
-    """One photo of each person that is not enrolled, as a photo or as an aligned crop, with the library's own answer."""
+    """One photo of each person that is not enrolled, as a photo or as an aligned crop, with the library's own
+    answer.
+    """
     folder.mkdir()
     found = []
     with open_gallery(gallery, detector="aligned" if crops else None) as library:
@@ -80,19 +87,27 @@ def questions(folder: Path, gallery: Path, *, crops: bool) -> list[Question]:
                 continue
             if crops:
                 Image.fromarray(faces[0].crop).save(path)
-            right = tuple((face.matches[0].person, face.matches[0].score) for face in library.search(path, top=1))
+            right = tuple(
+                (face.matches[0].person, face.matches[0].score) for face in library.search(path, top=1)
+            )
             found.append(Question(form(path.read_bytes()), right))
     return found
 
 
 def is_right(body: bytes, right: tuple[tuple[str, float], ...]) -> bool:
     """Whether an answer names the same first people with nearly the same scores."""
-    told = [(face["matches"][0]["person"], face["matches"][0]["score"]) for face in json.loads(body)["photos"][0]["faces"]]
-    return len(told) == len(right) and all(a == c and abs(b - d) < TOLERANCE for (a, b), (c, d) in zip(told, right, strict=True))
+    told = [
+        (face["matches"][0]["person"], face["matches"][0]["score"])
+        for face in json.loads(body)["photos"][0]["faces"]
+    ]
+    return len(told) == len(right) and all(
+        a == c and abs(b - d) < TOLERANCE for (a, b), (c, d) in zip(told, right, strict=True)
+    )
 
 
 class Client:
-    """One connection that is kept open: HTTP by hand, so that the load costs little beside what is measured."""
+    """One connection that is kept open: HTTP by hand, so that the load costs little beside what is
+    measured."""
 
     def __init__(self, host: str, port: int) -> None:
         self._at = host, port
@@ -113,7 +128,9 @@ class Client:
         self._writer.close()
 
 
-async def load(url: str, asked: list[Question], clients: int, requests: int) -> tuple[float, list[float], int, int]:
+async def load(
+    url: str, asked: list[Question], clients: int, requests: int
+) -> tuple[float, list[float], int, int]:
     """So many requests by so many clients at once: seconds in all, seconds each, wrong answers, refusals."""
     to = urlsplit(url)
     assert to.hostname and to.port
@@ -160,30 +177,51 @@ def resident_mb(pid: int) -> float:
     return int(found[1]) / 1024
 
 
-async def measure(url: str, what: str, asked: list[Question], clients: int, requests: int, *, batched: bool) -> Measured:
+async def measure(
+    url: str, what: str, asked: list[Question], clients: int, requests: int, *, batched: bool
+) -> Measured:
     """One row: a short warming, then the load."""
     await load(url, asked, clients, min(requests, clients))
-    before = await figure(url, "facesearch_batch_crops_sum"), await figure(url, "facesearch_batch_crops_count")
+    before = (
+        await figure(url, "facesearch_batch_crops_sum"),
+        await figure(url, "facesearch_batch_crops_count"),
+    )
     seconds, times, wrong, refused = await load(url, asked, clients, requests)
     crops = await figure(url, "facesearch_batch_crops_sum") - before[0]
     batches = await figure(url, "facesearch_batch_crops_count") - before[1]
     p95 = float(np.quantile(times, 0.95)) * 1000
     return Measured(
-        what, batched, clients, requests, round(requests / seconds, 1), round(statistics.median(times) * 1000, 1), round(p95, 1), wrong,
-        refused, round(crops / max(1.0, batches), 1),
-    )  # fmt: skip
+        what,
+        batched,
+        clients,
+        requests,
+        round(requests / seconds, 1),
+        round(statistics.median(times) * 1000, 1),
+        round(p95, 1),
+        wrong,
+        refused,
+        round(crops / max(1.0, batches), 1),
+    )
 
 
 async def memory(url: str, pid: int, asked: list[Question], requests: int, clients: int) -> dict[str, object]:
-    """The server's memory after each tenth of many requests. Growth is from the second tenth on: the first warms caches."""
+    """The server's memory after each tenth of many requests. Growth is from the second tenth on: the first
+    warms caches.
+    """
     points = [round(resident_mb(pid), 1)]
     wrong = refused = 0
     for _ in range(10):
         _, _, bad, busy = await load(url, asked, clients, requests // 10)
         wrong, refused = wrong + bad, refused + busy
         points.append(round(resident_mb(pid), 1))
-    return {"requests": requests, "clients": clients, "rss_mb": points, "growth_mb": round(points[-1] - points[2], 1), "wrong": wrong,
-            "refused": refused}  # fmt: skip
+    return {
+        "requests": requests,
+        "clients": clients,
+        "rss_mb": points,
+        "growth_mb": round(points[-1] - points[2], 1),
+        "wrong": wrong,
+        "refused": refused,
+    }
 
 
 def run(quick: bool, requests: int, many: int) -> dict[str, object]:
@@ -192,13 +230,17 @@ def run(quick: bool, requests: int, many: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as temp:
         world = Path(temp)
         gallery = make_world(world, calibrated=False)
-        asked = {what: questions(world / what, gallery, crops=what == "crops") for what in ("crops", "photos")}
+        asked = {
+            what: questions(world / what, gallery, crops=what == "crops") for what in ("crops", "photos")
+        }
         for what, batch in (("crops", 32), ("crops", 1), ("photos", 32)):
             options = ["--batch", batch, *(["--aligned"] if what == "crops" else [])]
             with served(gallery, *options, log=world / "log") as (url, process):
                 for clients in (8,) if quick and what == "photos" else (1, 8, 64):
                     wanted = max(requests, clients)
-                    rows.append(asyncio.run(measure(url, what, asked[what], clients, wanted, batched=batch > 1)))
+                    rows.append(
+                        asyncio.run(measure(url, what, asked[what], clients, wanted, batched=batch > 1))
+                    )
                     print(rows[-1], flush=True)
                 if what == "crops" and batch > 1:
                     held = asyncio.run(memory(url, process.pid, asked[what], many, 8))
@@ -211,7 +253,9 @@ def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description="Load the service and measure it.")
     parser.add_argument("--quick", action="store_true", help="Few requests: whether it works.")
-    parser.add_argument("--requests", type=int, default=1500, help="Requests a row; the memory is always over 10,000.")
+    parser.add_argument(
+        "--requests", type=int, default=1500, help="Requests a row; the memory is always over 10,000."
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     about = machine()

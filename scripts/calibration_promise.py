@@ -1,12 +1,15 @@
-"""Is the promised rate of strangers named kept? Set on one half of the strangers, counted on the other, at several gallery sizes.
+"""Is the promised rate of strangers named kept? Set on one half of the strangers, counted on the other, at
+several gallery sizes.
 
     .venv/bin/python scripts/calibration_promise.py
-    .venv/bin/python scripts/calibration_promise.py --weights ../shared/models/mobilefacenet.onnx --name mobilefacenet
+    .venv/bin/python scripts/calibration_promise.py --weights ../shared/models/mobilefacenet.onnx --name
+        mobilefacenet
 
-The gallery: all train photos of the first 50, 150, 300, 500 people of CelebA-500, dealt by a seed. Strangers: the 100 `open`
-people of celebA_extra, halved at random again and again. A promise is kept when the FPIR that the other half reaches lies
-within the interval that `facesearch calibrate` states. Beside it, the gallery's own people as strangers (what build-index does
-by itself). Nothing is chosen here. Writes scripts/results/calibration/NAME.json.
+The gallery: all train photos of the first 50, 150, 300, 500 people of CelebA-500, dealt by a seed.
+Strangers: the 100 `open` people of celebA_extra, halved at random again and again. A promise is kept when
+the FPIR that the other half reaches lies within the interval that `facesearch calibrate` states. Beside it,
+the gallery's own people as strangers (what build-index does by itself). Nothing is chosen here. Writes
+scripts/results/calibration/NAME.json.
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ import numpy as np
 from benching import machine, write
 
 import facesearch
+from facesearch.cli.terminal import bar
+from facesearch.datasets.table import open_dataset
+from facesearch.encoder.dataset_vectors import dataset_vectors
 from facesearch.errors import TooFewSearches
-from facesearch.faces.table import open_dataset
 from facesearch.gallery.calibration import from_strangers, within_gallery
-from facesearch.jobs.vectors import dataset_vectors
 from facesearch.metrics.openset import best_candidates, fpir_at
-from facesearch.terminal import bar
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (50, 150, 300, 500)
@@ -54,12 +57,20 @@ def main(weights: Path | None, name: str, fpirs: tuple[float, ...], halvings: in
         for fpir in fpirs:
             own = within_gallery(vectors[inside], people[inside], fpir, seed=seed)
             rows.append(
-                {"people": size, "faces": int(inside.sum()), "fpir": fpir, **kept(best, who, int(inside.sum()), fpir, halvings, seed),
-                 "within_reached": None if own is None else fpir_at(best, own.score)}
-            )  # fmt: skip
-    click.echo(f"{runtime.words}; {len(best)} searches of {len(np.unique(who))} strangers, {halvings} halvings")
+                {
+                    "people": size,
+                    "faces": int(inside.sum()),
+                    "fpir": fpir,
+                    **kept(best, who, int(inside.sum()), fpir, halvings, seed),
+                    "within_reached": None if own is None else fpir_at(best, own.score),
+                }
+            )
     click.echo(
-        "people  faces  promised FPIR  interval, median of halvings  reached, mean [5 %, 95 %]   kept  |  set within the gallery: reached"
+        f"{runtime.words}; {len(best)} searches of {len(np.unique(who))} strangers, {halvings} halvings"
+    )
+    click.echo(
+        "people  faces  promised FPIR  interval, median of halvings  reached, mean [5 %, 95 %]   kept  |  set"
+        " within the gallery: reached"
     )
     for r in rows:
         own = "–" if r["within_reached"] is None else f"{r['within_reached']:.2%}"
@@ -68,14 +79,23 @@ def main(weights: Path | None, name: str, fpirs: tuple[float, ...], halvings: in
             continue
         click.echo(
             f"{r['people']:6} {r['faces']:6}  {r['fpir']:13.1%}  [{r['low']:.2%}, {r['high']:.2%}]".ljust(60)
-            + f"{r['reached']:.2%} [{r['reached_5']:.2%}, {r['reached_95']:.2%}]".ljust(27) + f"{r['kept']:5.0%}  |  {own}"
-        )  # fmt: skip
-    result = {"encoder": runtime.words, "encoder_id": runtime.encoder_id, "seed": seed, "halvings": halvings, "rows": rows}
+            + f"{r['reached']:.2%} [{r['reached_5']:.2%}, {r['reached_95']:.2%}]".ljust(27)
+            + f"{r['kept']:5.0%}  |  {own}"
+        )
+    result = {
+        "encoder": runtime.words,
+        "encoder_id": runtime.encoder_id,
+        "seed": seed,
+        "halvings": halvings,
+        "rows": rows,
+    }
     write(result, ROOT / "scripts/results/calibration" / f"{name}.json", about)
 
 
 def kept(best: Any, who: Any, faces: int, fpir: float, halvings: int, seed: int) -> dict[str, Any]:
-    """Over many halvings: the interval promised on one half, the rate reached on the other, and how often it lay within."""
+    """Over many halvings: the interval promised on one half, the rate reached on the other, and how often it
+    lay within.
+    """
     names = np.unique(who)
     lows, highs, reached = [], [], []
     for number in range(halvings):

@@ -1,13 +1,14 @@
-"""Which way of grouping unnamed faces is best? Compared on people whom nobody has named: BCubed and pairs, with intervals over people.
+"""Which way of grouping unnamed faces is best? Compared on people whom nobody has named: BCubed and pairs,
+with intervals over people.
 
     .venv/bin/python scripts/clustering.py
     .venv/bin/python scripts/clustering.py --memory 50000
 
-A method's one parameter is fixed on the 300 `train` people of celebA_extra by MobileFaceNet's vectors, over albums of 10, 30, 100
-and 300 of them, by mean BCubed F. (Not by the shipped encoder's: it was trained on these very people, and keeps them apart as it
-keeps nobody else apart; what it would have chosen is in the table too.) Then judged, with nothing left to choose: celebA_extra's
-100 `open` people, the 40 people of wild/ in one heap, and a drawn album. `best` tells what the best parameter on those very people
-would have given.
+A method's one parameter is fixed on the 300 `train` people of celebA_extra by MobileFaceNet's vectors, over
+albums of 10, 30, 100 and 300 of them, by mean BCubed F. (Not by the shipped encoder's: it was trained on
+these very people, and keeps them apart as it keeps nobody else apart; what it would have chosen is in the
+table too.) Then judged, with nothing left to choose: celebA_extra's 100 `open` people, the 40 people of wild/
+in one heap, and a drawn album. `best` tells what the best parameter on those very people would have given.
 
 Writes scripts/results/clustering/table.json (with --memory: memory.json); no photo, no name.
 """
@@ -27,17 +28,17 @@ import click
 import cv2
 import numpy as np
 
+from facesearch.album import group as grouping
+from facesearch.album.album import Album
+from facesearch.album.scan import scan
+from facesearch.datasets.table import open_dataset
+from facesearch.datasets.toy import draw_people
+from facesearch.encoder.dataset_vectors import dataset_vectors
+from facesearch.encoder.runtime import Runtime, load_runtime
+from facesearch.encoder.weights import SHIPPED
 from facesearch.faces.detect import load_detector
-from facesearch.faces.table import open_dataset
-from facesearch.faces.toy import draw_people
 from facesearch.files import make_folder, replace_json
-from facesearch.gallery.album import Album
-from facesearch.jobs import group as grouping
-from facesearch.jobs.find_weights import SHIPPED
-from facesearch.jobs.scan import scan
-from facesearch.jobs.vectors import dataset_vectors
 from facesearch.metrics.clustering import Grouping, bcubed_of_photos, judge
-from facesearch.model.runtime import Runtime, load_runtime
 from facesearch.records import F32, I64
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,8 +51,12 @@ ALBUMS = ((10, 8), (30, 4), (100, 2), (300, 1))
 
 
 @click.command()
-@click.option("--peer", type=click.Path(path_type=Path), default=SHARED / "models/mobilefacenet.onnx", show_default=True)
-@click.option("--memory", type=int, default=0, help="Only measure time and memory on so many made-up vectors.")
+@click.option(
+    "--peer", type=click.Path(path_type=Path), default=SHARED / "models/mobilefacenet.onnx", show_default=True
+)
+@click.option(
+    "--memory", type=int, default=0, help="Only measure time and memory on so many made-up vectors."
+)
 def main(peer: Path, memory: int) -> None:
     """Print the tables and write them."""
     if memory:
@@ -60,17 +65,28 @@ def main(peer: Path, memory: int) -> None:
     started = time.monotonic()
     dataset = open_dataset(ROOT / "data/celeba_extra")
     runtimes = {"shipped": load_runtime(SHIPPED), "mobilefacenet": load_runtime(peer)}
-    vectors = {name: dataset_vectors(dataset, np.arange(len(dataset)), runtime, {}, silent) for name, runtime in runtimes.items()}
+    vectors = {
+        name: dataset_vectors(dataset, np.arange(len(dataset)), runtime, {}, silent)
+        for name, runtime in runtimes.items()
+    }
     train, opened = dataset.where("train"), dataset.where("open")
     assert not set(dataset.people[train]) & set(dataset.people[opened])
     fixed = {name: fix(dataset.people[train], own[train]) for name, own in vectors.items()}
     chosen = {method: parameter for method, (parameter, _) in fixed["mobilefacenet"].items()}
     click.echo("fixed on the 300 train people (mean BCubed F over albums of 10 to 300 people)")
     for name, own in fixed.items():
-        click.echo("  " + name + ": " + ", ".join(f"{method} {words(parameter)} ({f:.3f})" for method, (parameter, f) in own.items()))
+        click.echo(
+            "  "
+            + name
+            + ": "
+            + ", ".join(f"{method} {words(parameter)} ({f:.3f})" for method, (parameter, f) in own.items())
+        )
     rows = []
     for name, runtime in runtimes.items():
-        sets = {"celebA_extra open": (dataset.people[opened], vectors[name][opened], np.ones(len(opened), bool)), **albums(runtime)}
+        sets = {
+            "celebA_extra open": (dataset.people[opened], vectors[name][opened], np.ones(len(opened), bool)),
+            **albums(runtime),
+        }
         for where, (people, own, judged) in sets.items():
             for method in grouping.METHODS:
                 rows.append(row(name, where, method, chosen[method], people, own, judged))
@@ -78,11 +94,18 @@ def main(peer: Path, memory: int) -> None:
     quality = {name: quality_of(runtime) for name, runtime in runtimes.items()}
     click.echo(json.dumps(quality, indent=1))
     make_folder(OUT)
-    replace_json(OUT / "table.json", {
-        "encoders": {name: runtime.encoder_id for name, runtime in runtimes.items()},
-        "fixed": {name: {m: {"parameter": p, "bcubed_f": f} for m, (p, f) in own.items()} for name, own in fixed.items()},
-        "rows": rows, "quality": quality,
-    })  # fmt: skip
+    replace_json(
+        OUT / "table.json",
+        {
+            "encoders": {name: runtime.encoder_id for name, runtime in runtimes.items()},
+            "fixed": {
+                name: {m: {"parameter": p, "bcubed_f": f} for m, (p, f) in own.items()}
+                for name, own in fixed.items()
+            },
+            "rows": rows,
+            "quality": quality,
+        },
+    )
     click.echo(f"{OUT.relative_to(ROOT)}/table.json; {time.monotonic() - started:.0f} s")
 
 
@@ -95,7 +118,8 @@ def words(parameter: Any) -> str:
 
 
 def grouped(vectors: F32, method: str, parameter: Any) -> I64:
-    """Groups (n,) by a method with its one parameter: strangers a face, or (fewest faces, reach) of HDBSCAN."""
+    """Groups (n,) by a method with its one parameter: strangers a face, or (fewest faces, reach) of
+    HDBSCAN."""
     if method != "hdbscan":
         return grouping.group(vectors, method, grouping.usual_threshold(vectors, method, parameter))
     kept = grouping.SMALLEST, grouping.REACH
@@ -116,7 +140,8 @@ def bcubed_f(people: Any, groups: I64) -> float:
 
 
 def fix(people: Any, vectors: F32, seed: int = 0) -> dict[str, tuple[Any, float]]:
-    """For each method the parameter with the best mean BCubed F over albums of these people, and that mean."""
+    """For each method the parameter with the best mean BCubed F over albums of these people, and that
+    mean."""
     rng = np.random.default_rng(seed)
     names = np.unique(people)
     parts = [
@@ -128,7 +153,16 @@ def fix(people: Any, vectors: F32, seed: int = 0) -> dict[str, tuple[Any, float]
     for method in grouping.METHODS:
         means = [
             (
-                float(np.mean([np.mean([bcubed_f(people[p], grouped(vectors[p], method, parameter)) for p in same]) for same in parts])),
+                float(
+                    np.mean(
+                        [
+                            np.mean(
+                                [bcubed_f(people[p], grouped(vectors[p], method, parameter)) for p in same]
+                            )
+                            for same in parts
+                        ]
+                    )
+                ),
                 parameter,
             )
             for parameter in parameters(method)
@@ -139,9 +173,11 @@ def fix(people: Any, vectors: F32, seed: int = 0) -> dict[str, tuple[Any, float]
 
 
 def albums(runtime: Runtime) -> dict[str, tuple[Any, F32, Any]]:
-    """The wild photos in one heap, and a drawn album: people (n,), vectors (n, d), and which faces are judged.
+    """The wild photos in one heap, and a drawn album: people (n,), vectors (n, d), and which faces are
+    judged.
 
-    Every face found is grouped; judged is the largest of each photo, for only its name is known. The scan itself is what is run.
+    Every face found is grouped; judged is the largest of each photo, for only its name is known. The scan
+    itself is what is run.
     """
     found = {}
     for name, folder in (("wild, in one heap", SHARED / "data/wild"), ("drawn, 24 people", None)):
@@ -156,11 +192,17 @@ def albums(runtime: Runtime) -> dict[str, tuple[Any, F32, Any]]:
                 who = {file.sha256: file.path.split("/")[0] for file in album.files().values()}
             if folder.is_relative_to(scratch):
                 shutil.rmtree(kept)
-        found[name] = (np.array([who[face.sha256] for face in faces]), vectors, np.array([face.number == 1 for face in faces]))
+        found[name] = (
+            np.array([who[face.sha256] for face in faces]),
+            vectors,
+            np.array([face.number == 1 for face in faces]),
+        )
     return found
 
 
-def row(encoder: str, where: str, method: str, parameter: Any, people: Any, vectors: F32, judged: Any) -> dict[str, Any]:
+def row(
+    encoder: str, where: str, method: str, parameter: Any, people: Any, vectors: F32, judged: Any
+) -> dict[str, Any]:
     """One line of the table."""
     started = time.monotonic()
     groups = grouped(vectors, method, parameter)
@@ -169,30 +211,50 @@ def row(encoder: str, where: str, method: str, parameter: Any, people: Any, vect
     best = max(bcubed_f(people[judged], grouped(vectors, method, p)[judged]) for p in parameters(method))
     rates = {
         key: [getattr(result, key).value, getattr(result, key).low, getattr(result, key).high]
-        for key in ("bcubed_precision", "bcubed_recall", "bcubed_f", "pair_precision", "pair_recall", "pair_f")
+        for key in (
+            "bcubed_precision",
+            "bcubed_recall",
+            "bcubed_f",
+            "pair_precision",
+            "pair_recall",
+            "pair_f",
+        )
     }
     return {
-        "encoder": encoder, "album": where, "faces": len(people), "judged": int(judged.sum()), "people": len(np.unique(people[judged])),
-        "method": method, "parameter": parameter, **rates, "groups": result.groups, "alone": result.alone, "best_bcubed_f": best,
+        "encoder": encoder,
+        "album": where,
+        "faces": len(people),
+        "judged": int(judged.sum()),
+        "people": len(np.unique(people[judged])),
+        "method": method,
+        "parameter": parameter,
+        **rates,
+        "groups": result.groups,
+        "alone": result.alone,
+        "best_bcubed_f": best,
         "seconds": round(seconds, 2),
-    }  # fmt: skip
+    }
 
 
 def line(row: dict[str, Any]) -> str:
     rates = "  ".join(
-        f"{row[key][0]:.3f} [{row[key][1]:.3f}, {row[key][2]:.3f}]" for key in ("bcubed_precision", "bcubed_recall", "bcubed_f")
+        f"{row[key][0]:.3f} [{row[key][1]:.3f}, {row[key][2]:.3f}]"
+        for key in ("bcubed_precision", "bcubed_recall", "bcubed_f")
     )
     pairs = "  ".join(f"{row[key][0]:.3f}" for key in ("pair_precision", "pair_recall", "pair_f"))
     return (
-        f"{row['encoder']:13}  {row['album']:17}  {row['method']:8} {words(row['parameter']):>5}  {rates}  pairs {pairs}  "
-        f"groups {row['groups']:4d} of {row['people']} people, alone {row['alone']:.1%}, best {row['best_bcubed_f']:.3f}"
+        f"{row['encoder']:13}  {row['album']:17}  {row['method']:8} {words(row['parameter']):>5}  {rates} "
+        f" pairs {pairs}  groups {row['groups']:4d} of {row['people']} people, alone {row['alone']:.1%}, best"
+        f" {row['best_bcubed_f']:.3f}"
     )
 
 
 def quality_of(runtime: Runtime) -> dict[str, Any]:
-    """Whether detector's score, size and sharpness foretell who is grouped badly: AUC on wild/, and crops of the open people spoilt.
+    """Whether detector's score, size and sharpness foretell who is grouped badly: AUC on wild/, and crops of
+    the open people spoilt.
 
-    Badly: less than half of the person's photos are in its group, or less than half of its group are the person's.
+    Badly: less than half of the person's photos are in its group, or less than half of its group are the
+    person's.
     """
     kept = ROOT / "data" / f"scan-wild-{runtime.encoder_id[:8]}"
     with Album.open(kept) as album:
@@ -203,9 +265,17 @@ def quality_of(runtime: Runtime) -> dict[str, Any]:
     groups = grouped(vectors, "average", grouping.CHANCES["average"])[judged]
     precision, recall = bcubed_of_photos(people, groups)
     bad = (precision < 0.5) | (recall < 0.5)
-    facts = {name: np.array([getattr(face, name) for face in faces])[judged] for name in ("score", "size_px", "sharpness")}
+    facts = {
+        name: np.array([getattr(face, name) for face in faces])[judged]
+        for name in ("score", "size_px", "sharpness")
+    }
     auc = {name: area(-values[bad], -values[~bad]) for name, values in facts.items()}
-    return {"photos": int(judged.sum()), "badly_grouped": int(bad.sum()), "auc": auc, "spoilt": spoilt(runtime)}
+    return {
+        "photos": int(judged.sum()),
+        "badly_grouped": int(bad.sum()),
+        "auc": auc,
+        "spoilt": spoilt(runtime),
+    }
 
 
 def area(bad: Any, good: Any) -> float:
@@ -216,13 +286,17 @@ def area(bad: Any, good: Any) -> float:
 
 
 def spoilt(runtime: Runtime) -> dict[str, Any]:
-    """Of each of the open people a third of the crops shrunk to 16..28 pixels and back: BCubed F of the others with and without them."""
+    """Of each of the open people a third of the crops shrunk to 16..28 pixels and back: BCubed F of the
+    others with and without them.
+    """
     dataset = open_dataset(ROOT / "data/celeba_extra")
     rows = dataset.where("open")
     vectors, people = dataset_vectors(dataset, rows, runtime, {}, silent).copy(), dataset.people[rows]
     rng = np.random.default_rng(0)
     hit = rng.permutation(len(rows))[: len(rows) // 3]
-    vectors[hit] = runtime.embed(np.stack([shrunk(dataset.crops[rows[i]], int(rng.integers(16, 29))) for i in hit]))
+    vectors[hit] = runtime.embed(
+        np.stack([shrunk(dataset.crops[rows[i]], int(rng.integers(16, 29))) for i in hit])
+    )
     whole = np.setdiff1d(np.arange(len(rows)), hit)
     chance = grouping.CHANCES["average"]
     together = grouped(vectors, "average", chance)
@@ -240,7 +314,9 @@ def shrunk(crop: Any, side: int) -> Any:
 
 
 def measure(n: int, d: int = 512) -> None:
-    """Time and memory of average linkage and DBSCAN on n made-up faces, 25 a person, as far apart as real ones are."""
+    """Time and memory of average linkage and DBSCAN on n made-up faces, 25 a person, as far apart as real
+    ones are.
+    """
     rng = np.random.default_rng(0)
     people = np.arange(n) // 25
     centres = rng.standard_normal((people[-1] + 1, d), np.float32)
@@ -254,15 +330,17 @@ def measure(n: int, d: int = 512) -> None:
         "n_x_n_float32_would_be_mb": round(n * n * 4 / 2**20),
     }
     ways: dict[str, Callable[[], I64]] = {
-        m: lambda m=m: grouping.group(vectors, m, grouping.usual_threshold(vectors, m)) for m in ("average", "dbscan")
+        m: lambda m=m: grouping.group(vectors, m, grouping.usual_threshold(vectors, m))
+        for m in ("average", "dbscan")
     }
     for name, way in ways.items():
         before, started = peak_mb(), time.monotonic()
         groups = way()
         results[name] = {
-            "seconds": round(time.monotonic() - started, 1), "peak_above_before_mb": max(0, peak_mb() - before),
+            "seconds": round(time.monotonic() - started, 1),
+            "peak_above_before_mb": max(0, peak_mb() - before),
             "bcubed_f": bcubed_f(people, groups),
-        }  # fmt: skip
+        }
         click.echo(f"{name}: {results[name]}")
         make_folder(OUT)
         replace_json(OUT / f"memory-{n}.json", results)

@@ -1,4 +1,5 @@
-"""Write the demo's photos: the astronaut portrait of scikit-image, changed copies of it, and a drawing without a face.
+"""Write the demo's photos: the astronaut portrait of scikit-image, changed copies of it, and a drawing
+without a face.
 
     .venv/bin/python scripts/demo_photos.py FOLDER
 

@@ -15,7 +15,7 @@ say "2. Find and align their faces, once"
 run facesearch prepare people --out data --split random --val 0.2 --seed 1 2>/dev/null
 
 say "3. Train a small encoder on them"
-if [ -f run/curves.png ] && [ -f runs/finished.json ]; then echo "(trained already: run/best.safetensors)"
+if [ -f run/curves.svg ] && [ -f runs/finished.json ]; then echo "(trained already: run/best.safetensors)"
 elif [ -f run/config.toml ]; then run facesearch train --data data --out run --resume
 else run facesearch train --data data --recipe toy --out run; fi
 

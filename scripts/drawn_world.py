@@ -1,10 +1,11 @@
-"""Draw a small world to serve: named people who do not exist, photos to ask with, strangers, and two planted mistakes.
+"""Draw a small world to serve: named people who do not exist, photos to ask with, strangers, and two planted
+mistakes.
 
     .venv/bin/python scripts/drawn_world.py FOLDER
 
-FOLDER/people/NAME/*.png are enrolled into FOLDER/gallery with the shipped encoder, and its threshold is set on FOLDER/strangers.
-FOLDER/asked holds a group photo, single photos, one without a face and one that is no photo. The tests in the browser, the
-screenshots and the load run all serve this world.
+FOLDER/people/NAME/*.png are enrolled into FOLDER/gallery with the shipped encoder, and its threshold is set
+on FOLDER/strangers. FOLDER/asked holds a group photo, single photos, one without a face and one that is no
+photo. The tests in the browser, the screenshots and the load run all serve this world.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from facesearch.faces.toy import draw_photo, invent_person
+from facesearch.datasets.toy import draw_photo, invent_person
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "scripts" / "results" / "shipped"
@@ -103,9 +104,16 @@ def make_world(folder: Path, *, calibrated: bool = True) -> Path:
     commands = (
         facesearch("enroll", "--from", folder / "people", "--gallery", gallery, "--largest"),
         facesearch(
-            "calibrate", "--strangers", folder / "strangers", "--fpir", 0.03, "--gallery", gallery, "--largest"
+            "calibrate",
+            "--strangers",
+            folder / "strangers",
+            "--fpir",
+            0.03,
+            "--gallery",
+            gallery,
+            "--largest",
         ),
-    )  # fmt: skip
+    )
     for command in commands if calibrated else commands[:1]:
         done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
         if done.returncode:
@@ -115,11 +123,15 @@ def make_world(folder: Path, *, calibrated: bool = True) -> Path:
 
 @contextlib.contextmanager
 def served(gallery: Path, *options: object, log: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server process of this gallery on a free port: its address and the process. It is stopped in the end, gracefully."""
+    """A server process of this gallery on a free port: its address and the process. It is stopped in the end,
+    gracefully.
+    """
     command = facesearch("serve", "--port", 0, "--gallery", gallery, *options)
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, cwd=gallery.parent, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(
+            command, cwd=gallery.parent, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
     ):
         try:
             assert process.stdout is not None

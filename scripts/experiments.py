@@ -1,13 +1,15 @@
 """The seed project's experiments, run again on CelebA-500, a row at a time, beside what it found.
 
-    .venv/bin/python scripts/experiments.py                 every row that is missing; can be stopped and called again
+    .venv/bin/python scripts/experiments.py
+        every row that is missing; can be stopped and called again
     .venv/bin/python scripts/experiments.py --only arcface  one row
     .venv/bin/python scripts/experiments.py --table         the table of what is there, nothing trained
-    .venv/bin/python scripts/experiments.py --full          as the seed did: 50 epochs, 112 px, random 80/20 split (a GPU)
+    .venv/bin/python scripts/experiments.py --full
+        as the seed did: 50 epochs, 112 px, random 80/20 split (a GPU)
 
-All rows of a group have the same budget: the same number of optimiser steps, size, batch and start (random numbers, since
-ImageNet weights cannot be had here). Only what a row names differs. Writes runs/experiments*/ROW-sSEED and
-scripts/results/experiments*/table.{json,md}.
+All rows of a group have the same budget: the same number of optimiser steps, size, batch and start (random
+numbers, since ImageNet weights cannot be had here). Only what a row names differs. Writes
+runs/experiments*/ROW-sSEED and scripts/results/experiments*/table.{json,md}.
 """
 
 from __future__ import annotations
@@ -21,27 +23,33 @@ from typing import Any
 import click
 import numpy as np
 
-from facesearch.faces.table import open_dataset
-from facesearch.jobs.run_folder import EpochResult, load_history
-from facesearch.jobs.train import train
-from facesearch.model.device import choose_device
-from facesearch.model.recipe import TrainConfig
-from facesearch.report import epoch_line
-from facesearch.terminal import epochs_bar, tell
+from facesearch.cli.terminal import epochs_bar, tell
+from facesearch.datasets.table import open_dataset
+from facesearch.encoder.device import choose_device
+from facesearch.report.lines import epoch_line
+from facesearch.training.recipe import TrainConfig
+from facesearch.training.run_folder import EpochResult, load_history
+from facesearch.training.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = ["grayscale", "jitter", "blur", "posterize", "equalize"]
 SEED_RUN: dict[str, Any] = {
-    "backbone": "resnet34", "flip_average": False, "loss": "ce", "optimizer": "adamw", "lr": 3e-4, "weight_decay": 0.01,
-    "schedule": "constant", "checkpoint_minutes": 3.0,
-}  # fmt: skip
+    "backbone": "resnet34",
+    "flip_average": False,
+    "loss": "ce",
+    "optimizer": "adamw",
+    "lr": 3e-4,
+    "weight_decay": 0.01,
+    "schedule": "constant",
+    "checkpoint_minutes": 3.0,
+}
 SHORT: dict[str, Any] = {"backbone": "resnet18", "size_px": 64, "batch_size": 64, "epochs": 6}
 BACKBONE_BUDGET: dict[str, Any] = {"epochs": 3}
 FULL: dict[str, Any] = {"size_px": 112, "batch_size": 16, "epochs": 50}
 ARCFACE: dict[str, Any] = {"loss": "arcface", "scale": 5.0, "margin_rad": 0.1}
 CLOSE = 0.02
-"""Rows nearer than this in val accuracy are not called different: so far apart were two runs of one row with one seed, by two
-versions of the trainer."""
+"""Rows nearer than this in val accuracy are not called different: so far apart were two runs of one row with
+one seed, by two versions of the trainer."""
 BEGUN = 0.1
 """Of rows below this val accuracy nothing is said: they have hardly begun to learn within the budget."""
 
@@ -59,23 +67,50 @@ class Experiment:
 ROWS = (
     Experiment("ce", "loss", {}, "0.62 at most without tricks"),
     Experiment("arcface", "loss", ARCFACE, "0.70 at epoch 43-44: the best"),
-    Experiment("ce-restarts-freezing", "loss",
-               {"schedule": "warm_restarts", "restart_epochs": 3.0, "lr_min": 3e-5, "freeze": [7, 7, 7, 6, 6, 6, 5, 5, 5, 2, 2, 2]},
-               "0.64: schedule and freezing together help cross entropy"),
-    Experiment("x6", "augmentation", {"colours": COLOURS, "colour_mode": "random"}, "five colours make the set six times as large: taken"),
-    Experiment("composed", "augmentation", {"colours": COLOURS, "colour_mode": "random", "colour_compose": True},
-               "more changed pictures than true ones: unstable"),
+    Experiment(
+        "ce-restarts-freezing",
+        "loss",
+        {
+            "schedule": "warm_restarts",
+            "restart_epochs": 3.0,
+            "lr_min": 3e-5,
+            "freeze": [7, 7, 7, 6, 6, 6, 5, 5, 5, 2, 2, 2],
+        },
+        "0.64: schedule and freezing together help cross entropy",
+    ),
+    Experiment(
+        "x6",
+        "augmentation",
+        {"colours": COLOURS, "colour_mode": "random"},
+        "five colours make the set six times as large: taken",
+    ),
+    Experiment(
+        "composed",
+        "augmentation",
+        {"colours": COLOURS, "colour_mode": "random", "colour_compose": True},
+        "more changed pictures than true ones: unstable",
+    ),
     Experiment("head-2", "head", {"head": [512]}, "one layer gave 1.5 times the accuracy of several"),
     Experiment("head-3", "head", {"head": [512, 512]}, "one layer gave 1.5 times the accuracy of several"),
-    Experiment("first-frozen", "freezing", {"freeze": [1]}, "a first layer frozen for good makes overfitting worse"),
-    Experiment("thawing", "freezing", {"freeze": [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]}, "slower, overfits all the same"),
+    Experiment(
+        "first-frozen", "freezing", {"freeze": [1]}, "a first layer frozen for good makes overfitting worse"
+    ),
+    Experiment(
+        "thawing", "freezing", {"freeze": [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]}, "slower, overfits all the same"
+    ),
     Experiment("adam-1e-2", "optimiser", {"optimizer": "adam", "weight_decay": 1e-2}, "worse than AdamW"),
     Experiment("adamw-1e-6", "optimiser", {"weight_decay": 1e-6}, "0.01 is best in 1e-6 ... 1"),
     Experiment("adamw-1", "optimiser", {"weight_decay": 1.0}, "0.01 is best in 1e-6 ... 1"),
     Experiment("arcface-s30", "loss", {"loss": "arcface", "scale": 30.0, "margin_rad": 0.1}, "not tried"),
-    Experiment("ce-restarts", "loss", {"schedule": "warm_restarts", "restart_epochs": 3.0, "lr_min": 3e-5},
-               "drops at each restart, did not help against overfitting, was dropped"),
-    Experiment("adam-1e-6", "optimiser", {"optimizer": "adam", "weight_decay": 1e-6}, "Adam was where it began"),
+    Experiment(
+        "ce-restarts",
+        "loss",
+        {"schedule": "warm_restarts", "restart_epochs": 3.0, "lr_min": 3e-5},
+        "drops at each restart, did not help against overfitting, was dropped",
+    ),
+    Experiment(
+        "adam-1e-6", "optimiser", {"optimizer": "adam", "weight_decay": 1e-6}, "Adam was where it began"
+    ),
     Experiment("adamw-1e-4", "optimiser", {"weight_decay": 1e-4}, "0.01 is best in 1e-6 ... 1"),
     Experiment("adamw-1e-1", "optimiser", {"weight_decay": 0.1}, "0.01 is best in 1e-6 ... 1"),
     Experiment("resnet18", "backbone", {"backbone": "resnet18"}, "(not named by the seed's best)"),
@@ -83,7 +118,7 @@ ROWS = (
     Experiment("resnet50", "backbone", {"backbone": "resnet50"}, "worse than resnet34"),
     Experiment("efficientnet_b0", "backbone", {"backbone": "efficientnet_b0"}, "worse than resnet34"),
     Experiment("efficientnet_v2_m", "backbone", {"backbone": "efficientnet_v2_m"}, "worse than resnet34"),
-)  # fmt: skip
+)
 
 # What the seed says: the first row beats the second.
 CLAIMS = (
@@ -131,9 +166,17 @@ def run_row(row: Experiment, seed: int, full: bool, data: Path, folder: Path, de
             tell(epoch_line(result, config.epochs))
 
         train(
-            config, [open_dataset(data)], [], choose_device(device), out, resume=(out / "config.toml").exists(), on_step=on_step,
-            on_epoch=on_epoch, on_teacher=lambda done, total: None, tell=lambda line: None,
-        )  # fmt: skip
+            config,
+            [open_dataset(data)],
+            [],
+            choose_device(device),
+            out,
+            resume=(out / "config.toml").exists(),
+            on_step=on_step,
+            on_epoch=on_epoch,
+            on_teacher=lambda done, total: None,
+            tell=lambda line: None,
+        )
     for heavy in ("last.safetensors", "best.safetensors", "classifier.safetensors"):
         (out / heavy).unlink(missing_ok=True)  # the log is the result
 
@@ -143,9 +186,14 @@ def result_of(history: list[EpochResult]) -> dict[str, Any]:
     top = max(history, key=lambda r: r.val_accuracy)
     last = history[-1]
     return {
-        "accuracy": top.val_accuracy, "epoch": top.epoch, "last": last.val_accuracy, "verification": max(r.val_tpr for r in history),
-        "train": last.train_accuracy, "epochs": len(history), "minutes": sum(r.seconds for r in history) / 60,
-    }  # fmt: skip
+        "accuracy": top.val_accuracy,
+        "epoch": top.epoch,
+        "last": last.val_accuracy,
+        "verification": max(r.val_tpr for r in history),
+        "train": last.train_accuracy,
+        "epochs": len(history),
+        "minutes": sum(r.seconds for r in history) / 60,
+    }
 
 
 def collect(folder: Path, full: bool) -> dict[str, dict[str, Any]]:
@@ -163,7 +211,9 @@ def collect(folder: Path, full: bool) -> dict[str, dict[str, Any]]:
 
 
 def verdict(found: dict[str, dict[str, Any]], better: str, worse: str) -> tuple[str, float | None]:
-    """Whether a claim holds, and by how much val accuracy differs, over the seeds that both rows have; None: nothing can be said."""
+    """Whether a claim holds, and by how much val accuracy differs, over the seeds that both rows have; None:
+    nothing can be said.
+    """
     seeds = sorted(set(found.get(better, {})) & set(found.get(worse, {})))
     if not seeds:
         return "not run", None
@@ -181,15 +231,20 @@ def table(found: dict[str, dict[str, Any]], full: bool) -> str:
     def mean(row: str, key: str) -> str:
         return " / ".join(f"{found[row][s][key]:.3f}" for s in sorted(found[row]))
 
-    lines = ["| group | row | best val accuracy (seeds) | at epoch | train accuracy, last | val verification | the seed project found |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        (
+            "| group | row | best val accuracy (seeds) | at epoch | train accuracy, last | val verification |"
+            " the seed project found |"
+        ),
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in ROWS:
         if row.name in found:
             epochs = " / ".join(str(found[row.name][s]["epoch"]) for s in sorted(found[row.name]))
             size = config_of(row, 0, full)
             lines.append(
-                f"| {row.group} | {row.name} | {mean(row.name, 'accuracy')} | {epochs} of {size.epochs} | {mean(row.name, 'train')} | "
-                f"{mean(row.name, 'verification')} | {row.finding} |"
+                f"| {row.group} | {row.name} | {mean(row.name, 'accuracy')} | {epochs} of {size.epochs} |"
+                f" {mean(row.name, 'train')} | {mean(row.name, 'verification')} | {row.finding} |"
             )
     lines += ["", "| the seed project's claim | here | difference in val accuracy |", "|---|---|---|"]
     for claim, better, worse in CLAIMS:
@@ -206,18 +261,24 @@ def write(folder: Path, results: Path, full: bool) -> str:
     (results / "table.md").write_text(text + "\n")
     verdicts = {claim: verdict(found, a, b) for claim, a, b in CLAIMS}
     budget = FULL if full else {**SHORT, "backbones": BACKBONE_BUDGET}
-    (results / "table.json").write_text(json.dumps({"budget": budget, "rows": found, "claims": verdicts}, indent=1) + "\n")
+    (results / "table.json").write_text(
+        json.dumps({"budget": budget, "rows": found, "claims": verdicts}, indent=1) + "\n"
+    )
     return text
 
 
 @click.command()
-@click.option("--only", multiple=True, type=click.Choice([row.name for row in ROWS]), help="These rows alone.")
+@click.option(
+    "--only", multiple=True, type=click.Choice([row.name for row in ROWS]), help="These rows alone."
+)
 @click.option("--seeds", default="0", show_default=True, help="Comma-separated.")
 @click.option("--full", is_flag=True, help="The seed's own budget; for a GPU.")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Prepared dataset.")
 @click.option("--device", default="auto")
 @click.option("--table", "only_table", is_flag=True, help="Print what is there.")
-def main(only: tuple[str, ...], seeds: str, full: bool, data: Path | None, device: str, only_table: bool) -> None:
+def main(
+    only: tuple[str, ...], seeds: str, full: bool, data: Path | None, device: str, only_table: bool
+) -> None:
     """Run the rows that are missing."""
     name = "experiments-full" if full else "experiments"
     folder, results = ROOT / "runs" / name, ROOT / "scripts" / "results" / name

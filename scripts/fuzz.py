@@ -1,13 +1,15 @@
 """Feed damaged and hostile files to everything that reads files of others: only our own errors may come out.
 
     .venv/bin/python scripts/fuzz.py --inputs 2000
-    .venv/bin/python scripts/fuzz.py --atheris 300        led by coverage, 300 seconds a target; needs `pip install atheris`
+    .venv/bin/python scripts/fuzz.py --atheris 300
+        led by coverage, 300 seconds a target; needs `pip install atheris`
 
-Each target takes a whole file as it should be, and a mutation of it: bytes overwritten, cut out, doubled, numbers made huge, the end
-cut off; with --atheris what a coverage-guided fuzzer makes of it, which climbs over checks where blind changes fail. What may happen:
-the thing is read, or a FacesearchError (or a Skipped) says what is wrong. What may not: any other exception, more than a few seconds, a
-file outside the folder. Prints a table and writes scripts/results/fuzz.json, or crypt/atheris.json. ONNX files run in processes of
-their own, since onnxruntime is not ours: a crash of theirs is counted apart.
+Each target takes a whole file as it should be, and a mutation of it: bytes overwritten, cut out, doubled,
+numbers made huge, the end cut off; with --atheris what a coverage-guided fuzzer makes of it, which climbs
+over checks where blind changes fail. What may happen: the thing is read, or a FacesearchError (or a
+Skipped) says what is wrong. What may not: any other exception, more than a few seconds, a file outside the
+folder. Prints a table and writes scripts/results/fuzz.json, or crypt/atheris.json. ONNX files run in
+processes of their own, since onnxruntime is not ours: a crash of theirs is counted apart.
 """
 
 from __future__ import annotations
@@ -31,23 +33,25 @@ import numpy as np
 from benching import machine, write
 from PIL import Image
 
+from facesearch.datasets.pairs import read_pairs
+from facesearch.datasets.prepare import PrepareConfig, prepare
+from facesearch.datasets.sources import read_source
+from facesearch.datasets.table import open_dataset
+from facesearch.datasets.toy import draw_people
+from facesearch.encoder.checkpoint import load_encoder, save_encoder
 from facesearch.errors import CorruptGallery, FacesearchError
-from facesearch.faces.datasets import read_source
-from facesearch.faces.pairs import read_pairs
 from facesearch.faces.photos import read_photo
-from facesearch.faces.table import open_dataset
-from facesearch.faces.toy import draw_people
-from facesearch.gallery.cipher import BrokenSeal, cipher_for
-from facesearch.gallery.faiss_index import open_index
-from facesearch.gallery.keys import Key
+from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_people
-from facesearch.gallery.rows import NewFace, Row, vector_bytes
-from facesearch.gallery.store import FILE, Gallery
-from facesearch.jobs.care import export, import_into
-from facesearch.jobs.prepare import PrepareConfig, prepare
-from facesearch.model.checkpoint import load_encoder, save_encoder
-from facesearch.model.recipe import load_recipe
+from facesearch.gallery.store.cipher import CannotDecrypt, cipher_for
+from facesearch.gallery.store.keys import Key
+from facesearch.gallery.store.rewriting import snapshot
+from facesearch.gallery.store.rows import NewFace, Row, vector_bytes
+from facesearch.gallery.store.schema import FILE
+from facesearch.gallery.store.store import Store
+from facesearch.gallery.transfer import export, import_into
 from facesearch.records import Skipped
+from facesearch.training.recipe_files import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_S = 20.0
@@ -64,8 +68,14 @@ def mutated(data: bytes, rng: random.Random, text: bool) -> bytes:
     """Between one and four changes of a file."""
     out = bytearray(data)
     for _ in range(rng.randint(1, 4)):
-        kind = rng.choice(("set", "cut", "double", "end", "number", "insert") if text else ("set", "set", "cut", "double", "end", "insert"))
-        here = rng.randrange(len(out) + 1) if rng.random() < 0.5 else rng.randrange(min(len(out), 256) + 1)  # headers matter most
+        kind = rng.choice(
+            ("set", "cut", "double", "end", "number", "insert")
+            if text
+            else ("set", "set", "cut", "double", "end", "insert")
+        )
+        here = (
+            rng.randrange(len(out) + 1) if rng.random() < 0.5 else rng.randrange(min(len(out), 256) + 1)
+        )  # headers matter most
         size = rng.choice((1, 1, 2, 4, 16, 300))
         if kind == "set":
             out[here : here + size] = rng.choice((rng.randbytes(size), b"\xff" * size, b"\x00" * size))
@@ -74,14 +84,27 @@ def mutated(data: bytes, rng: random.Random, text: bool) -> bytes:
         elif kind == "double":
             out[here:here] = out[here : here + size]
         elif kind == "insert":
-            out[here:here] = rng.choice((b"\x00", b"\n", b"../../../etc/passwd", b"\xff\xfe", b'"', b"-1", b"1e999", "\u202e𝕏".encode()))
+            out[here:here] = rng.choice(
+                (
+                    b"\x00",
+                    b"\n",
+                    b"../../../etc/passwd",
+                    b"\xff\xfe",
+                    b'"',
+                    b"-1",
+                    b"1e999",
+                    "\u202e𝕏".encode(),
+                )
+            )
         elif kind == "end":
             del out[here:]
         else:
             numbers = [found.span() for found in re.finditer(rb"\d+", bytes(out))]
             if numbers:
                 start, end = rng.choice(numbers)
-                out[start:end] = rng.choice((b"0", b"-1", b"99999999999999999999", b"4294967296", b"1e308", b"nan", b"0.5"))
+                out[start:end] = rng.choice(
+                    (b"0", b"-1", b"99999999999999999999", b"4294967296", b"1e308", b"nan", b"0.5")
+                )
     return bytes(out)
 
 
@@ -114,7 +137,12 @@ def recipes(scratch: Path) -> dict[str, tuple[bytes, Target]]:
 
 def datasets(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     draw_people(scratch / "album", people=3, photos=2, seed=1)
-    prepare(read_source(scratch / "album"), None, PrepareConfig(out=scratch / "dataset", aligned=True), lambda done, total: None)
+    prepare(
+        read_source(scratch / "album"),
+        None,
+        PrepareConfig(out=scratch / "dataset", aligned=True),
+        lambda done, total: None,
+    )
     targets: dict[str, tuple[bytes, Target]] = {}
     for name in ("manifest.json", "faces.csv", "crops.npy"):
         path = scratch / "dataset" / name
@@ -169,7 +197,9 @@ def pair_lists(scratch: Path) -> dict[str, tuple[bytes, Target]]:
         path.write_bytes(data)
         pairs = read_pairs(path)
         assert len(pairs) == len(pairs.same) == len(pairs.fold) and pairs.folds >= 2
-        assert pairs.first.max(initial=0) < len(pairs.photos) and pairs.second.max(initial=0) < len(pairs.photos)
+        assert pairs.first.max(initial=0) < len(pairs.photos) and pairs.second.max(initial=0) < len(
+            pairs.photos
+        )
         assert not (pairs.first == pairs.second).any()
         for photo in pairs.photos:
             assert photo.find(scratch).resolve().is_relative_to(scratch.resolve()), photo
@@ -181,8 +211,8 @@ def pair_lists(scratch: Path) -> dict[str, tuple[bytes, Target]]:
 def encoders(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     import torch
 
-    from facesearch.model.encoder import Encoder
-    from facesearch.model.encoder_config import EncoderConfig
+    from facesearch.encoder.config import EncoderConfig
+    from facesearch.encoder.network import Encoder
 
     torch.manual_seed(0)
     path = scratch / "encoder.safetensors"
@@ -203,23 +233,25 @@ def drawn_vectors() -> Any:
 
 
 def encrypted(scratch: Path) -> dict[str, tuple[bytes, Target]]:
-    """An encrypted export, one of its rows as it is stored, and what it says of its cipher: whatever is changed does not open."""
+    """An encrypted export, one of its rows as it is stored, and what it says of its cipher: whatever is
+    changed does not open.
+    """
     key = Key(bytes(range(32)), "the fuzzer")
     vectors = drawn_vectors()
-    with Gallery.create(scratch / "sealed", "e" * 64, D, "fuzz", key) as gallery:
-        gallery.add([NewFace(f"p{i % 5}", f"{i:064x}", f"{i}.jpg", v) for i, v in enumerate(vectors)])
-        gallery.snapshot(scratch / "sealed.out")
+    with Store.create(scratch / "sealed", "e" * 64, D, "fuzz", key) as gallery:
+        gallery.faces.add([NewFace(f"p{i % 5}", f"{i:064x}", f"{i}.jpg", v) for i, v in enumerate(vectors)])
+        snapshot(gallery, scratch / "sealed.out")
         cipher = gallery.cipher
     row = Row("p1", f"{1:064x}", "1.jpg", vector_bytes(vectors[1], D))
-    stored = cipher.seal("e" * 64, row)
+    stored = cipher.encrypt("e" * 64, row)
     expected = {(f"p{i % 5}", f"{i:064x}", f"{i}.jpg") for i in range(40)}
 
     def brought_in(data: bytes) -> object:
         shutil.rmtree(scratch / "opened", ignore_errors=True)
         (scratch / "hostile.sealed").write_bytes(data)
         import_into(scratch / "hostile.sealed", scratch / "opened", lambda done, total: None, key)
-        with Gallery.open(scratch / "opened", key, either=True) as gallery:
-            assert gallery.known_photos() <= expected
+        with Store.open(scratch / "opened", key, either=True) as gallery:
+            assert gallery.faces.known_photos() <= expected
         return None
 
     def opened(data: bytes) -> object:
@@ -230,15 +262,17 @@ def encrypted(scratch: Path) -> dict[str, tuple[bytes, Target]]:
             values.append(rest[4 : 4 + size])
             rest = rest[4 + size :]
         try:
-            assert cipher.open("e" * 64, *values) == row
-        except BrokenSeal as error:
+            assert cipher.decrypt("e" * 64, *values) == row
+        except CannotDecrypt as error:
             raise CorruptGallery(scratch, str(error)) from error
         return None
 
     def described(data: bytes) -> object:
         return cipher_for(scratch, data.decode("utf-8", "surrogateescape"), key, either=True)
 
-    packed = b"".join(len(value).to_bytes(4, "little") + bytes(value) for value in stored if isinstance(value, bytes))
+    packed = b"".join(
+        len(value).to_bytes(4, "little") + bytes(value) for value in stored if isinstance(value, bytes)
+    )
     return {
         "encrypted export": ((scratch / "sealed.out").read_bytes(), brought_in),
         "encrypted row": (packed, opened),
@@ -248,10 +282,10 @@ def encrypted(scratch: Path) -> dict[str, tuple[bytes, Target]]:
 
 def galleries(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     vectors = drawn_vectors()
-    with Gallery.create(scratch / "gallery", "e" * 64, D, "fuzz") as gallery:
-        gallery.add([NewFace(f"p{i % 5}", f"{i:064x}", f"{i}.jpg", v) for i, v in enumerate(vectors)])
+    with Store.create(scratch / "gallery", "e" * 64, D, "fuzz") as gallery:
+        gallery.faces.add([NewFace(f"p{i % 5}", f"{i:064x}", f"{i}.jpg", v) for i, v in enumerate(vectors)])
         open_index(gallery)
-        gallery.sweep()
+        gallery.eraser.cut_log()
     export(scratch / "gallery", scratch / "exported")
     expected = {(f"p{i % 5}", f"{i:064x}", f"{i}.jpg") for i in range(40)}
     targets: dict[str, tuple[bytes, Target]] = {}
@@ -260,8 +294,8 @@ def galleries(scratch: Path) -> dict[str, tuple[bytes, Target]]:
         shutil.rmtree(scratch / "new", ignore_errors=True)
         (scratch / "hostile").write_bytes(data)
         import_into(scratch / "hostile", scratch / "new", lambda done, total: None)
-        with Gallery.open(scratch / "new") as gallery:
-            assert gallery.known_photos() <= expected
+        with Store.open(scratch / "new") as gallery:
+            assert gallery.faces.known_photos() <= expected
         return None
 
     targets["exported gallery"] = ((scratch / "exported").read_bytes(), brought_in)
@@ -274,7 +308,7 @@ def galleries(scratch: Path) -> dict[str, tuple[bytes, Target]]:
             (scratch / "asked").mkdir(exist_ok=True)
             for file in (scratch / "gallery").iterdir():
                 (scratch / "asked" / file.name).write_bytes(data if file == path else file.read_bytes())
-            with Gallery.open(scratch / "asked") as gallery:
+            with Store.open(scratch / "asked") as gallery:
                 best = nearest_people(gallery, open_index(gallery), vectors[7], 1)
                 assert not best or best[0].person in {f"p{i}" for i in range(5)}, best
             return None
@@ -289,7 +323,7 @@ ONNX = """
 import sys
 from pathlib import Path
 from facesearch.errors import FacesearchError
-from facesearch.model.runtime import load_runtime
+from facesearch.encoder.runtime import load_runtime
 for name in sys.argv[1:]:
     print("begin", name, flush=True)
     try:
@@ -309,10 +343,19 @@ def onnx_files(scratch: Path, inputs: int, rng: random.Random) -> dict[str, Any]
     node, shape = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     kernel = onnx.numpy_helper.from_array(np.ones((4, 3, 16, 16), np.float32), "k")
     graph = onnx.helper.make_graph(
-        [node("Conv", ["x", "k"], ["m"], strides=[16, 16]), node("GlobalAveragePool", ["m"], ["g"]), node("Flatten", ["g"], ["v"])],
-        "g", [shape("x", 1, [1, 3, 112, 112])], [shape("v", 1, [1, 4])], [kernel],
-    )  # fmt: skip
-    whole = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+        [
+            node("Conv", ["x", "k"], ["m"], strides=[16, 16]),
+            node("GlobalAveragePool", ["m"], ["g"]),
+            node("Flatten", ["g"], ["v"]),
+        ],
+        "g",
+        [shape("x", 1, [1, 3, 112, 112])],
+        [shape("v", 1, [1, 4])],
+        [kernel],
+    )
+    whole = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8
+    ).SerializeToString()
     counted: Counter[str] = Counter()
     messages: set[str] = set()
     for start in range(0, inputs, 50):
@@ -322,7 +365,9 @@ def onnx_files(scratch: Path, inputs: int, rng: random.Random) -> dict[str, Any]
             path.write_bytes(mutated(whole, rng, text=False))
             names.append(str(path))
         while names:
-            done = subprocess.run([sys.executable, "-c", ONNX, *names], capture_output=True, text=True, timeout=600)
+            done = subprocess.run(
+                [sys.executable, "-c", ONNX, *names], capture_output=True, text=True, timeout=600
+            )
             lines = [line for line in done.stdout.splitlines() if not line.startswith("begin")]
             for line in lines:
                 counted[line.split()[0]] += 1
@@ -351,7 +396,9 @@ def fuzz(name: str, whole: bytes, target: Target, inputs: int, rng: random.Rando
         except Exception as error:  # noqa: BLE001  (a crash is what is looked for)
             counted["crash"] += 1
             where = traceback.extract_tb(error.__traceback__)[-1]
-            messages.add(f"{type(error).__name__}: {str(error)[:120]} at {Path(where.filename).name}:{where.lineno}")
+            messages.add(
+                f"{type(error).__name__}: {str(error)[:120]} at {Path(where.filename).name}:{where.lineno}"
+            )
         slowest = max(slowest, time.monotonic() - started)
     counted["slow"] += slowest > SLOW_S
     return {"inputs": inputs, **counted, "slowest_s": round(slowest, 2), "messages": sorted(messages)}
@@ -384,25 +431,55 @@ def led_by_coverage(name: str, seconds: int, corpus: Path) -> dict[str, Any]:
     """
     corpus.mkdir(parents=True)
     KEPT.mkdir(exist_ok=True)
-    limits = [f"-max_total_time={seconds}", "-max_len=65536", f"-timeout={SLOW_S:.0f}", f"-artifact_prefix={corpus.parent}/"]
+    limits = [
+        f"-max_total_time={seconds}",
+        "-max_len=65536",
+        f"-timeout={SLOW_S:.0f}",
+        f"-artifact_prefix={corpus.parent}/",
+    ]
     command = [sys.executable, "-c", ATHERIS, f"{ROOT / 'scripts'}:{ROOT}", name, *limits, str(corpus)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 600)
     progress = re.findall(r"#(\d+)\s+\S+\s+cov: (\d+)", done.stderr)
     first, last = (progress[0], progress[-1]) if progress else (("0", "0"), ("0", "0"))
     crash = int(done.returncode != 0)
-    messages = [line for line in done.stderr.splitlines() if "error" in line.lower() or "exception" in line.lower()][-3:] if crash else []
+    messages = (
+        [line for line in done.stderr.splitlines() if "error" in line.lower() or "exception" in line.lower()][
+            -3:
+        ]
+        if crash
+        else []
+    )
     for culprit in corpus.parent.glob("*-*"):
         if culprit.is_file():
             shutil.copy(culprit, KEPT)
-    return {"inputs": int(last[0]), "edges at first": int(first[1]), "edges": int(last[1]), "crash": crash, "messages": messages}
+    return {
+        "inputs": int(last[0]),
+        "edges at first": int(first[1]),
+        "edges": int(last[1]),
+        "crash": crash,
+        "messages": messages,
+    }
 
 
 def targets_in(scratch: Path, only: str = "") -> dict[str, tuple[bytes, Target]]:
     """Everything that reads files, by name: a whole file, and what reads it. only: where names begin so."""
-    makers = {"photo,": photos, "recipe": recipes, "prepared": datasets, "photo source": sources, "pairs": pair_lists, "encoder": encoders,
-              "exported gallery": galleries, "gallery in use": galleries, "encrypted": encrypted}  # fmt: skip
-    wanted = dict.fromkeys(make for begin, make in makers.items() if begin.startswith(only) or only.startswith(begin))
-    return {name: target for make in wanted for name, target in make(scratch).items() if name.startswith(only)}
+    makers = {
+        "photo,": photos,
+        "recipe": recipes,
+        "prepared": datasets,
+        "photo source": sources,
+        "pairs": pair_lists,
+        "encoder": encoders,
+        "exported gallery": galleries,
+        "gallery in use": galleries,
+        "encrypted": encrypted,
+    }
+    wanted = dict.fromkeys(
+        make for begin, make in makers.items() if begin.startswith(only) or only.startswith(begin)
+    )
+    return {
+        name: target for make in wanted for name, target in make(scratch).items() if name.startswith(only)
+    }
 
 
 @click.command()
@@ -424,11 +501,15 @@ def main(inputs: int, seed: int, only: str, seconds: int) -> None:
         if not seconds and "onnx".startswith(only[:4]):
             results["onnx"] = onnx_files(scratch, max(50, inputs // 10), random.Random(f"{seed} onnx"))
     for name, facts in results.items():
-        click.echo(f"{name:34} " + ", ".join(f"{value} {key}" for key, value in facts.items() if key != "messages"))
+        click.echo(
+            f"{name:34} " + ", ".join(f"{value} {key}" for key, value in facts.items() if key != "messages")
+        )
         for message in facts["messages"]:
             click.echo(f"    {message}")
     if not only:
-        write(results, ROOT / "scripts/results" / ("crypt/atheris.json" if seconds else "fuzz.json"), machine())
+        write(
+            results, ROOT / "scripts/results" / ("crypt/atheris.json" if seconds else "fuzz.json"), machine()
+        )
     sys.exit(1 if any(facts.get("crash", 0) or facts.get("slow", 0) for facts in results.values()) else 0)
 
 

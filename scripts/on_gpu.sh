@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# For whoever has a GPU for a quarter of an hour: tests, benchmark, training, on a bare machine with torch and no package registry.
+# For those who have a GPU for a quarter of an hour: tests, benchmark, training, on a bare machine with torch and no package registry.
 #
 #   scripts/on_gpu.sh                     all parts, in the order tests bench train alone, within MINUTES
 #   scripts/on_gpu.sh tests bench         these alone
@@ -28,7 +28,7 @@ each() { local option=$1 file; shift; for file in "$@"; do [ -e "$file" ] && pri
 
 tests() {
   say "tests marked gpu; the one of two processes skips itself where there is one GPU"
-  "$PYTHON" -m pytest -m gpu -q -p no:cacheprovider -rs tests/test_train.py tests/test_together.py tests/test_gpu_path.py
+  "$PYTHON" -m pytest -m gpu -q -p no:cacheprovider -rs tests/training/test_train.py tests/training/test_together.py tests/training/test_gpu_path.py
 }
 
 bench() {

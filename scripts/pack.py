@@ -1,9 +1,12 @@
-"""Pack a prepared dataset into zip files that travel: every crop as a WebP picture, its table and manifest beside them.
+"""Pack a prepared dataset into zip files that travel: every crop as a WebP picture, its table and manifest
+beside them.
 
-    .venv/bin/python scripts/pack.py data/faces packs/faces --quality 80             packs/faces-1.zip, packs/faces-2.zip, ...
+    .venv/bin/python scripts/pack.py data/faces packs/faces --quality 80
+        packs/faces-1.zip, packs/faces-2.zip, ...
     .venv/bin/python scripts/pack.py data/celeba500 packs/celeba500 --split train --split val
 
-Each is a dataset of its own: pass it to --data or --unlabelled. They hold faces: keep them where the photos may be.
+Each is a dataset of its own: pass it to --data or --unlabelled. They hold faces: keep them where the photos
+may be.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from facesearch.faces.table import COLUMNS, MANIFEST, TABLE, Dataset, open_dataset
+from facesearch.datasets.table import COLUMNS, MANIFEST, TABLE, Dataset, open_dataset
 from facesearch.files import growing_file, make_folder
 
 BESIDES = 300
@@ -36,14 +39,24 @@ AT_ONCE = 1024
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--split", "splits", multiple=True, help="Only these splits.  [default: all]")
 @click.option("--quality", type=click.IntRange(1, 100), default=90, show_default=True, help="WebP's.")
-@click.option("--mb", type=click.FloatRange(min=1), default=60.0, show_default=True, help="The most that a pack takes.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Crops are dealt out at random, so that each pack is a sample.")
+@click.option(
+    "--mb", type=click.FloatRange(min=1), default=60.0, show_default=True, help="The most that a pack takes."
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Crops are dealt out at random, so that each pack is a sample.",
+)
 def main(dataset: Path, out: Path, splits: tuple[str, ...], quality: int, mb: float, seed: int) -> None:
     """Write DATASET into OUT-1.zip, OUT-2.zip, ... and print them."""
     data = open_dataset(dataset)
     rows = data.where(*splits) if splits else np.arange(len(data))
     make_folder(out.parent)
-    for path, crops in packs(data, np.random.default_rng(seed).permutation(rows), out, quality, int(mb * 1e6)):
+    for path, crops in packs(
+        data, np.random.default_rng(seed).permutation(rows), out, quality, int(mb * 1e6)
+    ):
         click.echo(f"{path}: {crops} crops, {path.stat().st_size / 1e6:.1f} MB")
 
 
@@ -66,7 +79,9 @@ def encoded(data: Dataset, rows: np.ndarray, quality: int) -> Iterator[tuple[int
     """Each row with its crop as a WebP picture."""
 
     def picture(crop: np.ndarray) -> bytes:
-        done, found = cv2.imencode(".webp", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, quality])
+        done, found = cv2.imencode(
+            ".webp", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, quality]
+        )
         assert done
         return found.tobytes()
 

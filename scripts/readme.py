@@ -1,13 +1,16 @@
-"""Run the README's examples again and write what they print into it; fill its tables from the results beside this script.
+"""Run the README's examples again and write what they print into it; fill its tables from the results beside
+this script.
 
-    .venv/bin/python scripts/readme.py                          # all, under two minutes; needs ../shared and data/
+    .venv/bin/python scripts/readme.py
+        all, under two minutes; needs ../shared and data/
     .venv/bin/python scripts/readme.py --only query --only index
     .venv/bin/python scripts/readme.py --tables                 # only the tables, in no time
 
-An example is the block of code after `<!-- example: NAME -->`: its `$ ` lines are run by bash in a world of their own, a folder beside
-the repository with a copy of the shipped gallery, and what follows each line is replaced. The block keeps its form: a line
-that ends in ... is cut as short again, a lone ... stands where lines are left out, and of stderr's lines (written `# ...`)
-those are kept that begin with a word that was kept before.
+An example is the block of code after `<!-- example: NAME -->`: its `$ ` lines are run by bash in a world of
+their own, a folder beside the repository with a copy of the shipped gallery, and what follows each line is
+replaced. The block keeps its form: a line that ends in ... is cut as short again, a lone ... stands where
+lines are left out, and of stderr's lines (written `# ...`) those are kept that begin with a word that was
+kept before.
 """
 
 from __future__ import annotations
@@ -72,7 +75,8 @@ def _elided(shown: Sequence[str], out: Sequence[str]) -> list[str]:
 def _cut(shown: Sequence[str], out: Sequence[str]) -> list[str]:
     lengths = [len(line) if line.endswith("...") else None for line in shown] + [None] * len(out)
     return [
-        line if length is None or len(line) <= length else line[: length - 3] + "..." for line, length in zip(out, lengths, strict=False)
+        line if length is None or len(line) <= length else line[: length - 3] + "..."
+        for line, length in zip(out, lengths, strict=False)
     ]
 
 
@@ -97,7 +101,9 @@ def renewed(text: str, only: Sequence[str], opened: Callable[[str], Any]) -> str
 
 @contextmanager
 def world(name: str) -> Iterator[Run]:
-    """Beside the repository: a copy of the shipped gallery with its index, the prepared data, two photos; for `service` drawn people."""
+    """Beside the repository: a copy of the shipped gallery with its index, the prepared data, two photos; for
+    `service` drawn people.
+    """
     started = time.monotonic()
     with ExitStack() as stack:
         here = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="readme-", dir=ROOT.parent)))
@@ -107,16 +113,28 @@ def world(name: str) -> Iterator[Run]:
         }
 
         def run(command: str) -> tuple[list[str], list[str]]:
-            done = subprocess.run(["bash", "-c", command], cwd=here, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=here,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if done.returncode and "Error: " not in done.stderr:
                 raise click.ClickException(f"{name}: {command}\nended with {done.returncode}\n{done.stderr}")
-            out, err = (text.replace(f"{ROOT}/", "").replace(str(here), HOME).splitlines() for text in (done.stdout, done.stderr))
+            out, err = (
+                text.replace(f"{ROOT}/", "").replace(str(here), HOME).splitlines()
+                for text in (done.stdout, done.stderr)
+            )
             return out, err
 
         if name == "service":
             stack.enter_context(served(make_world(here), "--port", 8008, log=here / "log"))
         elif name != "demo":  # which shows both streams as one, as a newcomer sees them
-            shutil.copytree(ROOT / "index", here / "index", ignore=shutil.ignore_patterns("vectors*", "receipts"))
+            shutil.copytree(
+                ROOT / "index", here / "index", ignore=shutil.ignore_patterns("vectors*", "receipts")
+            )
             (here / "data").symlink_to(ROOT / "data")
             for photo in ("face.jpg", "photo.jpg"):
                 shutil.copy(SHARED / "data" / "wild" / "7274" / "007446.jpg", here / photo)
@@ -146,11 +164,17 @@ def grouping_rows() -> Iterator[list[str]]:
         bold = method == "average" and not album.startswith("drawn")
         alone = {0: "0", 1: "100 %"}.get(row["alone"], f"{100 * row['alone']:.1f} %")
         yield [
-            names[encoder] if encoder != before[0] else "", albums[album] if (encoder, album) != before else "",
+            names[encoder] if encoder != before[0] else "",
+            albums[album] if (encoder, album) != before else "",
             f"**{method}**" if bold else method,
-            interval(row["bcubed_precision"]), interval(row["bcubed_recall"]), interval(row["bcubed_f"], bold), f"{row['pair_f'][0]:.3f}",
-            str(row["groups"]), alone, f"{row['best_bcubed_f']:.3f}",
-        ]  # fmt: skip
+            interval(row["bcubed_precision"]),
+            interval(row["bcubed_recall"]),
+            interval(row["bcubed_f"], bold),
+            f"{row['pair_f'][0]:.3f}",
+            str(row["groups"]),
+            alone,
+            f"{row['best_bcubed_f']:.3f}",
+        ]
         before = (encoder, album)
 
 
@@ -162,32 +186,45 @@ def promise_rows() -> Iterator[list[str]]:
 
     for row in json.loads((RESULTS / "calibration" / "shipped.json").read_text())["rows"]:
         if row["fpir"] < 0.05:
-            reached = f"{percent(row['reached'])} [{100 * row['reached_5']:.2f}, {100 * row['reached_95']:.2f}]"
+            reached = (
+                f"{percent(row['reached'])} [{100 * row['reached_5']:.2f}, {100 * row['reached_95']:.2f}]"
+            )
             yield [
-                str(row["people"]), f"{row['faces']:,}", f"{row['fpir']:.0%}".replace("%", " %"),
-                f"{percent(row['low'])} to {percent(row['high'])}", reached, f"{row['kept']:.0%}".replace("%", " %"),
+                str(row["people"]),
+                f"{row['faces']:,}",
+                f"{row['fpir']:.0%}".replace("%", " %"),
+                f"{percent(row['low'])} to {percent(row['high'])}",
+                reached,
+                f"{row['kept']:.0%}".replace("%", " %"),
                 percent(row["within_reached"]),
-            ]  # fmt: skip
+            ]
 
 
 def planted_rows() -> Iterator[list[str]]:
     """scripts/audit_bench.py's means over seeds."""
     planted = {
-        "wrong_names": ("wrong names", "240 labels dealt anew (2 %)"), "same_people": ("two names", "10 people split"),
+        "wrong_names": ("wrong names", "240 labels dealt again (2 %)"),
+        "same_people": ("two names", "10 people split"),
         "two_clusters": ("two clusters", "10 pairs of people merged"),
         "copies": ("copies", "50: JPEG 50 to 80, half resized and relit, a fifth mirrored"),
         "bad_crops": ("unusable crops", "40: black, dark, blurred, noisy"),
-    }  # fmt: skip
+    }
     means = json.loads((RESULTS / "audit" / "planted.json").read_text())["means"]
     for name, words in planted.items():
-        yield [*words, *(f"{means[name][figure]:.3f}" for figure in ("recall", "precision_new", "precision_planted"))]
+        yield [
+            *words,
+            *(f"{means[name][figure]:.3f}" for figure in ("recall", "precision_new", "precision_planted")),
+        ]
 
 
 def way_rows() -> Iterator[list[str]]:
     """scripts/ways_to_score.py's table."""
     for row in json.loads((RESULTS / "ways_to_score.json").read_text())["rows"]:
         figures = zip(*(row[key][:-1] for key in ("best", "template", "difference", "error")), strict=True)
-        missed = [f"{best:.3f}, {template:.3f} ({less:+.4f} ± {error:.4f})" for best, template, less, error in figures]
+        missed = [
+            f"{best:.3f}, {template:.3f} ({less:+.4f} ± {error:.4f})"
+            for best, template, less, error in figures
+        ]
         rank1 = f"{1 - row['best'][-1]:.3f}, {1 - row['template'][-1]:.3f}"
         yield [str(row["enrolled"] or "all, 2 to 22"), *missed, rank1, f"{100 * row['other']:.2f} %"]
 

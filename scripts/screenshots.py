@@ -2,7 +2,8 @@
 
     .venv/bin/python scripts/screenshots.py [FOLDER]        # default: scripts/results/screenshots
 
-Needs chromium, playwright and Pillow; draws its own world (scripts/drawn_world.py) and touches no other gallery.
+Needs chromium, playwright and Pillow; draws its own world (scripts/drawn_world.py) and touches no other
+gallery.
 """
 
 from __future__ import annotations
@@ -20,9 +21,15 @@ from playwright.sync_api import sync_playwright
 
 OUT = ROOT / "scripts" / "results" / "screenshots"
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 DESK, PHONE = {"width": 1120, "height": 800}, {"width": 390, "height": 800}
 MOST_BYTES = 300_000
 
@@ -82,7 +89,9 @@ def main(out: Path) -> None:
             browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
 
             def visit(size: dict[str, int], scheme: str) -> Any:
-                page = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce").new_page()
+                page = browser.new_context(
+                    viewport=size, color_scheme=scheme, reduced_motion="reduce"
+                ).new_page()
                 page.goto(url)
                 return page
 

@@ -1,11 +1,14 @@
-"""Put a finished run into the package: weights in half precision, their card, and the gallery of CelebA-500 made with them.
+"""Put a finished run into the package: weights in half precision, their card, and the gallery of CelebA-500
+made with them.
 
     .venv/bin/python scripts/ship.py runs/distil --teacher ../shared/models/mobilefacenet.onnx --test
-    .venv/bin/python scripts/ship.py runs/distil --teacher ../shared/models/mobilefacenet.onnx --last --test   # its last epoch, not its best
+    .venv/bin/python scripts/ship.py runs/distil --teacher ../shared/models/mobilefacenet.onnx --last --test
+        its last epoch, not its best
 
-Writes facesearch/weights/facesearch-r34.{safetensors,json}, facesearch/weights/MODEL_CARD.md, index/gallery.sqlite and
-scripts/results/shipped/. Every row is measured here, in one go: the shipped half-precision weights, the run's own in
-float32, and the teacher. Without --test the test split stays unseen; the shipped card needs it.
+Writes facesearch/weights/facesearch-r34.{safetensors,json}, facesearch/weights/MODEL_CARD.md,
+index/gallery.sqlite and scripts/results/shipped/. Every row is measured here, in one go: the shipped
+half-precision weights, the run's own in float32, and the teacher. Without --test the test split stays
+unseen; the shipped card needs it.
 """
 
 from __future__ import annotations
@@ -21,22 +24,25 @@ import numpy as np
 from benching import commit, machine
 from tqdm import tqdm
 
-from facesearch.faces.table import Dataset, open_dataset
+from facesearch.datasets.table import Dataset, open_dataset
+from facesearch.encoder.checkpoint import load_encoder, save_encoder
+from facesearch.encoder.runtime import Runtime, load_runtime
+from facesearch.encoder.weights import BEST, SHIPPED
+from facesearch.evaluation.evaluate import evaluate
+from facesearch.evaluation.given import Embedder
+from facesearch.evaluation.results import Evaluation
 from facesearch.files import make_folder, replace_file, sha256_of
-from facesearch.gallery.faiss_index import refresh
-from facesearch.gallery.store import FILE, Gallery
-from facesearch.jobs.build import build_index
-from facesearch.jobs.calibrate import calibrate, strangers_of
-from facesearch.jobs.evaluate import Embedder, Evaluation, evaluate
-from facesearch.jobs.find_weights import SHIPPED
-from facesearch.jobs.run_folder import BEST, STATE
-from facesearch.jobs.train_state import as_evaluated, part_of, read_state
+from facesearch.gallery.build import build_index
+from facesearch.gallery.calibrate import calibrate, strangers_of
+from facesearch.gallery.index.faiss_index import refresh
+from facesearch.gallery.store.schema import FILE
+from facesearch.gallery.store.store import Store
 from facesearch.metrics.retrieval import closed_set
 from facesearch.metrics.verification import impostor_table, pair_scores, roc
-from facesearch.model.checkpoint import load_encoder, save_encoder
-from facesearch.model.runtime import Runtime, load_runtime
-from facesearch.report_json import evaluation_json
-from facesearch.report_page import write_report
+from facesearch.report.evaluation import write_report
+from facesearch.report.evaluation_json import evaluation_json
+from facesearch.training.run_folder import STATE
+from facesearch.training.state import as_evaluated, part_of, read_state
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts" / "results" / "shipped"
@@ -48,13 +54,23 @@ MOST_BYTES = 45_000_000
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--teacher", type=click.Path(path_type=Path, exists=True), required=True)
-@click.option("--test", is_flag=True, help="Also measure on the test split. Once, when nothing is to be chosen any more.")
-@click.option("--last", is_flag=True, help="Ship what the run's last finished epoch left, not its best epoch by verification on val.")
+@click.option(
+    "--test",
+    is_flag=True,
+    help="Also measure on the test split. Once, when nothing is to be chosen any more.",
+)
+@click.option(
+    "--last",
+    is_flag=True,
+    help="Ship what the run's last finished epoch left, not its best epoch by verification on val.",
+)
 @click.option("--seed", type=int, default=0)
 def ship(run: Path, teacher: Path, test: bool, last: bool, seed: int) -> None:
     """Ship RUN's best encoder."""
     os.umask(0o022)  # these files are for everybody
-    data, extra, ir = (open_dataset(ROOT / "data" / name) for name in ("celeba500", "celeba_extra", "celeba_ir"))
+    data, extra, ir = (
+        open_dataset(ROOT / "data" / name) for name in ("celeba500", "celeba_extra", "celeba_ir")
+    )
     float32 = last_encoder(run, data) if last else run / BEST
     encoder, meta = load_encoder(float32)
     notes = public_notes(meta["notes"], teacher)
@@ -75,8 +91,10 @@ def ship(run: Path, teacher: Path, test: bool, last: bool, seed: int) -> None:
             if name == "shipped" and split == "val":
                 write_report(result, RESULTS)
             main = {f.name: f.rate.value for f in result.figures}
-            click.echo(f"{name:8} {split:5} rank-1 {main['rank-1']:.4f}  TPR@0.05 {main['TPR at FPR 0.05']:.4f}  "
-                       f"FNIR@1% {main['FNIR at FPIR 1.0%']:.4f}")  # fmt: skip
+            click.echo(
+                f"{name:8} {split:5} rank-1 {main['rank-1']:.4f}  TPR@0.05 {main['TPR at FPR 0.05']:.4f}  "
+                f"FNIR@1% {main['FNIR at FPIR 1.0%']:.4f}"
+            )
     card = {
         "name": SHIPPED.stem,
         "encoder_id": encoder_id,
@@ -89,19 +107,23 @@ def ship(run: Path, teacher: Path, test: bool, last: bool, seed: int) -> None:
         "seed": seed,
         "machine": machine(),
         "commit": commit(),
-        "licence": {"data": DATA_LICENCE, "teacher": TEACHER_LICENCE, "weights": "non-commercial research, as the data"},
+        "licence": {
+            "data": DATA_LICENCE,
+            "teacher": TEACHER_LICENCE,
+            "weights": "non-commercial research, as the data",
+        },
     }
     replace_file(SHIPPED.with_suffix(".json"), (json.dumps(card, indent=1, default=float) + "\n").encode())
     index = ROOT / "index"
     for old in [*index.glob("gallery.sqlite*"), *index.glob("vectors*")]:
         old.unlink()
     build_index([data], index, runtimes["shipped"], splits=(), fpir=None, progress=bar())
-    with Gallery.open(index) as gallery:
+    with Store.open(index) as gallery:
         strangers = strangers_of(extra, "open", gallery, runtimes["shipped"], bar())
         click.echo(f"threshold {calibrate(gallery, strangers, 0.01, seed=seed, progress=bar()).words()}")
         refresh(gallery, "it is shipped")
-        gallery.sweep()
-        card["gallery"] = {"faces": len(gallery), "people": len(gallery.people())}
+        gallery.eraser.cut_log()
+        card["gallery"] = {"faces": len(gallery), "people": len(gallery.faces.people())}
     replace_file(SHIPPED.with_suffix(".json"), (json.dumps(card, indent=1, default=float) + "\n").encode())
     replace_file(SHIPPED.with_name("MODEL_CARD.md"), model_card(card).encode())
     for path in (SHIPPED, SHIPPED.with_suffix(".json"), SHIPPED.with_name("MODEL_CARD.md"), index / FILE):
@@ -110,13 +132,21 @@ def ship(run: Path, teacher: Path, test: bool, last: bool, seed: int) -> None:
 
 
 def last_encoder(run: Path, data: Dataset) -> Path:
-    """Write the network as the run's last finished epoch left it, averaged where the recipe says so, with its own table of impostors."""
+    """Write the network as the run's last finished epoch left it, averaged where the recipe says so, with its
+    own table of impostors.
+    """
     tensors, state = read_state(run / STATE)
     if state["step"]:
-        raise click.ClickException(f"{run / STATE} stands within an epoch: resume the run to the epoch's end first")
+        raise click.ClickException(
+            f"{run / STATE} stands within an epoch: resume the run to the epoch's end first"
+        )
     encoder, meta = load_encoder(run / BEST)
     encoder.load_state_dict(part_of(as_evaluated(tensors), "encoder."))
-    notes, out, rows = meta["notes"] | {"epoch": state["history"][-1]}, run / "last-encoder.safetensors", data.where("val")
+    notes, out, rows = (
+        meta["notes"] | {"epoch": state["history"][-1]},
+        run / "last-encoder.safetensors",
+        data.where("val"),
+    )
     save_encoder(out, encoder, notes)
     curve = roc(*pair_scores(Embedder(load_runtime(out), {}, bar())(data, rows), data.people[rows]))
     save_encoder(out, encoder, notes | {"impostors": impostor_table(curve, len(rows))})
@@ -125,15 +155,28 @@ def last_encoder(run: Path, data: Dataset) -> Path:
 
 def model_card(card: dict[str, Any]) -> str:
     """The card for people, in the headings of Mitchell et al. 2019 (arXiv:1810.03993)."""
-    recipe, people, half, data = card["notes"]["recipe"], card["people"], card["half_precision"], card["notes"]
+    recipe, people, half, data = (
+        card["notes"]["recipe"],
+        card["people"],
+        card["half_precision"],
+        card["notes"],
+    )
     splits = list(card["metrics"]["shipped"])
 
     def cell(row: str, split: str, name: str) -> str:
         rate = next((f["rate"] for f in card["metrics"][row][split] if f["name"] == name), None)
         return "–" if rate is None else f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
 
-    names = [("rank-1", split) for split in splits] + [("MAP@R", "val"), ("TPR at FPR 0.05", "val"), ("TPR at FPR 0.01", "val")]
-    names += [("rank-1 of mated searches", "val"), ("FNIR at FPIR 10.0%", "val"), ("FNIR at FPIR 1.0%", "val")]
+    names = [("rank-1", split) for split in splits] + [
+        ("MAP@R", "val"),
+        ("TPR at FPR 0.05", "val"),
+        ("TPR at FPR 0.01", "val"),
+    ]
+    names += [
+        ("rank-1 of mated searches", "val"),
+        ("FNIR at FPIR 10.0%", "val"),
+        ("FNIR at FPIR 1.0%", "val"),
+    ]
     rows = "\n".join(
         f"| {name}{f', {split}' if name == 'rank-1' else ''} | {cell('shipped', split, name)} | {cell('float32', split, name)} | "
         f"{cell('teacher', split, name)} |"
@@ -145,7 +188,10 @@ def model_card(card: dict[str, Any]) -> str:
         if card["notes"]["epoch"]["best"]
         else "It is that run's last epoch, not its best by verification on val."
     )
-    enrolled = "; ".join(f"{k} photos: {v['rank1']:.3f} over {v['people']} people" for k, v in people["rank1_by_enrolled_photos"].items())
+    enrolled = "; ".join(
+        f"{k} photos: {v['rank1']:.3f} over {v['people']} people"
+        for k, v in people["rank1_by_enrolled_photos"].items()
+    )
     return f"""# Model card: {card["name"]}
 
 A face encoder: ResNet34 of torchvision, its last layer replaced by one linear layer to {recipe["embedding_size"]} numbers. Input: aligned RGB
@@ -198,7 +244,11 @@ About 2 % of the training labels are wrong. The threshold of a gallery is calibr
 def public_notes(notes: dict[str, Any], teacher: Path) -> dict[str, Any]:
     """What the run tells of itself, with the teacher by name and hash instead of by where it lay."""
     recipe = {**notes["recipe"], "teacher": teacher.name}
-    return {**notes, "recipe": recipe, "teacher": {"file": teacher.name, "sha256": sha256_of(teacher), "licence": TEACHER_LICENCE}}
+    return {
+        **notes,
+        "recipe": recipe,
+        "teacher": {"file": teacher.name, "sha256": sha256_of(teacher), "licence": TEACHER_LICENCE},
+    }
 
 
 def bar() -> Any:
@@ -211,13 +261,17 @@ def bar() -> Any:
     return progress
 
 
-def measured(data: Dataset, extra: Dataset, ir: Dataset, runtime: Runtime, split: str, weights: Path, seed: int) -> Evaluation:
+def measured(
+    data: Dataset, extra: Dataset, ir: Dataset, runtime: Runtime, split: str, weights: Path, seed: int
+) -> Evaluation:
     embed = Embedder(runtime, {}, bar())
     return evaluate(data, extra, ir, embed, split=split, weights=weights, seed=seed, fpir=0.01)
 
 
 def half_precision(data: Dataset, half: Runtime, whole: Runtime) -> dict[str, float]:
-    """What rounding the weights to 16 bits changes: cosines between the two encoders' vectors of val's photos."""
+    """What rounding the weights to 16 bits changes: cosines between the two encoders' vectors of val's
+    photos.
+    """
     rows = data.where("val")
     a, b = (Embedder(runtime, {}, bar())(data, rows) for runtime in (half, whole))
     cosines = (a * b).sum(axis=1)
@@ -228,19 +282,32 @@ def per_person(data: Dataset, runtime: Runtime, split: str) -> dict[str, Any]:
     """How rank-1 differs between people: quantiles over people, and by how many photos of them are enrolled."""
     rows, train = data.where(split), data.where("train")
     embed = Embedder(runtime, {}, bar())
-    found = closed_set(embed(data, rows), data.people[rows], data.sha256[rows], embed(data, train), data.people[train], data.sha256[train])
+    found = closed_set(
+        embed(data, rows),
+        data.people[rows],
+        data.sha256[rows],
+        embed(data, train),
+        data.people[train],
+        data.sha256[train],
+    )
     people, right = data.people[rows][found.probe], found.within(1)
     names = np.unique(people)
     rates = np.array([right[people == name].mean() for name in names])
     enrolled = np.array([(data.people[train] == name).sum() for name in names])
-    groups = {"1 to 9": enrolled < 10, "10 to 19": (enrolled >= 10) & (enrolled < 20), "20 and more": enrolled >= 20}
+    groups = {
+        "1 to 9": enrolled < 10,
+        "10 to 19": (enrolled >= 10) & (enrolled < 20),
+        "20 and more": enrolled >= 20,
+    }
     return {
         "split": split,
         "people": len(names),
         "rank1_quantiles": {f"{q:.0%}": float(np.quantile(rates, q)) for q in (0.01, 0.05, 0.1, 0.25, 0.5)},
         "people_always_found": float((rates == 1).mean()),
         "people_found_in_under_half": float((rates < 0.5).mean()),
-        "rank1_by_enrolled_photos": {k: {"people": int(m.sum()), "rank1": float(rates[m].mean())} for k, m in groups.items() if m.any()},
+        "rank1_by_enrolled_photos": {
+            k: {"people": int(m.sum()), "rank1": float(rates[m].mean())} for k, m in groups.items() if m.any()
+        },
     }
 
 

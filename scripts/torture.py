@@ -1,11 +1,13 @@
-"""Writers, readers, kill -9 at random, a full disk, flipped bytes, a clock that goes back: is anything lost, or answered wrongly?
+"""Writers, readers, kill -9 at random, a full disk, flipped bytes, a clock that goes back: is anything lost,
+or answered wrongly?
 
     .venv/bin/python scripts/torture.py --seconds 120
 
-Writers enroll, rename and forget people of their own and note in a journal what they are about to do and what was confirmed.
-Readers ask for people who are always there. A killer ends one of them every few tenths of a second; it begins again. At the end
-everything that was confirmed must be there, to the byte, everything forgotten must be gone, raw bytes too, and every error must have
-been one of ours. Prints a table and writes scripts/results/torture.json. Exit code 1 when anything was lost.
+Writers enroll, rename and forget people of their own and note in a journal what they are about to do and what
+was confirmed. Readers ask for people who are always there. A killer ends one of them every few tenths of a
+second; it begins again. At the end everything that was confirmed must be there, to the byte, everything
+forgotten must be gone, raw bytes too, and every error must have been one of ours. Prints a table and writes
+scripts/results/torture.json. Exit code 1 when anything was lost.
 """
 
 from __future__ import annotations
@@ -29,14 +31,16 @@ import click
 import numpy as np
 
 from facesearch.errors import CannotWrite, CorruptGallery, FacesearchError, GalleryBusy, NotErasedYet
-from facesearch.gallery.faiss_index import open_index, refresh
-from facesearch.gallery.index_choice import choose_index
+from facesearch.gallery import forget as erase
+from facesearch.gallery.forget import forget
+from facesearch.gallery.index.choice import choose_index
+from facesearch.gallery.index.faiss_index import open_index, refresh
 from facesearch.gallery.nearest import nearest_people
-from facesearch.gallery.rows import NewFace, vector_bytes
-from facesearch.gallery.store import Gallery
-from facesearch.jobs import erase
-from facesearch.jobs.care import rename, verify
-from facesearch.jobs.erase import forget
+from facesearch.gallery.rename import rename
+from facesearch.gallery.store.checks import problems
+from facesearch.gallery.store.rows import NewFace, vector_bytes
+from facesearch.gallery.store.store import Store
+from facesearch.gallery.verify import verify
 
 ROOT = Path(__file__).resolve().parent.parent
 D = 64
@@ -51,7 +55,12 @@ def unit(*seed: int) -> Any:
 
 
 def new_face(person: str, *seed: int) -> NewFace:
-    return NewFace(person, "".join(f"{part:016x}" for part in (*seed, 0, 0, 0))[:64], f"{'-'.join(map(str, seed))}.jpg", unit(*seed))
+    return NewFace(
+        person,
+        "".join(f"{part:016x}" for part in (*seed, 0, 0, 0))[:64],
+        f"{'-'.join(map(str, seed))}.jpg",
+        unit(*seed),
+    )
 
 
 def quiet(line: str) -> None:
@@ -62,34 +71,34 @@ def quiet(line: str) -> None:
 
 
 def write(folder: Path, journal: Path, number: int, seed: int) -> None:
-    """Enroll, rename, forget, for ever; a line before each deed, a line after it."""
+    """Enroll, rename, forget, for ever; a line before each action, a line after it."""
     rng = random.Random(seed)
     log = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     mine, counter = replay(journal)[0], len(journal.read_text().splitlines())
     while True:
         counter += 1
-        deed = rng.choices(["add", "rename", "forget"], [6, 1, 2])[0] if mine else "add"
-        name = f"writer {number} person {counter} of {seed}" if deed == "add" else rng.choice(sorted(mine))
-        seeds = [[number, counter, k] for k in range(rng.randint(1, 5))] if deed == "add" else mine[name]
-        to = f"{name}, renamed {counter}" if deed == "rename" else ""
-        os.write(log, (json.dumps(["begin", deed, name, to, seeds]) + "\n").encode())
+        action = rng.choices(["add", "rename", "forget"], [6, 1, 2])[0] if mine else "add"
+        name = f"writer {number} person {counter} of {seed}" if action == "add" else rng.choice(sorted(mine))
+        seeds = [[number, counter, k] for k in range(rng.randint(1, 5))] if action == "add" else mine[name]
+        to = f"{name}, renamed {counter}" if action == "rename" else ""
+        os.write(log, (json.dumps(["begin", action, name, to, seeds]) + "\n").encode())
         try:
-            if deed == "add":
-                with Gallery.open(folder) as gallery:
-                    gallery.add([new_face(name, *each) for each in seeds])
+            if action == "add":
+                with Store.open(folder) as gallery:
+                    gallery.faces.add([new_face(name, *each) for each in seeds])
                     if rng.random() < 0.1:
                         refresh(gallery, "torture")
-            elif deed == "rename":
+            elif action == "rename":
                 rename(name, to, folder, join=False)
             else:
                 forget(name, folder, (), quiet)
         except (GalleryBusy, NotErasedYet) as error:
-            os.write(log, (json.dumps(["waited", deed, name, to, type(error).__name__]) + "\n").encode())
+            os.write(log, (json.dumps(["waited", action, name, to, type(error).__name__]) + "\n").encode())
             if isinstance(error, GalleryBusy):
                 continue  # nothing was changed
-        os.write(log, (json.dumps(["done", deed, name, to, seeds]) + "\n").encode())
+        os.write(log, (json.dumps(["done", action, name, to, seeds]) + "\n").encode())
         mine.pop(name, None)
-        if deed != "forget":
+        if action != "forget":
             mine[to or name] = seeds
 
 
@@ -98,7 +107,7 @@ def read(folder: Path, journal: Path, number: int, seed: int) -> None:
     rng = random.Random(seed)
     log = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     while True:
-        with Gallery.open(folder) as gallery:
+        with Store.open(folder) as gallery:
             index = open_index(gallery)
             for _ in range(20):
                 who = rng.randrange(STABLE)
@@ -120,26 +129,26 @@ def guarded(job: Any, folder: Path, journal: Path, number: int, seed: int) -> No
 
 
 def replay(journal: Path) -> tuple[dict[str, list[list[int]]], list[Any]]:
-    """Who must be there by a journal, and the last deed whose end is not known."""
+    """Who must be there by a journal, and the last action whose end is not known."""
     there: dict[str, list[list[int]]] = {}
-    open_deed: list[Any] = []
+    open_action: list[Any] = []
     for line in journal.read_text().splitlines() if journal.exists() else ():
         try:
-            state, deed, name, to, seeds = json.loads(line)
+            state, action, name, to, seeds = json.loads(line)
         except ValueError:
             continue  # torn by the kill itself
         if state == "begin":
-            if open_deed:  # killed between the two lines: either may be true
-                there.pop(open_deed[2], None)
-            open_deed = [state, deed, name, to, seeds]
+            if open_action:  # killed between the two lines: either may be true
+                there.pop(open_action[2], None)
+            open_action = [state, action, name, to, seeds]
         elif state == "done":
-            open_deed = []
+            open_action = []
             there.pop(name, None)
-            if deed != "forget":
+            if action != "forget":
                 there[to or name] = seeds
-    if open_deed:
-        there.pop(open_deed[2], None)
-    return there, open_deed
+    if open_action:
+        there.pop(open_action[2], None)
+    return there, open_action
 
 
 # ---- the trials
@@ -149,8 +158,8 @@ def kills(seconds: float, writers: int, readers: int, seed: int, choice: str) ->
     """N writers and M readers with kill -9 at random moments."""
     scratch = Path(tempfile.mkdtemp())
     folder, rng = scratch / "g", random.Random(seed)
-    with Gallery.create(folder, "e" * 64, D, "torture") as gallery:
-        gallery.add([new_face(f"stable {i}", 777, i) for i in range(STABLE)])
+    with Store.create(folder, "e" * 64, D, "torture") as gallery:
+        gallery.faces.add([new_face(f"stable {i}", 777, i) for i in range(STABLE)])
         choose_index(gallery, choice)
         refresh(gallery, "begin")
     jobs = [(write, i) for i in range(writers)] + [(read, i) for i in range(readers)]
@@ -158,7 +167,10 @@ def kills(seconds: float, writers: int, readers: int, seed: int, choice: str) ->
 
     def start(slot: int, life: int) -> Any:
         job, number = jobs[slot]
-        process = context.Process(target=guarded, args=(job, folder, scratch / f"{job.__name__}-{number}.log", number, 1000 * life + slot))
+        process = context.Process(
+            target=guarded,
+            args=(job, folder, scratch / f"{job.__name__}-{number}.log", number, 1000 * life + slot),
+        )
         process.start()
         return process
 
@@ -190,19 +202,32 @@ def kills(seconds: float, writers: int, readers: int, seed: int, choice: str) ->
     lost, left = settle(folder, [scratch / f"write-{i}.log" for i in range(writers)])
     shutil.rmtree(scratch)
     return {
-        "seconds": seconds, "writers": writers, "readers": readers, "kills": killed, "deeds confirmed": counted["done"],
-        "queries": counted["right"] + counted["wrong"], "wrong answers": counted["wrong"], "waited for another": counted["waited"],
-        "errors": counted["error"], "crashes": counted["crash"], "losses": lost, "bytes of forgotten people left": left,
+        "seconds": seconds,
+        "writers": writers,
+        "readers": readers,
+        "kills": killed,
+        "actions confirmed": counted["done"],
+        "queries": counted["right"] + counted["wrong"],
+        "wrong answers": counted["wrong"],
+        "waited for another": counted["waited"],
+        "errors": counted["error"],
+        "crashes": counted["crash"],
+        "losses": lost,
+        "bytes of forgotten people left": left,
         "messages": sorted(messages)[:10],
-    }  # fmt: skip
+    }
 
 
 def settle(folder: Path, journals: list[Path]) -> tuple[int, int]:
-    """After everybody is dead: how many confirmed faces are not there to the byte, and how many forgotten ones still are."""
+    """After everybody is dead: how many confirmed faces are not there to the byte, and how many forgotten
+    ones still are.
+    """
     result = verify(folder, repair=True)
     lost = len(result.problems)
-    with Gallery.open(folder) as gallery:
-        rows = {(name, sha256): blob for rows in gallery.batches() for _, name, sha256, _, blob, _ in rows}
+    with Store.open(folder) as gallery:
+        rows = {
+            (name, sha256): blob for rows in gallery.faces.batches() for _, name, sha256, _, blob, _ in rows
+        }
         for i in range(STABLE):
             face = new_face(f"stable {i}", 777, i)
             lost += rows.get((face.person, face.sha256)) != vector_bytes(face.vector, D)
@@ -215,54 +240,66 @@ def settle(folder: Path, journals: list[Path]) -> tuple[int, int]:
                     lost += rows.get((name, face.sha256)) != vector_bytes(face.vector, D)
             for line in journal.read_text().splitlines():
                 try:
-                    state, deed, _, _, seeds = json.loads(line)
+                    state, action, _, _, seeds = json.loads(line)
                 except ValueError:
                     continue
-                if state == "done" and deed == "forget":
+                if state == "done" and action == "forget":
                     gone += [vector_bytes(unit(*seed), D) for seed in seeds]
     raw = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     return lost, sum(blob in raw for blob in gone)
 
 
 def full_disk() -> dict[str, Any]:
-    """A tmpfs of 2 MB, filled up by enrolling: what was confirmed stays, the error says it, and there is a way on."""
+    """A tmpfs of 2 MB, filled up by enrolling: what was confirmed stays, the error says it, and there is a
+    way on.
+    """
     place = Path(tempfile.mkdtemp())
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True
+    ).returncode:
         return {"left out": "no tmpfs can be mounted here"}
     try:
         confirmed, refusals = 0, 0
-        with Gallery.create(place / "g", "e" * 64, D, "torture") as gallery:
+        with Store.create(place / "g", "e" * 64, D, "torture") as gallery:
             for i in range(100_000):
                 try:
-                    gallery.add([new_face(f"p{i}", 1, i, k) for k in range(20)])
+                    gallery.faces.add([new_face(f"p{i}", 1, i, k) for k in range(20)])
                     confirmed += 20
                 except CannotWrite as error:
                     assert "full" in str(error), error
                     refusals += 1
                     if refusals == 5:
                         break
-        with Gallery.open(place / "g") as gallery:
-            there, problems = len(gallery), len(gallery.problems())
+        with Store.open(place / "g") as gallery:
+            there, wrong = len(gallery), len(problems(gallery))
         forgotten = ""
         try:
             forgotten = f"{forget('p0', place / 'g', (), quiet)[0].photos} forgotten on the full disk"
         except FacesearchError as error:
             forgotten = error.what
-        return {"confirmed": confirmed, "there": there, "refusals": refusals, "problems": problems, "losses": confirmed - there,
-                "forget": forgotten}  # fmt: skip
+        return {
+            "confirmed": confirmed,
+            "there": there,
+            "refusals": refusals,
+            "problems": wrong,
+            "losses": confirmed - there,
+            "forget": forgotten,
+        }
     finally:
         subprocess.run(["umount", str(place)], check=False)
         place.rmdir()
 
 
 def flipped_bytes(stride: int, choice: str) -> dict[str, Any]:
-    """One bit flipped in each file of the gallery in turn, many places: noticed, mended, or of no consequence; never a wrong answer."""
+    """One bit flipped in each file of the gallery in turn, many places: noticed, mended, or of no
+    consequence; never a wrong answer.
+    """
     scratch = Path(tempfile.mkdtemp())
-    with Gallery.create(scratch / "g", "e" * 64, D, "torture") as gallery:
-        gallery.add([new_face(f"stable {i}", 777, i) for i in range(STABLE)])
+    with Store.create(scratch / "g", "e" * 64, D, "torture") as gallery:
+        gallery.faces.add([new_face(f"stable {i}", 777, i) for i in range(STABLE)])
         choose_index(gallery, choice)
         refresh(gallery, "begin")
-        gallery.sweep()
+        gallery.eraser.cut_log()
     counted: Counter[str] = Counter()
     whole = {path.name: path.read_bytes() for path in (scratch / "g").iterdir()}
     for name, data in whole.items():
@@ -275,11 +312,14 @@ def flipped_bytes(stride: int, choice: str) -> dict[str, Any]:
             broken[place] ^= 1 << (place % 8)
             (scratch / "g" / name).write_bytes(broken)
             try:
-                with Gallery.open(scratch / "g") as gallery:
+                with Store.open(scratch / "g") as gallery:
                     index = open_index(gallery)
                     asked = range(place % 7, STABLE, STABLE // ASKED)
                     found = [nearest_people(gallery, index, unit(777, who), 1)[0] for who in asked]
-                right = all(best.person == f"stable {who}" and best.score > 0.99 for who, best in zip(asked, found, strict=True))
+                right = all(
+                    best.person == f"stable {who}" and best.score > 0.99
+                    for who, best in zip(asked, found, strict=True)
+                )
                 counted["of no consequence" if right else "wrong"] += 1
             except CorruptGallery:
                 counted["damage noticed"] += 1
@@ -290,7 +330,8 @@ def flipped_bytes(stride: int, choice: str) -> dict[str, Any]:
 
 
 def clock_back() -> dict[str, Any]:
-    """Every change is made an hour before the one before it: generations go on growing and nothing is lost."""
+    """Every change is made an hour before the one before it: generations go on growing and nothing is
+    lost."""
 
     class Back:
         UTC = erase.datetime.UTC
@@ -308,13 +349,17 @@ def clock_back() -> dict[str, Any]:
     real, erase.datetime = erase.datetime, Back  # type: ignore[assignment]
     try:
         generations = []
-        with Gallery.create(scratch / "g", "e" * 64, D, "torture") as gallery:
-            gallery.add([new_face(f"p{i}", 1, i) for i in range(20)])
+        with Store.create(scratch / "g", "e" * 64, D, "torture") as gallery:
+            gallery.faces.add([new_face(f"p{i}", 1, i) for i in range(20)])
         for i in range(10):
             receipt, _ = forget(f"p{i}", scratch / "g", (), quiet)
             generations.append(receipt.generation_after)
-        with Gallery.open(scratch / "g") as gallery:
-            return {"deeds": 10, "losses": 10 - len(gallery), "generations grow": generations == sorted(set(generations))}
+        with Store.open(scratch / "g") as gallery:
+            return {
+                "actions": 10,
+                "losses": 10 - len(gallery),
+                "generations grow": generations == sorted(set(generations)),
+            }
     finally:
         erase.datetime = real  # type: ignore[assignment]
         shutil.rmtree(scratch)
@@ -324,9 +369,16 @@ def clock_back() -> dict[str, Any]:
 @click.option("--seconds", default=120.0, show_default=True)
 @click.option("--writers", default=3, show_default=True)
 @click.option("--readers", default=2, show_default=True)
-@click.option("--stride", default=61, show_default=True, help="Every so many bytes of each file one is flipped.")
+@click.option(
+    "--stride", default=61, show_default=True, help="Every so many bytes of each file one is flipped."
+)
 @click.option("--index", "choice", default="auto", show_default=True, help="As `facesearch index` takes it.")
-@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "scripts/results/torture.json", show_default=False)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=ROOT / "scripts/results/torture.json",
+    show_default=False,
+)
 @click.option("--seed", default=0, show_default=True)
 def main(seconds: float, writers: int, readers: int, stride: int, choice: str, out: Path, seed: int) -> None:
     """Run all trials."""
@@ -340,7 +392,15 @@ def main(seconds: float, writers: int, readers: int, stride: int, choice: str, o
     for trial, facts in results.items():
         click.echo(f"{trial}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
     benching.write(results, out, about)
-    harm = ("losses", "wrong", "wrong answers", "crashes", "errors", "problems", "bytes of forgotten people left")
+    harm = (
+        "losses",
+        "wrong",
+        "wrong answers",
+        "crashes",
+        "errors",
+        "problems",
+        "bytes of forgotten people left",
+    )
     bad = sum(facts.get(name, 0) for facts in results.values() for name in harm)
     sys.exit(1 if bad else 0)
 

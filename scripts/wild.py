@@ -1,10 +1,11 @@
-"""Enroll, ask, forget on photographs as people have them: each person of a folder in turn against a real gallery.
+"""Enroll, ask, forget on photographs as people have them: each person of a folder in turn against a real
+gallery.
 
     python scripts/wild.py ../shared/data/wild --gallery index
 
-For every person below FOLDER, all photos but the first are enrolled in a copy of the gallery, the first is asked before
-and after, and the copy is thrown away. Prints how often a stranger was "unknown", and how often the person was found
-then. Nothing is tuned on it.
+For every person below FOLDER, all photos but the first are enrolled in a copy of the gallery, the first is
+asked before and after, and the copy is thrown away. Prints how often a stranger was "unknown", and how often
+the person was found then. Nothing is tuned on it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 import facesearch
 from facesearch.answers import FaceAnswer
 from facesearch.errors import NothingToDo
-from facesearch.jobs.enroll import people_folders
+from facesearch.faces.people_folders import people_folders
 
 
 def main() -> None:
@@ -33,7 +34,10 @@ def main() -> None:
     detector = facesearch.FaceDetector(args.detector_model)
     photos, _ = people_folders(args.folder)
     people = sorted({name for name, _ in photos})
-    count = dict.fromkeys(("asked", "unknown before", "nearest after", "match after", "wrong name before", "wrong name after"), 0)
+    count = dict.fromkeys(
+        ("asked", "unknown before", "nearest after", "match after", "wrong name before", "wrong name after"),
+        0,
+    )
     for name in people:
         own = [path for who, path in photos if who == name]
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,1 +1,3 @@
-"""The library's front: galleries, encoders, detectors and photos, for programs, the command line and the service."""
+"""The library's front: galleries, encoders, detectors and photos, for programs, the command line and the
+service.
+"""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from facesearch.answers import Calibrated, SkippedPhoto
 from facesearch.errors import ReplacesBetter
-from facesearch.jobs import calibrate as job
-from facesearch.jobs.describe import threshold_info
+from facesearch.gallery import calibrate as job
+from facesearch.gallery.describe import threshold_info
 from facesearch.records import Progress, ScoredBy, Skipped
 
 if TYPE_CHECKING:
@@ -18,21 +18,37 @@ if TYPE_CHECKING:
 
 
 def calibrated(
-    gallery: Gallery, strangers: Path | None, fpir: float, by: ScoredBy | None, largest: bool, split: str, seed: int, keep_better: bool,
-    progress: Progress, writing: Callable[[], AbstractContextManager[None]],
-) -> Calibrated:  # fmt: skip
-    """See Gallery.calibrate. writing: holds the gallery for one writer; the strangers' photos are looked at before it is held."""
+    gallery: Gallery,
+    strangers: Path | None,
+    fpir: float,
+    by: ScoredBy | None,
+    largest: bool,
+    split: str,
+    seed: int,
+    keep_better: bool,
+    progress: Progress,
+    writing: Callable[[], AbstractContextManager[None]],
+) -> Calibrated:
+    """See Gallery.calibrate. writing: holds the gallery for one writer; the strangers' photos are looked at
+    before it is held.
+    """
     left_out: tuple[Skipped, ...] = ()
     with gallery.opened() as store:
         found = None
         if strangers is not None:
             store.require_encoder(gallery.encoder.id)
             found = job.find_strangers(
-                strangers, split, store, gallery.encoder.runtime, gallery.detector.own, largest=largest, progress=progress
-            )  # fmt: skip
+                strangers,
+                split,
+                store,
+                gallery.encoder.runtime,
+                gallery.detector.own,
+                largest=largest,
+                progress=progress,
+            )
             left_out = found.left_out
         with writing():
-            stored = store.threshold()
+            stored = store.notes.threshold()
             if found is None and keep_better and stored is not None and stored.on_strangers:
                 raise ReplacesBetter(gallery.folder)
             if found is None:

@@ -1,4 +1,6 @@
-"""Arguments that are mistakes of the caller are told at once, with ValueError or TypeError, before anything is read or written."""
+"""Arguments that are mistakes of the caller are told at once, with ValueError or TypeError, before anything
+is read or written.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def one_of(name: str, value: str | None, known: Sequence[str]) -> None:
 
 
 def several(name: str, values: Iterable[T] | None) -> list[T]:
-    """The values of a list; none for None. A single text is no list of texts, and an empty list says neither all nor some."""
+    """The values of a list; none for None. A single text is no list of texts, and an empty list says neither
+    all nor some.
+    """
     if isinstance(values, str | bytes):
         raise TypeError(f"{name} is a list; this is one {type(values).__name__}")
     found = [] if values is None else list(values)

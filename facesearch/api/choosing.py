@@ -1,4 +1,6 @@
-"""Which encoder a gallery is opened with. Imports little: an encoder can be on its way while the rest is imported."""
+"""Which encoder a gallery is opened with. Imports little: an encoder can be on its way while the rest is
+imported.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,23 @@ from pathlib import Path
 
 from facesearch.api.encoder import Encoder, EncoderLike
 from facesearch.api.how import How
-from facesearch.gallery.keys import Key
-from facesearch.gallery.sqlite import FILE
-from facesearch.gallery.store import Gallery as Store
-from facesearch.jobs.find_weights import named_weights, weights_for_new, weights_of
+from facesearch.encoder.weights import Weights, named_weights, weights_for_new, weights_with_id
+from facesearch.errors import EncoderNotFound
+from facesearch.gallery.store.keys import Key
+from facesearch.gallery.store.schema import FILE
+from facesearch.gallery.store.store import Store
 
 
-def encoder_for(folder: Path, key: Key | None, given: EncoderLike, runs: Path | None, preprocess: str | None, how: How) -> Encoder:
-    """The encoder given, else the one that the gallery in this folder was made with, else the one for new galleries. See open_gallery.
+def is_gallery(folder: Path) -> bool:
+    """Whether a gallery lies in this folder."""
+    return (folder / FILE).is_file()
+
+
+def encoder_for(
+    folder: Path, key: Key | None, given: EncoderLike, runs: Path | None, preprocess: str | None, how: How
+) -> Encoder:
+    """The encoder given, else the one that the gallery in this folder was made with, else the one for new
+    galleries. See open_gallery.
 
     Raises NotFound, EncoderNotFound, NoWeights, and what opening the gallery raises.
     """
@@ -28,3 +39,18 @@ def encoder_for(folder: Path, key: Key | None, given: EncoderLike, runs: Path | 
     else:
         weights = weights_for_new(runs)
     return Encoder(weights if preprocess is None else replace(weights, preprocess=preprocess), **asdict(how))
+
+
+def weights_of(gallery: Store, runs: Path | None = None) -> Weights:
+    """The encoder that a gallery was made with: the shipped one, the very file it remembers, or one of a
+    training run.
+
+    Raises EncoderNotFound, which names that file.
+    """
+    remembered = gallery.notes.encoder_file()
+    found = weights_with_id(gallery.encoder_id, runs, remembered)
+    if found is None:
+        raise EncoderNotFound(
+            gallery.folder, gallery.encoder_id, remembered.get("file") or gallery.notes.encoder
+        )
+    return found

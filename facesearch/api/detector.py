@@ -18,11 +18,16 @@ ALIGNED = "aligned"
 
 
 class FaceDetector:
-    """A face detector for many threads. name: what it is; crops of detectors with the same name can be compared."""
+    """A face detector for many threads. name: what it is; crops of detectors with the same name can be
+    compared.
+    """
 
-    def __init__(self, model: Path | str | None = None, *, aligned: bool = False, workers: int | None = None) -> None:
-        """model: YuNet's .onnx file, None for the one that comes with facesearch. aligned: photos are face crops already. workers: how
-        many photos are looked at at once, None for one a core. Raises NotFound, CannotRead."""
+    def __init__(
+        self, model: Path | str | None = None, *, aligned: bool = False, workers: int | None = None
+    ) -> None:
+        """model: YuNet's .onnx file, None for the one that comes with facesearch. aligned: photos are face
+        crops already. workers: how many photos are looked at at once, None for one a core. Raises NotFound,
+        CannotRead."""
         checks.at_least("workers", workers, 1)
         self.workers = workers or os.cpu_count() or 1
         self._model = None if model is None else Path(model)
@@ -46,7 +51,8 @@ class FaceDetector:
         return None if self._first is None else self
 
     def detect(self, pixels: U8) -> list[Face]:
-        """The faces in pixels (h, w, 3) uint8 RGB, largest first. Raises ValueError where photos are crops."""
+        """The faces in pixels (h, w, 3) uint8 RGB, largest first. Raises ValueError where photos are
+        crops."""
         with self.place() as detector:
             if detector is None:
                 raise ValueError("nothing is detected in photos that are taken as aligned crops")
@@ -69,15 +75,21 @@ class FaceDetector:
             places.put(detector)
 
     def _made(self) -> queue.LifoQueue[Detector | None]:
-        """As many places as workers; what stands in one is made when it is first needed, and those that were used go first."""
+        """As many places as workers; what stands in one is made when it is first needed, and those that were
+        used go first.
+        """
         places: queue.LifoQueue[Detector | None] = queue.LifoQueue()
         for _ in range(self.workers):
             places.put(None)
         return places
 
 
-def as_detector(given: FaceDetector | str | os.PathLike[str] | None, workers: int | None = None) -> FaceDetector:
-    """What a caller gives for a detector: one of ours, "aligned", a YuNet file, or None for the one that comes with facesearch."""
+def as_detector(
+    given: FaceDetector | str | os.PathLike[str] | None, workers: int | None = None
+) -> FaceDetector:
+    """What a caller gives for a detector: one of ours, "aligned", a YuNet file, or None for the one that
+    comes with facesearch.
+    """
     if isinstance(given, FaceDetector):
         return given
     if given == ALIGNED:

@@ -14,32 +14,41 @@ import numpy as np
 
 from facesearch.api import checks
 from facesearch.api.per_process import PerProcess
+from facesearch.encoder.batching import BatchingRuntime
+from facesearch.encoder.runtime import ENGINES, PRECISIONS, Runtime, loader_for
+from facesearch.encoder.runtime import Precision as Precision
+from facesearch.encoder.weights import SHIPPED, Weights, named_weights
+from facesearch.encoder.weights_file import PREPROCESS
 from facesearch.errors import BadCheckpoint, NotFound
 from facesearch.faces.crop import CROP_PX
-from facesearch.jobs.find_weights import SHIPPED, Weights, named_weights
-from facesearch.model.batching import BatchingRuntime
-from facesearch.model.runtime import ENGINES, PRECISIONS, Precision, Runtime, loader_for
-from facesearch.model.weights_file import PREPROCESS
 from facesearch.records import F32, U8
 
 BATCH = 64
 EncoderLike: TypeAlias = "Encoder | str | os.PathLike[str] | None"
-"""What a caller gives for an encoder: one of ours, a file or the folder of a run, None for the one that stands in."""
+"""What a caller gives for an encoder: one of ours, a file or the folder of a run, None for the one that
+stands in.
+"""
 
 
 class Encoder:
     """An encoder that is loaded at its first use, from the thread that needs it.
 
-    file: the weights it is of; why: how it was chosen, in words. Safe to use from many threads: crops that come from several at once
-    go through the network together. After a fork the child loads it for itself.
+    file: the weights it is of; why: how it was chosen, in words. Safe to use from many threads: crops that
+    come from several at once go through the network together. After a fork the child loads it for itself.
     """
 
     def __init__(
-        self, weights: Weights, *, device: str = "auto", engine: str = "auto", threads: int | None = None, precision: Precision = "auto",
+        self,
+        weights: Weights,
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "auto",
         batch: int = BATCH,
-    ) -> None:  # fmt: skip
-        """batch: most crops of several callers that go through the network together. Raises what reading the file's header raises:
-        NotFound, PickleRefused, BadCheckpoint."""
+    ) -> None:
+        """batch: most crops of several callers that go through the network together. Raises what reading the
+        file's header raises: NotFound, PickleRefused, BadCheckpoint."""
         checks.one_of("engine", engine, ENGINES)
         checks.one_of("precision", precision, PRECISIONS)
         checks.one_of("preprocess", weights.preprocess, tuple(PREPROCESS))
@@ -50,18 +59,26 @@ class Encoder:
         self.id = weights.encoder_id()
         self.on_batch: Callable[[int, int], None] | None = None
         """Called with (crops, callers) of each pass through the network."""
-        self._how: dict[str, Any] = {"device": device, "engine": engine, "threads": threads, "precision": precision}
+        self._how: dict[str, Any] = {
+            "device": device,
+            "engine": engine,
+            "threads": threads,
+            "precision": precision,
+        }
         self._batch = batch
         self._runtime: PerProcess[BatchingRuntime] = PerProcess(self._loaded)
 
     @classmethod
     def of(cls, runtime: Runtime, *, batch: int = BATCH) -> Encoder:
-        """An encoder of your own: anything with encoder_id, dimension, words, notes and embed, see Runtime."""
+        """An encoder of your own: anything with encoder_id, dimension, words, notes and embed, see
+        Runtime."""
         return _Given(runtime, batch)
 
     @property
     def runtime(self) -> Runtime:
-        """The network, loaded now if it is not yet. Raises BadCheckpoint, DeviceMissing, PackageMissing, EngineUnfit."""
+        """The network, loaded now if it is not yet. Raises BadCheckpoint, DeviceMissing, PackageMissing,
+        EngineUnfit.
+        """
         return self._runtime.get()
 
     @property
@@ -75,13 +92,17 @@ class Encoder:
         return self.runtime.words
 
     def embed(self, crops: U8) -> F32:
-        """crops (n, 112, 112, 3) uint8 RGB, aligned as `detect` gives them -> (n, d) float32 rows of length 1.
+        """crops (n, 112, 112, 3) uint8 RGB, aligned as `detect` gives them -> (n, d) float32 rows of length
+        1.
 
         Raises ValueError for another shape; NotNumbers, and what loading raises.
         """
         crops = np.asarray(crops)
         if crops.ndim != 4 or crops.shape[1:] != (CROP_PX, CROP_PX, 3) or crops.dtype != np.uint8:
-            raise ValueError(f"crops of shape {crops.shape} and type {crops.dtype}; expected (n, {CROP_PX}, {CROP_PX}, 3) uint8")
+            raise ValueError(
+                f"crops of shape {crops.shape} and type {crops.dtype}; expected (n, {CROP_PX}, {CROP_PX}, 3)"
+                " uint8"
+            )
         return self.runtime.embed(crops)
 
     def __repr__(self) -> str:
@@ -92,7 +113,8 @@ class Encoder:
         return Weights(self.file, self.why, self.preprocess).note()
 
     def warm_up(self) -> None:
-        """Load it in the background; its engine is imported here and now, since two threads that import hinder each other.
+        """Load it in the background; its engine is imported here and now, since two threads that import
+        hinder each other.
 
         What goes wrong there is raised by the first call that needs it.
         """
@@ -152,14 +174,22 @@ class _Given(Encoder):
 
 
 def load_encoder(
-    weights: str | os.PathLike[str] | None = None, *, device: str = "auto", engine: str = "auto", preprocess: str | None = None,
-    threads: int | None = None, precision: Precision = "auto", batch: int = BATCH,
-) -> Encoder:  # fmt: skip
-    """An encoder from its file (.safetensors, or a foreign .onnx), from the folder of a run, or the one that comes with facesearch.
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    preprocess: str | None = None,
+    threads: int | None = None,
+    precision: Precision = "auto",
+    batch: int = BATCH,
+) -> Encoder:
+    """An encoder from its file (.safetensors, or a foreign .onnx), from the folder of a run, or the one that
+    comes with facesearch.
 
-    device: auto, cpu, cuda or cuda:N. engine: auto, openvino, torch or onnxruntime. preprocess: imagenet or arcface, how a foreign
-    .onnx wants its pixels, which it does not say itself. threads: how many the engine takes, None for one a core. precision: auto,
-    float32 or bfloat16. Raises NotFound, PickleRefused, BadCheckpoint; what loading raises comes at the first use.
+    device: auto, cpu, cuda or cuda:N. engine: auto, openvino, torch or onnxruntime. preprocess: imagenet or
+    arcface, how a foreign .onnx wants its pixels, which it does not say itself. threads: how many the engine
+    takes, None for one a core. precision: auto, float32 or bfloat16. Raises NotFound, PickleRefused,
+    BadCheckpoint; what loading raises comes at the first use.
     """
     if weights is None:
         if not SHIPPED.is_file():
@@ -171,5 +201,7 @@ def load_encoder(
 
 
 def as_encoder(given: EncoderLike, **how: Any) -> Encoder:
-    """What a caller gives for an encoder: one of ours, a file or run, or None for the one that comes with facesearch."""
+    """What a caller gives for an encoder: one of ours, a file or run, or None for the one that comes with
+    facesearch.
+    """
     return given if isinstance(given, Encoder) else load_encoder(given, **how)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from facesearch.model.runtime import Precision
+from facesearch.encoder.runtime import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from facesearch.errors import UnusablePhoto
+from facesearch.faces.people_folders import people_folders as people_folders
 from facesearch.faces.photos import DECODER_ERRORS, MAX_PIXELS, as_rgb, photo_of, read_photo
+from facesearch.faces.photos import walk as walk
+from facesearch.faces.watch import arriving as arriving
 from facesearch.records import U8, Photo, Skipped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from facesearch.jobs.stream import Cropped
+    from facesearch.encoder.stream import Cropped
 
 PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image | U8 | NamedPhoto"
 """A path; the bytes of a picture file; a Pillow image; or pixels (h, w, 3) uint8 RGB."""
@@ -26,7 +29,9 @@ PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview 
 
 @dataclass(frozen=True, slots=True)
 class NamedPhoto:
-    """A photo that is in memory, with the name under which it is enrolled and answered: its file's, without folders."""
+    """A photo that is in memory, with the name under which it is enrolled and answered: its file's, without
+    folders.
+    """
 
     name: str
     photo: bytes | Image | U8 = field(repr=False)
@@ -48,7 +53,9 @@ def read(photo: PhotoLike | Skipped | Cropped, max_pixels: int = MAX_PIXELS) -> 
 
 def as_photos(given: Any) -> list[PhotoLike]:
     """One photo, or any number of them, as a list."""
-    one = isinstance(given, str | os.PathLike | bytes | bytearray | memoryview | NamedPhoto | np.ndarray) or hasattr(given, "getexif")
+    one = isinstance(
+        given, str | os.PathLike | bytes | bytearray | memoryview | NamedPhoto | np.ndarray
+    ) or hasattr(given, "getexif")
     return [given] if one or not isinstance(given, Iterable) else list(given)
 
 
@@ -62,25 +69,36 @@ def usable(photo: Photo | Skipped) -> Photo:
 def _in_memory(photo: Any, name: str, max_pixels: int) -> Photo | Skipped:
     if isinstance(photo, bytes | bytearray | memoryview):
         data = bytes(photo)
-        return photo_of(data, Path(name or f"photo-{hashlib.sha256(data).hexdigest()[:8]}"), max_pixels=max_pixels)
+        return photo_of(
+            data, Path(name or f"photo-{hashlib.sha256(data).hexdigest()[:8]}"), max_pixels=max_pixels
+        )
     pixels = photo if isinstance(photo, np.ndarray) else _pixels_of(photo)
     if isinstance(pixels, str):
         return Skipped(Path(name or "photo"), pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise TypeError(f"an array of shape {pixels.shape} and type {pixels.dtype} is no photo; (h, w, 3) uint8 RGB is")
+        raise TypeError(
+            f"an array of shape {pixels.shape} and type {pixels.dtype} is no photo; (h, w, 3) uint8 RGB is"
+        )
     if pixels.shape[0] * pixels.shape[1] > max_pixels:
-        return Skipped(Path(name or "photo"), f"the picture has more than {max_pixels // 1_000_000} megapixels")
+        return Skipped(
+            Path(name or "photo"), f"the picture has more than {max_pixels // 1_000_000} megapixels"
+        )
     pixels = np.ascontiguousarray(pixels)
     sha256 = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
     return Photo(Path(name or f"photo-{sha256[:8]}"), sha256, pixels)
 
 
 def _pixels_of(photo: Any) -> U8 | str:
-    """A Pillow image's pixels, or why they cannot be had: it may be of a file that is cut off, and is read only now."""
+    """A Pillow image's pixels, or why they cannot be had: it may be of a file that is cut off, and is read
+    only now.
+    """
     from PIL import Image, ImageOps
 
     if not isinstance(photo, Image.Image):
-        raise TypeError(f"a {type(photo).__name__} is no photo; give a path, bytes, a Pillow image or an array (h, w, 3) uint8 RGB")
+        raise TypeError(
+            f"a {type(photo).__name__} is no photo; give a path, bytes, a Pillow image or an array (h, w, 3)"
+            " uint8 RGB"
+        )
     try:
         return as_rgb(ImageOps.exif_transpose(photo))
     except DECODER_ERRORS as error:

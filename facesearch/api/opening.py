@@ -11,35 +11,51 @@ from facesearch.api.gallery import Gallery
 from facesearch.api.how import How, silent
 from facesearch.api.photos import MOST_FACES, DetectorLike
 from facesearch.api.searching import OWN_INDEX, projection
+from facesearch.encoder.runtime import Precision
+from facesearch.encoder.weights import named_weights
 from facesearch.errors import CannotRead
 from facesearch.faces.photos import MAX_PIXELS
-from facesearch.gallery.keys import Key, as_key
-from facesearch.gallery.projections import Access
-from facesearch.jobs.find_weights import named_weights
-from facesearch.model.runtime import Precision
+from facesearch.gallery.milvus.projections import Access
+from facesearch.gallery.store.keys import Key, as_key
 from facesearch.records import Tell
 
 
 def open_gallery(
-    folder: str | os.PathLike[str], *, key: Key | bytes | str | os.PathLike[str] | None = None, encoder: EncoderLike = None,
-    detector: DetectorLike = None, runs: str | os.PathLike[str] | None = None, preprocess: str | None = None, device: str = "auto",
-    engine: str = "auto", threads: int | None = None, precision: Precision = "auto", batch: int = 64, workers: int | None = None,
-    store: str | None = None, store_token: str = "", store_wait_s: float = 30.0, max_pixels: int = MAX_PIXELS,
-    max_faces: int = MOST_FACES, tell: Tell = silent,
-) -> Gallery:  # fmt: skip
+    folder: str | os.PathLike[str],
+    *,
+    key: Key | bytes | str | os.PathLike[str] | None = None,
+    encoder: EncoderLike = None,
+    detector: DetectorLike = None,
+    runs: str | os.PathLike[str] | None = None,
+    preprocess: str | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+    precision: Precision = "auto",
+    batch: int = 64,
+    workers: int | None = None,
+    store: str | None = None,
+    store_token: str = "",
+    store_wait_s: float = 30.0,
+    max_pixels: int = MAX_PIXELS,
+    max_faces: int = MOST_FACES,
+    tell: Tell = silent,
+) -> Gallery:
     """The gallery in a folder, which is made when the first face is enrolled.
 
-    key: of an encrypted gallery, or to make one: 32 bytes, or the file that holds it as 64 hexadecimal digits. encoder: an Encoder, a
-    file or the folder of a training run; None: the one that the gallery was made with (the one that comes with facesearch, the file
-    that the gallery remembers, or one in runs, the folder of training runs), and for a new gallery what `train` last finished in runs,
-    else the one that comes with facesearch. detector: a FaceDetector, a YuNet file, or "aligned" for photos that are face crops
-    already; None for the one that comes with facesearch. preprocess, device, engine, threads, precision: see load_encoder; workers:
-    photos looked at at once; batch: crops of several callers a pass through the encoder. store: search in a Milvus engine,
-    milvus:FILE.db or milvus:http://HOST:19530, with its token and how long one answer may take, instead of in the gallery's own index.
-    max_pixels, max_faces: what is refused or left out of a photo. tell: is told, in sentences, what goes on.
+    key: of an encrypted gallery, or to make one: 32 bytes, or the file that holds it as 64 hexadecimal
+    digits. encoder: an Encoder, a file or the folder of a training run; None: the one that the gallery was
+    made with (the one that comes with facesearch, the file that the gallery remembers, or one in runs, the
+    folder of training runs), and for a new gallery what `train` last finished in runs, else the one that
+    comes with facesearch. detector: a FaceDetector, a YuNet file, or "aligned" for photos that are face crops
+    already; None for the one that comes with facesearch. preprocess, device, engine, threads, precision: see
+    load_encoder; workers: photos looked at at once; batch: crops of several callers a pass through the
+    encoder. store: search in a Milvus engine, milvus:FILE.db or milvus:http://HOST:19530, with its token and
+    how long one answer may take, instead of in the gallery's own index. max_pixels, max_faces: what is
+    refused or left out of a photo. tell: is told, in sentences, what goes on.
 
-    Raises ValueError for a folder without a name, CannotRead for what is no folder, BadKey, NotFound for a named encoder or detector
-    that is not there, BadStore.
+    Raises ValueError for a folder without a name, CannotRead for what is no folder, BadKey, NotFound for a
+    named encoder or detector that is not there, BadStore.
     """
     own, place, below = as_key(key), folder_at(folder), None if runs is None else Path(runs)
     if encoder is not None and not isinstance(encoder, Encoder):
@@ -47,11 +63,19 @@ def open_gallery(
     how = How(device=device, engine=engine, threads=threads, precision=precision, batch=batch)
     access = Access(store_token, store_wait_s)
     return Gallery(
-        place, key=own, choose=lambda now: encoder_for(place, now, encoder, below, preprocess, how), how=how,
-        owns_encoder=not isinstance(encoder, Encoder), detector=detector,
-        workers=workers, search_in=projection(store, access, tell) if store else OWN_INDEX, access=access, max_pixels=max_pixels,
-        max_faces=max_faces, tell=tell,
-    )  # fmt: skip
+        place,
+        key=own,
+        choose=lambda now: encoder_for(place, now, encoder, below, preprocess, how),
+        how=how,
+        owns_encoder=not isinstance(encoder, Encoder),
+        detector=detector,
+        workers=workers,
+        search_in=projection(store, access, tell) if store else OWN_INDEX,
+        access=access,
+        max_pixels=max_pixels,
+        max_faces=max_faces,
+        tell=tell,
+    )
 
 
 def folder_at(given: str | os.PathLike[str]) -> Path:

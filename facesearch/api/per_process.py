@@ -14,7 +14,9 @@ _BORN = os.getpid()
 
 
 class PerProcess(Generic[T]):
-    """A value that is made once in each process that asks for it, by one of its threads; a forked process makes its own."""
+    """A value that is made once in each process that asks for it, by one of its threads; a forked process
+    makes its own.
+    """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -54,8 +56,8 @@ class _Slot(Generic[T]):
 def run(work: Callable[[], T]) -> T:
     """Do this work; in a process that was forked, in a thread of its own.
 
-    FAISS's OpenMP (GNU's) waits for ever for threads of the parent when the thread that forked asks it to share work. A thread that
-    was born in this process gets threads of its own.
+    FAISS's OpenMP (GNU's) waits for ever for threads of the parent when the thread that forked asks it to
+    share work. A thread that was born in this process gets threads of its own.
     """
     if os.getpid() == _BORN:
         return work()

@@ -10,14 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.answers import ComparedFace, Comparison, DetectedFace, DetectedPhoto, EmbeddedFace, EmbeddedPhoto
+from facesearch.answers import (
+    ComparedFace,
+    Comparison,
+    DetectedFace,
+    DetectedPhoto,
+    EmbeddedFace,
+    EmbeddedPhoto,
+)
 from facesearch.api.detector import FaceDetector, as_detector
 from facesearch.api.encoder import Encoder, EncoderLike, as_encoder
 from facesearch.api.inputs import PhotoLike, read, usable
+from facesearch.encoder.stream import NO_FACE, Cropped, Source, detected, embedded, faces_of, read_source
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
 from facesearch.faces.photos import MAX_PIXELS
 from facesearch.gallery.calibration import from_impostors
-from facesearch.jobs.stream import NO_FACE, Cropped, Source, detected, embedded, faces_of, read_source
 from facesearch.records import U8, Photo, Skipped
 
 FMR = 0.001
@@ -31,7 +38,9 @@ DetectorLike = FaceDetector | str | os.PathLike[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A photo as far as it was understood: its size (width, height), its faces, largest first, or why there is none."""
+    """A photo as far as it was understood: its size (width, height), its faces, largest first, or why there
+    is none.
+    """
 
     photo: str
     sha256: str
@@ -44,13 +53,12 @@ class Look:
         return self.faces[:most]
 
 
-def detect(
-    photo: PhotoLike, *, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS
-) -> DetectedPhoto:  # fmt: skip
+def detect(photo: PhotoLike, *, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS) -> DetectedPhoto:
     """The faces of a photo, largest first, each with its aligned crop; none when none is found.
 
-    detector: a FaceDetector, a YuNet .onnx file, "aligned" for a photo that is a face crop already, None for the one that comes with
-    facesearch. Raises UnusablePhoto for a photo that cannot be read, TypeError for what is no photo.
+    detector: a FaceDetector, a YuNet .onnx file, "aligned" for a photo that is a face crop already, None for
+    the one that comes with facesearch. Raises UnusablePhoto for a photo that cannot be read, TypeError for
+    what is no photo.
     """
     found = look(photo, _detector(detector), max_pixels)
     usable_look(found)
@@ -58,20 +66,30 @@ def detect(
 
 
 def detect_each(
-    photos: Iterable[PhotoLike | Skipped], *, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS, max_faces: int = MOST_FACES
-) -> Iterator[DetectedPhoto]:  # fmt: skip
-    """The same for many photos, in order; one that cannot be used comes with the reason in `skipped`. max_faces: the largest of a photo."""
+    photos: Iterable[PhotoLike | Skipped],
+    *,
+    detector: DetectorLike = None,
+    max_pixels: int = MAX_PIXELS,
+    max_faces: int = MOST_FACES,
+) -> Iterator[DetectedPhoto]:
+    """The same for many photos, in order; one that cannot be used comes with the reason in `skipped`.
+    max_faces: the largest of a photo.
+    """
     for found in looks(photos, _detector(detector), max_pixels):
         yield as_detected(found, max_faces)
 
 
 def embed(
-    photo: PhotoLike, *, encoder: EncoderLike = None, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS
-) -> EmbeddedPhoto:  # fmt: skip
+    photo: PhotoLike,
+    *,
+    encoder: EncoderLike = None,
+    detector: DetectorLike = None,
+    max_pixels: int = MAX_PIXELS,
+) -> EmbeddedPhoto:
     """The faces of a photo, largest first, each with its vector (d,) float32 of length 1.
 
-    encoder: an Encoder, a file or the folder of a training run, None for the one that comes with facesearch; detector: as of detect.
-    Raises UnusablePhoto, TypeError, and what loading the encoder raises.
+    encoder: an Encoder, a file or the folder of a training run, None for the one that comes with facesearch;
+    detector: as of detect. Raises UnusablePhoto, TypeError, and what loading the encoder raises.
     """
     eyes, brain = _detector(detector), _shared(encoder)
     found = look(photo, eyes, max_pixels)
@@ -81,9 +99,13 @@ def embed(
 
 
 def embed_each(
-    photos: Iterable[PhotoLike | Skipped], *, encoder: EncoderLike = None, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS,
+    photos: Iterable[PhotoLike | Skipped],
+    *,
+    encoder: EncoderLike = None,
+    detector: DetectorLike = None,
+    max_pixels: int = MAX_PIXELS,
     max_faces: int = MOST_FACES,
-) -> Iterator[EmbeddedPhoto]:  # fmt: skip
+) -> Iterator[EmbeddedPhoto]:
     """The same for many photos, in order; one that cannot be used comes with the reason in `skipped`."""
     brain = _shared(encoder)
 
@@ -96,13 +118,21 @@ def embed_each(
 
 
 def compare(
-    a: PhotoLike, b: PhotoLike, *, fmr: float = FMR, largest: bool = False, encoder: EncoderLike = None, detector: DetectorLike = None,
+    a: PhotoLike,
+    b: PhotoLike,
+    *,
+    fmr: float = FMR,
+    largest: bool = False,
+    encoder: EncoderLike = None,
+    detector: DetectorLike = None,
     max_pixels: int = MAX_PIXELS,
-) -> Comparison:  # fmt: skip
-    """Whether two photos show the same person: their score, and the decision at the encoder's own false-match rate.
+) -> Comparison:
+    """Whether two photos show the same person: their score, and the decision at the encoder's own false-match
+    rate.
 
-    fmr: the share of pairs of different people that may be called the same; the encoder's file holds the scores that belong to such
-    rates. largest: of several faces take the largest. Raises UnusablePhoto, NoFace, SeveralFaces, TypeError.
+    fmr: the share of pairs of different people that may be called the same; the encoder's file holds the
+    scores that belong to such rates. largest: of several faces take the largest. Raises UnusablePhoto,
+    NoFace, SeveralFaces, TypeError.
     """
     if not 0 < fmr < 1:
         raise ValueError(f"fmr {fmr} is no share between 0 and 1")
@@ -128,7 +158,9 @@ def look(photo: PhotoLike | Skipped, detector: FaceDetector, max_pixels: int = M
     return _looked(partial(read, photo, max_pixels), detector)
 
 
-def looks(photos: Iterable[PhotoLike | Skipped], detector: FaceDetector, max_pixels: int = MAX_PIXELS) -> Iterator[Look]:
+def looks(
+    photos: Iterable[PhotoLike | Skipped], detector: FaceDetector, max_pixels: int = MAX_PIXELS
+) -> Iterator[Look]:
     """The same of many photos, in order, in as many threads as the detector has places."""
     sources: Iterator[Source] = (partial(read, photo, max_pixels) for photo in photos)
     return detected(lambda source, _: _looked(source, detector), sources, None, workers=detector.workers)
@@ -150,7 +182,9 @@ def usable_look(found: Look) -> None:
 
 def as_detected(found: Look, max_faces: int = MOST_FACES) -> DetectedPhoto:
     chosen = found.chosen(max_faces)
-    faces = tuple(DetectedFace(face.number, face.of, face.box, face.landmarks, face.score, face.crop) for face in chosen)
+    faces = tuple(
+        DetectedFace(face.number, face.of, face.box, face.landmarks, face.score, face.crop) for face in chosen
+    )
     return DetectedPhoto(found.photo, found.sha256, *found.size, found.skipped, faces)
 
 
@@ -158,7 +192,7 @@ def as_embedded(found: Look, vectors: Iterable[U8], encoder: Encoder) -> Embedde
     faces = tuple(
         EmbeddedFace(face.number, face.of, face.box, face.score, np.array(vector))
         for face, vector in zip(found.faces, vectors, strict=False)  # as many as were chosen
-    )  # fmt: skip
+    )
     return EmbeddedPhoto(found.photo, found.sha256, *found.size, found.skipped, encoder.id, faces)
 
 

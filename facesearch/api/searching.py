@@ -1,4 +1,6 @@
-"""What is searched: the index of a gallery as one process holds it, shared by all its threads, and the answers that come of it."""
+"""What is searched: the index of a gallery as one process holds it, shared by all its threads, and the
+answers that come of it.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,19 @@ from dataclasses import dataclass
 from facesearch.answers import FaceAnswer, PhotoAnswer, Searched
 from facesearch.api.per_process import PerProcess
 from facesearch.api.photos import Look
+from facesearch.gallery.decision import DecisionRule, decide, undecided
 from facesearch.gallery.detectors import other_detectors
-from facesearch.gallery.faiss_index import open_index
+from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.milvus.projections import Access
 from facesearch.gallery.nearest import Nearest
-from facesearch.gallery.projections import Access
-from facesearch.gallery.store import Gallery as Store
-from facesearch.jobs.search import Belief, decide, undecided
+from facesearch.gallery.store.store import Store
 from facesearch.records import F32, Tell
 
 
 @dataclass(frozen=True, slots=True)
 class SearchIn:
-    """What is searched in. opened: opens it, and closes it when it is let go. alone: it must be closed before it is opened again, so those
-    who search in it are waited for; otherwise each goes on with what it has."""
+    """What is searched in. opened: opens it, and closes it when it is let go. alone: it must be closed before
+    it is opened again, so those who search in it are waited for; otherwise each goes on with what it has."""
 
     opened: Callable[[Store], AbstractContextManager[Nearest]]
     alone: bool
@@ -33,8 +35,10 @@ OWN_INDEX = SearchIn(lambda store: nullcontext(open_index(store)), alone=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a search is asked with: people a face, the score that decides instead of the gallery's, most faces a photo, which people."""
+class SearchOptions:
+    """What a search is asked with: people a face, the score that decides instead of the gallery's, most faces
+    a photo, which people.
+    """
 
     top: int
     threshold: float | None
@@ -47,48 +51,75 @@ State = tuple[int, int, str, int]
 
 
 class Searcher:
-    """The index of one gallery: mapped once a generation, let go as soon as somebody has enrolled or forgotten anybody."""
+    """The index of one gallery: mapped once a generation, let go as soon as somebody has enrolled or
+    forgotten anybody.
+    """
 
-    def __init__(self, opened: Callable[[], AbstractContextManager[Store | None]], search_in: SearchIn) -> None:
+    def __init__(
+        self, opened: Callable[[], AbstractContextManager[Store | None]], search_in: SearchIn
+    ) -> None:
         """opened: opens the gallery for the thread that asks; search_in: opens its index."""
         self._opened, self._search_in = opened, search_in
         self._held: PerProcess[_Held] = PerProcess(_Held)
 
     def decided(
-        self, seen: Sequence[Look], vectors: Sequence[F32], encoder_id: str, detector: str, asked: Asked
-    ) -> Searched:  # fmt: skip
-        """The answers for photos whose faces have these unit vectors (n, d). detector: the name of what found them.
+        self,
+        seen: Sequence[Look],
+        vectors: Sequence[F32],
+        encoder_id: str,
+        detector: str,
+        asked: SearchOptions,
+    ) -> Searched:
+        """The answers for photos whose faces have these unit vectors (n, d). detector: the name of what found
+        them.
 
         Raises EncoderMismatch, UnknownPerson, CorruptGallery.
         """
         most = asked.most
         with self._opened() as store, self._index(store) as (index, built):
             if store is None or index is None:
-                return Searched(tuple(_photo(found, [undecided(face) for face in found.chosen(most)], most) for found in seen), 0, False)
+                return Searched(
+                    tuple(
+                        _photo(found, [undecided(face) for face in found.chosen(most)], most)
+                        for found in seen
+                    ),
+                    0,
+                    False,
+                )
             store.require_encoder(encoder_id)
-            ids = store.face_ids(asked.among) if asked.among else None
-            belief = Belief.of(store, asked.threshold, len(index) if ids is None else len(ids))
+            ids = store.faces.ids(asked.among) if asked.among else None
+            rule = DecisionRule.of(store, asked.threshold, len(index) if ids is None else len(ids))
             photos = [
                 _photo(
-                    found, [decide(f, v, store, index, belief, asked.top, ids) for f, v in zip(found.chosen(most), own, strict=True)], most
+                    found,
+                    [
+                        decide(f, v, store, index, rule, asked.top, ids)
+                        for f, v in zip(found.chosen(most), own, strict=True)
+                    ],
+                    most,
                 )
                 for found, own in zip(seen, vectors, strict=True)
             ]
-            return Searched(tuple(photos), belief.faces, belief.stale, self._notes(store, built, belief, detector))
+            return Searched(tuple(photos), rule.faces, rule.stale, self._notes(store, built, rule, detector))
 
-    def _notes(self, store: Store, built: str, belief: Belief, detector: str) -> tuple[str, ...]:
+    def _notes(self, store: Store, built: str, rule: DecisionRule, detector: str) -> tuple[str, ...]:
         """What should be known of the answers, in sentences."""
         held, state = self._held.get(), store.state
         noted = held.noted
         if noted is None or noted[:2] != (state, detector):
             noted = held.noted = state, detector, other_detectors(store, detector)
         said = [f"The index was rebuilt: {built}."] if built else []
-        if belief.stale and belief.stored is not None:
-            said.append(f"The threshold is stale: it was set for {belief.stored.faces:,} faces, and {belief.faces:,} are enrolled now.")
+        if rule.stale and rule.stored is not None:
+            said.append(
+                f"The threshold is stale: it was set for {rule.stored.faces:,} faces, and {rule.faces:,}"
+                " are enrolled now."
+            )
         return (*said, noted[2]) if noted[2] else tuple(said)
 
     def refresh(self) -> int:
-        """Let go of an index that another process has outdated, and map the new one. Returns how many faces it holds."""
+        """Let go of an index that another process has outdated, and map the new one. Returns how many faces
+        it holds.
+        """
         held = self._held.get()
         with self._opened() as store:
             index = held.index
@@ -105,18 +136,22 @@ class Searcher:
 
     @contextmanager
     def _index(self, store: Store | None) -> Iterator[tuple[Nearest | None, str]]:
-        """The index as of now, open as long as this lasts, and why it was rebuilt; None while nobody is enrolled."""
+        """The index as of now, open as long as this lasts, and why it was rebuilt; None while nobody is
+        enrolled.
+        """
         if store is None:
             yield None, ""
             return
         held, built = self._held.get(), ""
         with held.turn:
             while held.index is None or held.index[0] != store.state:
-                held.let_go(alone=self._search_in.alone)  # it would hold the vectors of people who were forgotten
+                held.let_go(
+                    alone=self._search_in.alone
+                )  # it would hold the vectors of people who were forgotten
                 if held.index is not None:
                     continue  # another thread was faster
                 state = store.state
-                if store.is_empty():
+                if store.faces.is_empty():
                     break
                 held.index = state, held.opened.enter_context(self._search_in.opened(store))
                 built = held.index[1].built
@@ -142,7 +177,9 @@ class _Held:
         self.users = 0
 
     def let_go(self, *, alone: bool) -> None:
-        """Close the index, when alone not before nobody searches in it any more; one that another thread has opened meanwhile stays."""
+        """Close the index, when alone not before nobody searches in it any more; one that another thread has
+        opened meanwhile stays.
+        """
         gone = self.index
         while alone and self.users and self.index is gone:
             self.turn.wait()
@@ -153,8 +190,8 @@ class _Held:
 
 def projection(text: str, access: Access, tell: Tell) -> SearchIn:
     """Opens a Milvus engine's projection of a gallery. Raises BadStore."""
-    from facesearch.gallery.milvus_index import open_projection
-    from facesearch.gallery.projections import place_of
+    from facesearch.gallery.milvus.index import open_projection
+    from facesearch.gallery.milvus.projections import place_of
 
     place = place_of(text, access)
 
@@ -169,4 +206,6 @@ def projection(text: str, access: Access, tell: Tell) -> SearchIn:
 
 
 def _photo(found: Look, faces: Sequence[FaceAnswer], most: int) -> PhotoAnswer:
-    return PhotoAnswer(found.photo, found.sha256, *found.size, found.skipped, tuple(faces), max(0, len(found.faces) - most))
+    return PhotoAnswer(
+        found.photo, found.sha256, *found.size, found.skipped, tuple(faces), max(0, len(found.faces) - most)
+    )

@@ -1,7 +1,9 @@
-"""Every way in which the outside world can be wrong. Fields go in, sentences come out: where, what, what to do.
+"""Every way in which the outside world can be wrong. Fields go in, sentences come out: where, what, what to
+do.
 
-A `FacesearchError` has a kind and a status for programs. The command line (`cli.py`) prints all of it and exits with 1; HTTP
-(`web/problems.py`) answers with the fact alone. A `ValueError` or a failed `assert` is a bug of ours and keeps its traceback.
+A `FacesearchError` has a kind and a status for programs. The command line (`cli.py`) prints all of it and
+exits with 1; HTTP (`web/problems.py`) answers with the fact alone. A `ValueError` or a failed `assert` is a
+bug of ours and keeps its traceback.
 """
 
 from facesearch.errors.album import BadReview as BadReview

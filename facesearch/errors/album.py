@@ -27,7 +27,10 @@ class CorruptAlbum(AlbumError):
     reason: str
 
     about = "folder"
-    advice = "Restore the folder from a backup. Or delete it, scan the photos again, and apply the reviews that you kept."
+    advice = (
+        "Restore the folder from a backup. Or delete it, scan the photos again, and apply the reviews that"
+        " you kept."
+    )
 
     @property
     def what(self) -> str:
@@ -99,4 +102,7 @@ class TooManyFaces(AlbumError):
 
     @property
     def what(self) -> str:
-        return sentence(f"the method {self.method} holds the distances of all pairs, and {self.faces:,} faces are more than {self.most:,}")
+        return sentence(
+            f"the method {self.method} holds the distances of all pairs, and {self.faces:,} faces are more"
+            f" than {self.most:,}"
+        )

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 
 class FacesearchError(Exception):
-    """Base of all expected errors: the world outside is not as it should be. Its fields go in, sentences come out.
+    """Base of all expected errors: the world outside is not as it should be. Its fields go in, sentences come
+    out.
 
-    kind: a slug for programs, made of the class's name unless the class says another. status: what HTTP calls it: 404 what is not
-    there, 409 a conflict with what is there, 422 input that cannot be used, 503 busy: ask again; 500 all else. about: the name of
-    the field that says what it is about.
+    kind: a slug for programs, made of the class's name unless the class says another. status: what HTTP calls
+    it: 404 what is not there, 409 a conflict with what is there, 422 input that cannot be used, 503 busy: ask
+    again; 500 all else. about: the name of the field that says what it is about.
     """
 
     kind: ClassVar[str] = "could-not"
@@ -31,7 +32,9 @@ class FacesearchError(Exception):
 
     @property
     def what(self) -> str:
-        """The fact, in one or two sentences that anybody may read: no path of this machine and no command is in them."""
+        """The fact, in one or two sentences that anybody may read: no path of this machine and no command is
+        in them.
+        """
         return "It could not be done."
 
     @property

@@ -61,7 +61,10 @@ class PickleRefused(EncoderError):
     status = 422
     about = "path"
     what = "This is a pickle (torch.save). Loading one can run any code that it holds, so it is refused."
-    advice = "Convert it where you trust it: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+    advice = (
+        "Convert it where you trust it: safetensors.torch.save_file(model.state_dict(),"
+        " 'weights.safetensors')"
+    )
 
 
 @dataclass(eq=False)
@@ -73,8 +76,8 @@ class NotNumbers(EncoderError):
     @property
     def what(self) -> str:
         return (
-            f"The encoder {self.encoder} gives vectors that are no numbers, so nothing can be searched or measured with it. "
-            "Its training diverged, or its file was made by another program."
+            f"The encoder {self.encoder} gives vectors that are no numbers, so nothing can be searched or"
+            " measured with it. Its training diverged, or its file was made by another program."
         )
 
 

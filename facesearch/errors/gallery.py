@@ -20,7 +20,8 @@ class NoGallery(GalleryError):
     @property
     def advice(self) -> str:
         return (
-            f"Make one with: facesearch build-index --gallery {self.gallery}   or: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
+            f"Make one with: facesearch build-index --gallery {self.gallery}   or: facesearch enroll NAME"
+            f" PHOTO... --gallery {self.gallery}"
         )
 
 
@@ -45,7 +46,10 @@ class CorruptGallery(GalleryError):
 
     kind = "gallery-damaged"
     about = "gallery"
-    advice = "Look at all of it with: facesearch verify\nRestore the folder from a backup, or build it again with facesearch build-index."
+    advice = (
+        "Look at all of it with: facesearch verify\nRestore the folder from a backup, or build it again with"
+        " facesearch build-index."
+    )
 
     @property
     def what(self) -> str:
@@ -61,7 +65,10 @@ class Damaged(GalleryError):
 
     kind = "gallery-damaged"
     about = "gallery"
-    advice = "Restore the folder from a backup (facesearch import FILE), or build it again with facesearch build-index."
+    advice = (
+        "Restore the folder from a backup (facesearch import FILE), or build it again with facesearch"
+        " build-index."
+    )
 
     @property
     def what(self) -> str:
@@ -79,7 +86,9 @@ class GalleryBusy(GalleryError):
 
     @property
     def what(self) -> str:
-        return f"Another process has been writing to the gallery for {self.waited_s:.0f} s. Nothing was changed."
+        return (
+            f"Another process has been writing to the gallery for {self.waited_s:.0f} s. Nothing was changed."
+        )
 
 
 @dataclass(eq=False)
@@ -88,7 +97,10 @@ class GalleryChanged(GalleryError):
 
     status = 409
     about = "gallery"
-    what = "While it was open here, the gallery was embedded again with another encoder, or encrypted again. Nothing was changed."
+    what = (
+        "While it was open here, the gallery was embedded again with another encoder, or encrypted again."
+        " Nothing was changed."
+    )
     advice = "Run the command again."
 
 
@@ -104,15 +116,18 @@ class PhotosMissing(GalleryError):
 
     @property
     def what(self) -> str:
-        return f"The gallery keeps its encoder: {len(self.missing)} enrolled photos were not found. What was embedded so far is kept."
+        return (
+            f"The gallery keeps its encoder: {len(self.missing)} enrolled photos were not found. What was"
+            " embedded so far is kept."
+        )
 
     @property
     def advice(self) -> str:
         shown = "".join(f"\n  {line}" for line in self.missing[:20])
         more = f"\n  ... and {len(self.missing) - 20} more" if len(self.missing) > 20 else ""
         return (
-            f"Not found:{shown}{more}\n"
-            "Give more folders with --photos or --data and run it again. Or let these faces go with --drop-missing."
+            f"Not found:{shown}{more}\nGive more folders with --photos or --data and run it again. Or let"
+            " these faces go with --drop-missing."
         )
 
 
@@ -123,20 +138,26 @@ class NotErasedYet(GalleryError):
     status = 503
     about = "gallery"
     what = (
-        "What had to go is in no row any more and names nobody. But another process is reading the gallery, so SQLite's log still holds "
-        "the bytes. They go when the same is asked for again after that process has ended."
+        "What had to go is in no row any more and names nobody. But another process is reading the gallery,"
+        " so SQLite's log still holds the bytes. They go when the same is asked for again after that process"
+        " has ended."
     )
     advice = "Run the same command again when that process is done."
 
 
 @dataclass(eq=False)
 class StillThere(GalleryError):
-    """Files of the gallery's folder still hold what was to go: what was forgotten, or what lay there before it was encrypted."""
+    """Files of the gallery's folder still hold what was to go: what was forgotten, or what lay there before
+    it was encrypted.
+    """
 
     gallery: Path
     files: tuple[str, ...]
 
-    advice = "If that is a copy of yours, delete it. Then run the same command again: it looks through all files again."
+    advice = (
+        "If that is a copy of yours, delete it. Then run the same command again: it looks through all files"
+        " again."
+    )
 
     @property
     def where(self) -> str:
@@ -145,7 +166,10 @@ class StillThere(GalleryError):
     @property
     def what(self) -> str:
         count = "another file" if len(self.files) == 1 else f"{len(self.files)} other files"
-        return f"What had to go is in no row any more and names nobody. But bytes of it are still in {count} of the gallery's folder."
+        return (
+            f"What had to go is in no row any more and names nobody. But bytes of it are still in {count} of"
+            " the gallery's folder."
+        )
 
 
 @dataclass(eq=False)
@@ -160,7 +184,10 @@ class EncoderMismatch(GalleryError, EncoderError):
 
     @property
     def what(self) -> str:
-        return f"The gallery was built with encoder {self.built_with[:12]}, not {self.given[:12]}: their scores cannot be compared."
+        return (
+            f"The gallery was built with encoder {self.built_with[:12]}, not {self.given[:12]}: their scores"
+            " cannot be compared."
+        )
 
     @property
     def advice(self) -> str:
@@ -182,27 +209,32 @@ class TooFewSearches(GalleryError):
     @property
     def what(self) -> str:
         found = f"{self.searches:,} searches of strangers"
-        return f"An FPIR of {self.fpir:.2%} cannot be judged by {found}: {self.needed:,} are needed (3 / rate)."
+        return (
+            f"An FPIR of {self.fpir:.2%} cannot be judged by {found}: {self.needed:,} are needed (3 / rate)."
+        )
 
     @property
     def advice(self) -> str:
-        return f"Give more photos of strangers, or ask for a rate of {max(3 / max(1, self.searches), self.fpir):.1%} or more."
+        return (
+            "Give more photos of strangers, or ask for a rate of"
+            f" {max(3 / max(1, self.searches), self.fpir):.1%} or more."
+        )
 
 
 @dataclass(eq=False)
 class BadIndex(GalleryError):
     choice: str
-    dimension: int
+    kinds: tuple[str, ...]
 
     status = 422
-    advice = (
-        "Give auto, flat, bits1, bits2, or an index as FAISS calls it, such as IVF1024,SQ8 or HNSW32 "
-        "(github.com/facebookresearch/faiss/wiki/The-index-factory)."
-    )
 
     @property
     def what(self) -> str:
-        return f"{self.choice!r} is no index that can be made for vectors of {self.dimension} numbers."
+        return f"{self.choice!r} is no kind of index."
+
+    @property
+    def advice(self) -> str:
+        return f"Give one of {', '.join(self.kinds)}."
 
 
 @dataclass(eq=False)
@@ -227,7 +259,9 @@ class UnknownPerson(GalleryError):
 
     @property
     def what(self) -> str:
-        return f"Nobody called {self.name!r} is enrolled." + (f" Did you mean {self.close[0]!r}?" if self.close else "")
+        return f"Nobody called {self.name!r} is enrolled." + (
+            f" Did you mean {self.close[0]!r}?" if self.close else ""
+        )
 
     @property
     def advice(self) -> str:
@@ -269,7 +303,8 @@ class NameTaken(GalleryError):
 
 @dataclass(eq=False)
 class CloserToAnother(GalleryError):
-    """A photo is nearer to another person than to the one it is given to. score: with source, a photo of the other person.
+    """A photo is nearer to another person than to the one it is given to. score: with source, a photo of the
+    other person.
 
     own: its score with the person; None while they have no photo.
     """
@@ -288,7 +323,10 @@ class CloserToAnother(GalleryError):
     @property
     def reason(self) -> str:
         own = f"{self.person} has no photo yet" if self.own is None else f"{self.own:.3f} with {self.person}"
-        return f"closer to {self.other}, {self.score:.3f} with {self.source}; {own}; threshold {self.threshold:.3f}"
+        return (
+            f"closer to {self.other}, {self.score:.3f} with {self.source}; {own}; threshold"
+            f" {self.threshold:.3f}"
+        )
 
     @property
     def what(self) -> str:
@@ -301,7 +339,8 @@ class CloserToAnother(GalleryError):
 
 @dataclass(eq=False)
 class EncoderNotFound(GalleryError, EncoderError):
-    """The encoder that a gallery was made with is not at hand. made_with: its file, or the encoder in words."""
+    """The encoder that a gallery was made with is not at hand. made_with: its file, or the encoder in
+    words."""
 
     gallery: Path
     encoder_id: str
@@ -313,22 +352,31 @@ class EncoderNotFound(GalleryError, EncoderError):
 
     @property
     def what(self) -> str:
-        return f"The encoder that the gallery was made with is not at hand: {self.encoder_id[:12]} ({PurePath(self.made_with).name})."
+        return (
+            f"The encoder that the gallery was made with is not at hand: {self.encoder_id[:12]}"
+            f" ({PurePath(self.made_with).name})."
+        )
 
     @property
     def advice(self) -> str:
         return (
-            f"It was made with {self.made_with}. Pass that file with --weights, or embed the enrolled photos again with another encoder: "
-            f"facesearch reindex --weights NEW --photos FOLDER --gallery {self.gallery}"
+            f"It was made with {self.made_with}. Pass that file with --weights, or embed the enrolled photos"
+            " again with another encoder: facesearch reindex --weights NEW --photos FOLDER --gallery"
+            f" {self.gallery}"
         )
 
 
 @dataclass(eq=False)
 class ReplacesBetter(GalleryError):
-    """A threshold that was set on real strangers is not given up for one from the gallery's own people by mistake."""
+    """A threshold that was set on real strangers is not given up for one from the gallery's own people by
+    mistake.
+    """
 
     gallery: Path
 
     status = 409
     about = "gallery"
-    what = "The threshold was set on real strangers. The gallery's own people are an extrapolation; ask again with replace."
+    what = (
+        "The threshold was set on real strangers. The gallery's own people are an extrapolation; ask again"
+        " with replace."
+    )

@@ -37,7 +37,10 @@ class KeyMissing(KeyFileError):
 
     about = "gallery"
     what = "The gallery is encrypted, and no key was given."
-    advice = "Pass its key with --key-file FILE, or set FACESEARCH_KEY_FILE (a file) or FACESEARCH_KEY (the key itself)."
+    advice = (
+        "Pass its key with --key-file FILE, or set FACESEARCH_KEY_FILE (a file) or FACESEARCH_KEY (the key"
+        " itself)."
+    )
 
 
 @dataclass(eq=False)
@@ -46,7 +49,9 @@ class WrongKey(KeyFileError):
     origin: str
 
     about = "gallery"
-    what = "The gallery is encrypted with another key than the one that was given. Nothing was read or changed."
+    what = (
+        "The gallery is encrypted with another key than the one that was given. Nothing was read or changed."
+    )
 
     @property
     def advice(self) -> str:

@@ -140,7 +140,10 @@ class PhotosSkipped(DataError):
 
     @property
     def what(self) -> str:
-        return f"The work is done, but not all of it: {self.count} left out (listed above), and --strict was given."
+        return (
+            f"The work is done, but not all of it: {self.count} left out (listed above), and --strict was"
+            " given."
+        )
 
 
 @dataclass(eq=False)
@@ -169,11 +172,10 @@ class UnknownSource(DataError):
     about = "path"
     what = "No photo source is recognised here."
     advice = (
-        "It should hold one of\n"
-        "  celebA_imgs/ + celebA_anno.txt               CelebA-500 as handed out (and its extra people: + roles.txt)\n"
-        "  img_align_celeba/ + identity_CelebA.txt      CelebA's own files\n"
-        "  celebA_query/ + celebA_anno_query.csv        the identification-rate set\n"
-        "  one folder a person, with photos in each"
+        "It should hold one of\n  celebA_imgs/ + celebA_anno.txt               CelebA-500 as handed out (and"
+        " its extra people: + roles.txt)\n  img_align_celeba/ + identity_CelebA.txt      CelebA's own files\n"
+        "  celebA_query/ + celebA_anno_query.csv        the identification-rate set\n  one folder a person,"
+        " with photos in each"
     )
 
 
@@ -243,7 +245,11 @@ class PackageMissing(FacesearchError):
 
     @property
     def advice(self) -> str:
-        return f"Install it with: pip install 'facesearch[{self.extra}]'" if self.extra else f"Install it with: pip install {self.package}"
+        return (
+            f"Install it with: pip install 'facesearch[{self.extra}]'"
+            if self.extra
+            else f"Install it with: pip install {self.package}"
+        )
 
 
 _REASONS = {

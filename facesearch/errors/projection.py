@@ -15,8 +15,8 @@ class BadStore(StoreError):
 
     status = 422
     advice = (
-        "Give milvus:FILE.db for an embedded Milvus Lite, or milvus:http://HOST:19530 for a server; its token comes from "
-        "FACESEARCH_MILVUS_TOKEN or from the file that FACESEARCH_MILVUS_TOKEN_FILE names."
+        "Give milvus:FILE.db for an embedded Milvus Lite, or milvus:http://HOST:19530 for a server; its token"
+        " comes from FACESEARCH_MILVUS_TOKEN or from the file that FACESEARCH_MILVUS_TOKEN_FILE names."
     )
 
     @property
@@ -35,7 +35,10 @@ class StoreUnreachable(StoreError):
 
     status = 503
     about = "store"
-    advice = "Run the same command again when it does (FACESEARCH_STORE_TIMEOUT_S gives it more time), or query without --store."
+    advice = (
+        "Run the same command again when it does (FACESEARCH_STORE_TIMEOUT_S gives it more time), or query"
+        " without --store."
+    )
 
     @property
     def what(self) -> str:
@@ -70,11 +73,17 @@ class OtherCollection(StoreError):
 
     status = 409
     about = "store"
-    advice = "If nobody needs it, drop it there and run the same command again; or give another database: milvus:http://HOST:19530/NAME."
+    advice = (
+        "If nobody needs it, drop it there and run the same command again; or give another database:"
+        " milvus:http://HOST:19530/NAME."
+    )
 
     @property
     def what(self) -> str:
-        return f"The collection {self.collection} there is no projection of this gallery: {self.differs}. It was left as it is."
+        return (
+            f"The collection {self.collection} there is no projection of this gallery: {self.differs}. It was"
+            " left as it is."
+        )
 
 
 @dataclass(eq=False)
@@ -106,7 +115,10 @@ class ProjectionDiffers(StoreError):
 
     @property
     def what(self) -> str:
-        return f"The engine differs from the gallery: {self.differs}. The gallery is the truth, and nothing of it is lost."
+        return (
+            f"The engine differs from the gallery: {self.differs}. The gallery is the truth, and nothing of"
+            " it is lost."
+        )
 
     @property
     def advice(self) -> str:
@@ -145,17 +157,24 @@ class ProjectedInPlain(StoreError):
 
     status = 409
     about = "gallery"
-    what = "The gallery is projected into another engine, which holds its vectors in the clear. Nothing was changed."
+    what = (
+        "The gallery is projected into another engine, which holds its vectors in the clear. Nothing was"
+        " changed."
+    )
 
     @property
     def advice(self) -> str:
-        drops = "".join(f"\n  facesearch sync --drop --store {store} --gallery {self.gallery}" for store in self.stores)
+        drops = "".join(
+            f"\n  facesearch sync --drop --store {store} --gallery {self.gallery}" for store in self.stores
+        )
         return f"First:{drops}"
 
 
 @dataclass(eq=False)
 class StillProjected(StoreError):
-    """After an erasure: done here, but not wherever the gallery is projected. stores: each with why it was not reached."""
+    """After an erasure: done here, but not wherever the gallery is projected. stores: each with why it was
+    not reached.
+    """
 
     stores: tuple[tuple[str, str], ...]
     receipt: Path
@@ -173,6 +192,7 @@ class StillProjected(StoreError):
     def advice(self) -> str:
         lines = "".join(f"\n  {store}: {why}" for store, why in self.stores)
         return (
-            f"Not reached:{lines}\nThe receipt says so too ({self.receipt}). When they answer, run the same command again, or: "
-            "facesearch sync --store STORE\nWhat is gone for good is taken off the list by: facesearch sync --abandon --store STORE"
+            f"Not reached:{lines}\nThe receipt says so too ({self.receipt}). When they answer, run the same"
+            " command again, or: facesearch sync --store STORE\nWhat is gone for good is taken off the list"
+            " by: facesearch sync --abandon --store STORE"
         )

@@ -9,7 +9,9 @@ from facesearch.errors.base import FacesearchError, TrainingError
 
 @dataclass(eq=False)
 class PeerLost(TrainingError):
-    """Another process of the run is gone, so this one cannot go on. kept: what is safe; resume: the command that goes on."""
+    """Another process of the run is gone, so this one cannot go on. kept: what is safe; resume: the command
+    that goes on.
+    """
 
     rank: int
     world: int
@@ -23,8 +25,8 @@ class PeerLost(TrainingError):
     @property
     def what(self) -> str:
         return (
-            "The connection to another process of this run has broken. That process was killed, ran out of memory, "
-            "or failed with a message of its own."
+            "The connection to another process of this run has broken. That process was killed, ran out of"
+            " memory, or failed with a message of its own."
         )
 
     @property
@@ -34,7 +36,8 @@ class PeerLost(TrainingError):
 
 @dataclass(eq=False)
 class OfOneProcess(TrainingError):
-    """An expected error of a process that is not the first one, with its number: several may speak at once."""
+    """An expected error of a process that is not the first one, with its number: several may speak at
+    once."""
 
     rank: int
     world: int

@@ -34,14 +34,44 @@ class BadConfig(TrainingError):
 
 
 OTHER_NAMES = {
-    "learning_rate": "lr", "max_lr": "lr", "min_lr": "lr_min", "eta_min": "lr_min", "wd": "weight_decay", "margin": "margin_rad",
-    "m": "margin_rad", "s": "scale", "arch": "backbone", "model": "backbone", "network": "backbone", "num_epochs": "epochs",
-    "n_epochs": "epochs", "bs": "batch_size", "batch": "batch_size", "image_size": "size_px", "img_size": "size_px", "size": "size_px",
-    "input_size": "size_px", "dim": "embedding_size", "embedding_dim": "embedding_size", "ema": "ema_decay", "scheduler": "schedule",
-    "lr_scheduler": "schedule", "warmup": "warmup_epochs", "early_stopping": "patience", "clip": "grad_clip",
-    "max_grad_norm": "grad_clip", "hflip": "flip", "horizontal_flip": "flip", "rotation": "rotate_deg", "random_erasing": "erase",
-    "weights": "pretrained", "random_state": "seed", "torch_compile": "compile", "optim": "optimizer", "smoothing": "label_smoothing",
-}  # fmt: skip
+    "learning_rate": "lr",
+    "max_lr": "lr",
+    "min_lr": "lr_min",
+    "eta_min": "lr_min",
+    "wd": "weight_decay",
+    "margin": "margin_rad",
+    "m": "margin_rad",
+    "s": "scale",
+    "arch": "backbone",
+    "model": "backbone",
+    "network": "backbone",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "image_size": "size_px",
+    "img_size": "size_px",
+    "size": "size_px",
+    "input_size": "size_px",
+    "dim": "embedding_size",
+    "embedding_dim": "embedding_size",
+    "ema": "ema_decay",
+    "scheduler": "schedule",
+    "lr_scheduler": "schedule",
+    "warmup": "warmup_epochs",
+    "early_stopping": "patience",
+    "clip": "grad_clip",
+    "max_grad_norm": "grad_clip",
+    "hflip": "flip",
+    "horizontal_flip": "flip",
+    "rotation": "rotate_deg",
+    "random_erasing": "erase",
+    "weights": "pretrained",
+    "random_state": "seed",
+    "torch_compile": "compile",
+    "optim": "optimizer",
+    "smoothing": "label_smoothing",
+}
 """What settings are called elsewhere."""
 
 
@@ -126,14 +156,15 @@ class LossIsNaN(TrainingError):
     @property
     def what(self) -> str:
         return sentence(
-            f"the loss is not a number any more at epoch {self.epoch}, step {self.step}, learning rate {self.lr:.3g} ({self.settings})"
+            f"the loss is not a number any more at epoch {self.epoch}, step {self.step}, learning rate"
+            f" {self.lr:.3g} ({self.settings})"
         )
 
     @property
     def advice(self) -> str:
         return (
-            f"The last good state is {self.checkpoint}. Try a smaller lr, a longer warm-up (warmup_epochs), a smaller margin_rad "
-            "or grad_clip=1."
+            f"The last good state is {self.checkpoint}. Try a smaller lr, a longer warm-up (warmup_epochs), a"
+            " smaller margin_rad or grad_clip=1."
         )
 
 
@@ -143,11 +174,14 @@ class NothingLearned(TrainingError):
     epochs: int
 
     about = "out"
-    advice = "Try a smaller lr, a longer warm-up (warmup_epochs, onecycle_rise), a smaller margin_rad or grad_clip=1, in a new --out."
+    advice = (
+        "Try a smaller lr, a longer warm-up (warmup_epochs, onecycle_rise), a smaller margin_rad or"
+        " grad_clip=1, in a new --out."
+    )
 
     @property
     def what(self) -> str:
         return (
-            f"This run is not usable. In each of {self.epochs} looks at val the network's weights or vectors were no numbers. "
-            "So no encoder was written, and the one in use stays."
+            f"This run is not usable. In each of {self.epochs} looks at val the network's weights or vectors"
+            " were no numbers. So no encoder was written, and the one in use stays."
         )

@@ -31,7 +31,9 @@ class BadToken(ServiceError):
     reason: str
 
     about = "path"
-    advice = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))' > FILE; chmod 600 FILE"
+    advice = (
+        "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))' > FILE; chmod 600 FILE"
+    )
 
     @property
     def what(self) -> str:

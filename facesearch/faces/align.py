@@ -11,10 +11,16 @@ import numpy as np
 from facesearch.faces.crop import CROP_PX
 from facesearch.records import F32, F64, U8
 
-# Where the five landmarks go in the crop (x, y): the template that ArcFace (Deng et al. 2019) and its successors use.
-TEMPLATE: F32 = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32)
+# Where the five landmarks go in the crop (x, y): the template that ArcFace (Deng et al. 2019) and its
+# successors use.
+TEMPLATE: F32 = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    np.float32,
+)
 # Mean landmarks of CelebA's 178 x 218 aligned pictures, and of the 83 x 100 crops cut from them at (44, 75).
-CELEBA_LANDMARKS: F32 = np.array([[69.4, 111.2], [107.7, 111.2], [88.0, 135.5], [72.8, 152.3], [104.6, 152.3]], np.float32)
+CELEBA_LANDMARKS: F32 = np.array(
+    [[69.4, 111.2], [107.7, 111.2], [88.0, 135.5], [72.8, 152.3], [104.6, 152.3]], np.float32
+)
 CELEBA_SIZE = (178, 218)
 CELEBA_IR_LANDMARKS: F32 = CELEBA_LANDMARKS - np.array([44, 75], np.float32)
 CELEBA_IR_SIZE = (83, 100)
@@ -23,8 +29,8 @@ CELEBA_IR_SIZE = (83, 100)
 def similarity(source: F32, target: F32) -> F64:
     """Find the rotation, uniform scale and shift that best carry source to target in the least-squares sense.
 
-    source, target (n, 2), n >= 2 points (x, y). Returns (2, 3) float64 for `cv2.warpAffine`.
-    Umeyama 1991 (IEEE TPAMI 13(4), eqs. 40-43), with reflections excluded: a mirrored face is not matched by mirroring.
+    source, target (n, 2), n >= 2 points (x, y). Returns (2, 3) float64 for `cv2.warpAffine`. Umeyama 1991
+    (IEEE TPAMI 13(4), eqs. 40-43), with reflections excluded: a mirrored face is not matched by mirroring.
     Raises ValueError when all source points are one.
     """
     a, b = source.astype(np.float64), target.astype(np.float64)

@@ -1,4 +1,6 @@
-"""What every crop is, for those who need to know it and cut none: a name that is part of every encoder's id, and a size."""
+"""What every crop is, for those who need to know it and cut none: a name that is part of every encoder's id,
+and a size.
+"""
 
 GEOMETRY = "arcface-112-replicate-1"
 CROP_PX = 112

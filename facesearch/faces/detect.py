@@ -20,7 +20,9 @@ MIN_SCORE = 0.7
 
 
 class Detector(Protocol):
-    """Finds the faces in a photo, largest first. pixels (h, w, 3) uint8 RGB. It holds state: one belongs to one thread."""
+    """Finds the faces in a photo, largest first. pixels (h, w, 3) uint8 RGB. It holds state: one belongs to
+    one thread.
+    """
 
     name: str
     """Crops by detectors of one name can be compared; it is what galleries, datasets and albums note."""
@@ -33,7 +35,9 @@ class Detector(Protocol):
 
 
 class YuNet:
-    """YuNet (Wu et al. 2023, Machine Intelligence Research 20): box and 5 landmarks. Photos are looked at 640 px long."""
+    """YuNet (Wu et al. 2023, Machine Intelligence Research 20): box and 5 landmarks. Photos are looked at 640
+    px long.
+    """
 
     def __init__(self, model: bytes) -> None:
         """model: all that is in its .onnx file. Raises cv2.error."""
@@ -58,7 +62,9 @@ class YuNet:
             return []
         back = np.array([w / size[0], h / size[1]], np.float32)
         faces = [
-            Face(row[:4] * np.tile(back, 2), row[4:14].reshape(5, 2) * back, float(min(row[14], 1)), self.name)
+            Face(
+                row[:4] * np.tile(back, 2), row[4:14].reshape(5, 2) * back, float(min(row[14], 1)), self.name
+            )
             for row in np.asarray(found, np.float32)
             if np.isfinite(row).all()
         ]
@@ -66,15 +72,25 @@ class YuNet:
 
 
 def load_detector(model: Path | None) -> Detector:
-    """The YuNet that comes with facesearch, or the one in this file. Raises NotFound or CannotRead for a file that does not serve."""
+    """The YuNet that comes with facesearch, or the one in this file. Raises NotFound or CannotRead for a file
+    that does not serve.
+    """
     file = model or YUNET
     if not file.is_file():
-        raise NotFound(file, "YuNet model", "Pass another --detector-model FILE, or none (nor FACESEARCH_YUNET) for the shipped one.")
+        raise NotFound(
+            file,
+            "YuNet model",
+            "Pass another --detector-model FILE, or none (nor FACESEARCH_YUNET) for the shipped one.",
+        )
     try:
         yunet = YuNet(file.read_bytes())
-        yunet.detect(np.zeros((64, 64, 3), np.uint8))  # another model is made all the same, and fails only here
+        yunet.detect(
+            np.zeros((64, 64, 3), np.uint8)
+        )  # another model is made all the same, and fails only here
         return yunet
     except OSError as error:
         raise CannotRead(file, reason_of(error)) from error
     except cv2.error as error:
-        raise CannotRead(file, f"not a YuNet model that this OpenCV can run ({error.err or 'unknown format'})") from error
+        raise CannotRead(
+            file, f"not a YuNet model that this OpenCV can run ({error.err or 'unknown format'})"
+        ) from error

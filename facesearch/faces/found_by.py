@@ -8,7 +8,8 @@ KNOWN = "known"
 """Nothing did: its landmarks came with the photo."""
 SHIPPED = "yunet 2026may"
 SHIPPED_BEFORE = "yunet"
-"""How datasets and albums call the shipped detector that were made before detectors had names of their own."""
+"""How datasets and albums call the shipped detector that were made before detectors had names of their own.
+"""
 
 
 def current_name(found_by: str) -> str:

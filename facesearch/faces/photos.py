@@ -1,4 +1,6 @@
-"""Find photo files and decode them safely. One that cannot be used comes out as `Skipped`, never as an exception."""
+"""Find photo files and decode them safely. One that cannot be used comes out as `Skipped`, never as an
+exception.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,24 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from facesearch.errors import NotFound, reason_of
 from facesearch.records import U8, Photo, Skipped
 
-for _plugin in ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff", "Ppm", "Avif"):  # Image.init() would load forty, at every start
+for _plugin in (
+    "Jpeg",
+    "Png",
+    "WebP",
+    "Gif",
+    "Bmp",
+    "Tiff",
+    "Ppm",
+    "Avif",
+):  # Image.init() would load forty, at every start
     with contextlib.suppress(ImportError):  # this Pillow was built without it
         importlib.import_module(f"PIL.{_plugin}ImagePlugin")
-FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN)
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"})
+FORMATS = tuple(
+    name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN
+)
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"}
+)
 MAX_PIXELS = 120_000_000
 """Above this a picture is refused from its header alone: 120 megapixels are 360 MB of RGB."""
 MAX_FILE_BYTES = 256 * 2**20
@@ -33,13 +48,25 @@ NOT_TEXT = "its name is not UTF-8"
 
 # What Pillow's parsers raise on broken files, besides OSError. MemoryError: a header that promises too much.
 DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError,
-    AttributeError, MemoryError, struct.error, zlib.error,
-)  # fmt: skip
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    ZeroDivisionError,
+    AttributeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 
 
 def walk(root: Path) -> Iterator[Path | Skipped]:
-    """Yield every file under root that is named like a picture, in path order; hidden files and folders are passed over.
+    """Yield every file under root that is named like a picture, in path order; hidden files and folders are
+    passed over.
 
     A folder that cannot be listed comes out as Skipped. Raises NotFound when root is not there.
     """
@@ -64,8 +91,9 @@ def walk(root: Path) -> Iterator[Path | Skipped]:
 def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
     """Read and decode one file into upright RGB.
 
-    EXIF rotation is applied, CMYK, palette and 16-bit pictures are converted, transparency is laid on white, and of an
-    animation the first picture is taken. Its size is judged by the header, before any pixel is decoded.
+    EXIF rotation is applied, CMYK, palette and 16-bit pictures are converted, transparency is laid on white,
+    and of an animation the first picture is taken. Its size is judged by the header, before any pixel is
+    decoded.
     """
     data = read_bytes(path)
     if isinstance(data, Skipped):
@@ -133,8 +161,9 @@ PILLOWS_WARNINGS: Any = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 def _pillow_is_quiet() -> Iterator[None]:
     """Pillow warns of large pictures and odd EXIF, about which we have rules of our own.
 
-    warnings.catch_warnings belongs to the whole process: in several threads at once it would leave the filters of another one behind, and
-    keep all else silent meanwhile. Here each thread puts one entry in and takes one out, which are all alike.
+    warnings.catch_warnings belongs to the whole process: in several threads at once it would leave the
+    filters of another one behind, and keep all else silent meanwhile. Here each thread puts one entry in and
+    takes one out, which are all alike.
     """
     warnings.filters.insert(0, PILLOWS_WARNINGS)  # type: ignore[attr-defined]
     try:
@@ -148,7 +177,8 @@ def as_rgb(image: Image.Image) -> U8:
     """A decoded picture of any mode as (h, w, 3) uint8; transparency is laid on white."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
-        # 16-bit greys span 0..65535, whatever mode Pillow holds them in; floats are scaled by their own range.
+        # 16-bit greys span 0..65535, whatever mode Pillow holds them in; floats are scaled by their own
+        # range.
         top = 65535.0 if image.mode != "F" else max(1.0, float(grey.max(initial=0.0)))
         return np.repeat((np.clip(grey / top, 0, 1) * 255 + 0.5).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:

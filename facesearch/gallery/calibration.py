@@ -1,4 +1,6 @@
-"""From which score on is a match believed? Never a constant: from a rate of strangers named, at this gallery's size."""
+"""From which score on is a match believed? Never a constant: from a rate of strangers named, at this
+gallery's size.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.errors import TooFewSearches
-from facesearch.gallery.rows import Threshold
+from facesearch.gallery.store.rows import Threshold
 from facesearch.metrics.bootstrap import enough_trials
 from facesearch.metrics.openset import mean_templates, promised_fpir, threshold_at_fpir
 from facesearch.records import F32, ScoredBy
@@ -27,10 +29,11 @@ def within_gallery(
 ) -> Threshold | None:
     """Play strangers with the gallery's own people: search each photo among everybody else's.
 
-    vectors (n, d) unit rows, people (n,); by: what a person's score is. One search gives one number, its best score over all
-    other people, so the gallery's size is accounted for. It is an extrapolation: where the encoder was trained on these very
-    people it keeps them further apart than real strangers, and the threshold comes out too low. None when the data cannot speak
-    of the rate: fewer than 3 / fpir searches or 20 people.
+    vectors (n, d) unit rows, people (n,); by: what a person's score is. One search gives one number, its best
+    score over all other people, so the gallery's size is accounted for. It is an extrapolation: where the
+    encoder was trained on these very people it keeps them further apart than real strangers, and the
+    threshold comes out too low. None when the data cannot speak of the rate: fewer than 3 / fpir searches or
+    20 people.
     """
     names, codes = np.unique(people, return_inverse=True)
     if len(names) < FEWEST_PEOPLE or not enough_trials(len(vectors), fpir):
@@ -45,15 +48,19 @@ def within_gallery(
         cosines[codes[rows][:, None] == mine[None, :]] = -1
         best[start : start + len(rows)] = cosines.max(axis=1)
     method = "the gallery's own people, each searched among the others (an extrapolation to strangers)"
-    return Threshold(threshold_at_fpir(best, fpir), fpir, method, len(order), len(vectors), curve=share_curve(best), by=by)
+    return Threshold(
+        threshold_at_fpir(best, fpir), fpir, method, len(order), len(vectors), curve=share_curve(best), by=by
+    )
 
 
-def from_impostors(table: Sequence[Sequence[float]], faces: int, fpir: float, *, by: ScoredBy = "best-photo") -> Threshold | None:
+def from_impostors(
+    table: Sequence[Sequence[float]], faces: int, fpir: float, *, by: ScoredBy = "best-photo"
+) -> Threshold | None:
     """Read a threshold from an encoder's table of (false-positive rate a pair, score), for small galleries.
 
-    A stranger is compared with every enrolled face, so the rate a pair must be fpir / faces. Past the table's end the
-    score is continued on a straight line over the logarithm of the rate. None without a table. by: of one photo a person it is
-    true of both ways to score; of a few it is an estimate.
+    A stranger is compared with every enrolled face, so the rate a pair must be fpir / faces. Past the table's
+    end the score is continued on a straight line over the logarithm of the rate. None without a table. by: of
+    one photo a person it is true of both ways to score; of a few it is an estimate.
     """
     if len(table) < 2 or faces < 1:
         return None
@@ -69,10 +76,17 @@ def from_impostors(table: Sequence[Sequence[float]], faces: int, fpir: float, *,
 
 
 def from_strangers(
-    best: F32, people: NDArray[np.generic], faces: int, fpir: float, *, seed: int = 0, by: ScoredBy = "best-photo"
+    best: F32,
+    people: NDArray[np.generic],
+    faces: int,
+    fpir: float,
+    *,
+    seed: int = 0,
+    by: ScoredBy = "best-photo",
 ) -> Threshold:
-    """Set the threshold on real strangers: best (s,) is each search's best score over the whole gallery of `faces` faces,
-    people (s,) whose search it is; by: what these scores are. Raises TooFewSearches when they cannot speak of the rate.
+    """Set the threshold on real strangers: best (s,) is each search's best score over the whole gallery of
+    `faces` faces, people (s,) whose search it is; by: what these scores are. Raises TooFewSearches when they
+    cannot speak of the rate.
     """
     if not enough_trials(len(best), fpir):
         raise TooFewSearches(len(best), math.ceil(3 / fpir), fpir)
@@ -84,9 +98,13 @@ def from_strangers(
 
 
 def share_curve(best: F32) -> tuple[tuple[float, float], ...]:
-    """(score, share of searches at or above it), scores rising, down to the rarest share that so many searches (s,) tell of."""
+    """(score, share of searches at or above it), scores rising, down to the rarest share that so many
+    searches (s,) tell of.
+    """
     shares = [share for share in CURVE_SHARES if enough_trials(len(best), share)]
-    points = {round(threshold_at_fpir(best, share), 4): share for share in shares}  # of equal scores the rarest share stays
+    points = {
+        round(threshold_at_fpir(best, share), 4): share for share in shares
+    }  # of equal scores the rarest share stays
     return tuple(sorted(points.items()))
 
 

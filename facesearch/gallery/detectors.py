@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from facesearch.faces.found_by import ALIGNED, KNOWN
-from facesearch.gallery.store import Gallery
+from facesearch.gallery.store.store import Store
 
 SILENT = {"", ALIGNED, KNOWN}
 
 
-def other_detectors(gallery: Gallery, name: str, *, whose: str = "this query's") -> str:
-    """A sentence where faces of the gallery were found by another detector than the one of this name; else empty.
+def other_detectors(gallery: Store, name: str, *, whose: str = "this query's") -> str:
+    """A sentence where faces of the gallery were found by another detector than the one of this name; else
+    empty.
 
-    whose: the owner of that one, in words. Nothing is said of crops that no detector made, on either side. Raises CorruptGallery.
+    whose: the owner of that one, in words. Nothing is said of crops that no detector made, on either side.
+    Raises CorruptGallery.
     """
     silent = SILENT | {name}
-    if name in SILENT or gallery.detectors_ever() <= silent:
+    if name in SILENT or gallery.notes.detectors() <= silent:
         return ""
-    counts = gallery.detectors()
+    counts = gallery.faces.detectors()
     others = {other: faces for other, faces in counts.items() if other not in silent}
     if not others:
         return ""

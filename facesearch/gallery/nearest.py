@@ -1,4 +1,6 @@
-"""Who is nearest to a face, and what an index must be able to do to say so: FAISS on this machine, Milvus on others."""
+"""Who is nearest to a face, and what an index must be able to do to say so: FAISS on this machine, Milvus on
+others.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,22 @@ from typing import Protocol
 import numpy as np
 
 from facesearch.errors import CorruptGallery
-from facesearch.gallery.store import Gallery
+from facesearch.gallery.store.store import Store
 from facesearch.metrics.openset import mean_templates
 from facesearch.records import F32, I64, EnrolledFace, Match, ScoredBy, Support
 
 SUPPORTING = 3
 SEARCHES_AT_ONCE = 256
 COMPARED = 20
-"""So many people, those with the nearest photos, are compared by their mean templates; more when more are asked for."""
+"""So many people, those with the nearest photos, are compared by their mean templates; more when more are
+asked for.
+"""
 
 
 class Nearest(Protocol):
-    """Nearest faces by cosine. erasures: how often somebody had been forgotten when it was made; built: why it was made anew
-    for this opening, empty when it was taken as it is. len: how many faces it may answer with."""
+    """Nearest faces by cosine. erasures: how often somebody had been forgotten when it was made; built: why
+    it was rebuilt for this opening, empty when it was taken as it is. len: how many faces it may answer
+    with."""
 
     @property
     def erasures(self) -> int: ...
@@ -30,45 +35,64 @@ class Nearest(Protocol):
 
     def __len__(self) -> int: ...
 
-    def of(self, gallery: Gallery) -> Nearest:
-        """The same, to be used with another connection to the same gallery: in another thread, or after the first one was closed."""
+    def of(self, gallery: Store) -> Nearest:
+        """The same, to be used with another connection to the same gallery: in another thread, or after the
+        first one was closed.
+        """
         ...
 
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
-        """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best first.
+        """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best
+        first.
 
-        among: only faces with these ids (m,), rising; all of them are compared. Where fewer than k faces are found,
-        rows end in id -1 and score -inf. Equal scores: the lower id first.
+        among: only faces with these ids (m,), rising; all of them are compared. Where fewer than k faces are
+        found, rows end in id -1 and score -inf. Equal scores: the lower id first.
         """
         ...
 
 
 def nearest_people(
-    gallery: Gallery, index: Nearest, vector: F32, top: int, among: I64 | None = None, by: ScoredBy = "best-photo"
+    gallery: Store,
+    index: Nearest,
+    vector: F32,
+    top: int,
+    among: I64 | None = None,
+    by: ScoredBy = "best-photo",
 ) -> tuple[Match, ...]:
     """The `top` people nearest to one unit vector (d,), best first.
 
-    by: a person's score is the best cosine over their photos; or that with the mean of all their vectors, brought to length 1,
-    of the COMPARED people whose photos are the nearest. among: only faces with these ids (m,), rising, see
-    Gallery.face_ids. Raises CorruptGallery when a face of the index has no row, though nobody was forgotten since.
+    by: a person's score is the best cosine over their photos; or that with the mean of all their vectors,
+    brought to length 1, of the COMPARED people whose photos are the nearest. among: only faces with these ids
+    (m,), rising, see Gallery.face_ids. Raises CorruptGallery when a face of the index has no row, though
+    nobody was forgotten since.
     """
     wanted = top if by == "best-photo" else max(top, COMPARED)
     by_person = _photos_near(gallery, index, vector, top, wanted, among)
     nearest = list(by_person)[:wanted]
-    scores = {name: by_person[name][0][1] for name in nearest} if by == "best-photo" else template_scores(gallery, nearest, vector)
+    scores = (
+        {name: by_person[name][0][1] for name in nearest}
+        if by == "best-photo"
+        else template_scores(gallery, nearest, vector)
+    )
     chosen = sorted(scores, key=lambda name: -scores[name])[:top]
-    counts = gallery.photo_counts(chosen)
+    counts = gallery.faces.photo_counts(chosen)
     return tuple(
         Match(
-            name, scores[name], counts[name],
+            name,
+            scores[name],
+            counts[name],
             tuple(Support(face.source, score, face.sha256) for face, score in by_person[name][:SUPPORTING]),
         )
         for name in chosen
-    )  # fmt: skip
+    )
 
 
-def nearest_to_each(gallery: Gallery, index: Nearest, vectors: F32, by: ScoredBy) -> Iterator[tuple[str, float]]:
-    """For each unit vector (n, d), in order, the nearest person and their score; no name and -inf where nobody is enrolled any more."""
+def nearest_to_each(
+    gallery: Store, index: Nearest, vectors: F32, by: ScoredBy
+) -> Iterator[tuple[str, float]]:
+    """For each unit vector (n, d), in order, the nearest person and their score; no name and -inf where
+    nobody is enrolled any more.
+    """
     if by == "mean-template":
         for vector in vectors:
             found = nearest_people(gallery, index, vector, 1, by=by)
@@ -76,40 +100,47 @@ def nearest_to_each(gallery: Gallery, index: Nearest, vectors: F32, by: ScoredBy
         return
     for start in range(0, len(vectors), SEARCHES_AT_ONCE):
         ids, scores = index.search(vectors[start : start + SEARCHES_AT_ONCE], 1)
-        rows = gallery.faces({int(i) for i in ids[:, 0] if i >= 0})
+        rows = gallery.faces.by_id({int(i) for i in ids[:, 0] if i >= 0})
         for face_id, score in zip(ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True):
             yield (rows[face_id].person, score) if face_id in rows else ("", -np.inf)
 
 
-def template_scores(gallery: Gallery, people: Iterable[str], vector: F32) -> dict[str, float]:
-    """The cosine of a unit vector (d,) with the mean template of each of these people who is enrolled still."""
-    own = {name: vectors for name in people if len(vectors := gallery.vectors_of(name))}
+def template_scores(gallery: Store, people: Iterable[str], vector: F32) -> dict[str, float]:
+    """The cosine of a unit vector (d,) with the mean template of each of these people who is enrolled
+    still."""
+    own = {name: vectors for name in people if len(vectors := gallery.faces.vectors_of(name))}
     if not own:
         return {}
-    templates, names = mean_templates(np.concatenate(list(own.values())), np.repeat(list(own), [len(vectors) for vectors in own.values()]))
+    templates, names = mean_templates(
+        np.concatenate(list(own.values())), np.repeat(list(own), [len(vectors) for vectors in own.values()])
+    )
     return dict(zip(names.tolist(), np.clip(templates @ vector, -1, 1).tolist(), strict=True))
 
 
-def person_score(gallery: Gallery, person: str, vector: F32, by: ScoredBy) -> float | None:
+def person_score(gallery: Store, person: str, vector: F32, by: ScoredBy) -> float | None:
     """One person's score for a unit vector (d,); None of somebody who is not enrolled."""
     if by == "mean-template":
         return template_scores(gallery, [person], vector).get(person)
-    own = gallery.vectors_of(person) @ vector
+    own = gallery.faces.vectors_of(person) @ vector
     return float(own.max()) if len(own) else None
 
 
 def _photos_near(
-    gallery: Gallery, index: Nearest, vector: F32, top: int, people: int, among: I64 | None
+    gallery: Store, index: Nearest, vector: F32, top: int, people: int, among: I64 | None
 ) -> dict[str, list[tuple[EnrolledFace, float]]]:
-    """The nearest photos with their cosines, of each person in the order of their nearest: of so many people, or of all."""
+    """The nearest photos with their cosines, of each person in the order of their nearest: of so many people,
+    or of all.
+    """
     most = len(index) if among is None else len(among)
     k = min(most, max(50, 10 * top))
     while True:
         ids, scores = index.search(vector[None, :], k, among)
-        rows = gallery.faces(int(i) for i in ids[0] if i >= 0)
+        rows = gallery.faces.by_id(int(i) for i in ids[0] if i >= 0)
         lost = next((int(i) for i in ids[0] if i >= 0 and int(i) not in rows), None)
-        if lost is not None and gallery.erasures == index.erasures:
-            raise CorruptGallery(gallery.folder, f"the row of face {lost} is gone, though nobody was forgotten")
+        if lost is not None and gallery.notes.erasures == index.erasures:
+            raise CorruptGallery(
+                gallery.folder, f"the row of face {lost} is gone, though nobody was forgotten"
+            )
         by_person: dict[str, list[tuple[EnrolledFace, float]]] = {}
         for face_id, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True):
             if face_id in rows:

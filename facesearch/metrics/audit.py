@@ -1,6 +1,8 @@
-"""Which labels do the vectors contradict? Wrong names, one person under two names, two people under one. Pure numpy.
+"""Which labels do the vectors contradict? Wrong names, one person under two names, two people under one. Pure
+numpy.
 
-Every threshold is read from the data themselves: from what photos score with strangers, and with their own person.
+Every threshold is read from the data themselves: from what photos score with strangers, and with their own
+person.
 """
 
 from __future__ import annotations
@@ -24,22 +26,30 @@ LARGEST_PERSON = 2000
 """Of a person with more photos so many, evenly chosen, are clustered."""
 
 RARE_STRANGER = 0.95
-"""A photo that scores with its own person no higher than 1 in 20 strangers' photos do is hardly its person's."""
+"""A photo that scores with its own person no higher than 1 in 20 strangers' photos do is hardly its person's.
+"""
 LOWEST = 0.02
-"""Nor is it, when it is among the lowest 2 % of its part of the data (an encoder lifts the photos that it was trained on)."""
+"""Nor is it, when it is among the lowest 2 % of its part of the data (an encoder lifts the photos that it was
+trained on).
+"""
 AS_OWN = 0.25
-"""A photo that scores with somebody else what 3 in 4 photos score with their own person is probably that person's."""
+"""A photo that scores with somebody else what 3 in 4 photos score with their own person is probably that
+person's.
+"""
 LONELY = 10
 """By chance a photo has none of so many expected scores once in 20,000 times."""
 FALSE_PAIRS = 0.05
-"""So many pairs of different people may be expected beyond the score from which two people are believed to be one."""
+"""So many pairs of different people may be expected beyond the score from which two people are believed to be
+one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What scores are usual in these data. Photo against photo: stranger_95, stranger_99, stranger_999 quantiles of photos of
-    different people; mates: the median of photos of one person (nan when nobody has two); lonely: what LONELY photos of strangers
-    should reach by chance, so that a photo which none reaches is like nothing here."""
+    """What scores are usual in these data. Photo against photo: stranger_95, stranger_99, stranger_999
+    quantiles of photos of different people; mates: the median of photos of one person (nan when nobody has
+    two); lonely: what LONELY photos of strangers should reach by chance, so that a photo which none reaches
+    is like nothing here."""
 
     stranger_95: float
     stranger_99: float
@@ -50,9 +60,9 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How each photo fits people (n,). own: cosine with the mean of its person's other photos, copies of it left out; nan where
-    there are none. other: the best cosine with the mean of somebody else, who: that person's code. random: with a person
-    drawn at random, nan where there is no other."""
+    """How each photo fits people (n,). own: cosine with the mean of its person's other photos, copies of it
+    left out; nan where there are none. other: the best cosine with the mean of somebody else, who: that
+    person's code. random: with a person drawn at random, nan where there is no other."""
 
     own: F32
     other: F32
@@ -62,7 +72,9 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class WrongName:
-    """A photo closer to somebody else. stranger_share: of photos of strangers, how many score as high with its person."""
+    """A photo closer to somebody else. stranger_share: of photos of strangers, how many score as high with
+    its person.
+    """
 
     row: int
     own: float
@@ -79,8 +91,9 @@ class WrongName:
 
 @dataclass(frozen=True, slots=True)
 class SamePerson:
-    """Two people as alike as one. score: cosine of their mean vectors; fitting: share of the photos of both that score with the other
-    one what 9 in 10 photos score with their own person; halves: share of people whose own two halves are no more alike."""
+    """Two people as alike as one. score: cosine of their mean vectors; fitting: share of the photos of both
+    that score with the other one what 9 in 10 photos score with their own person; halves: share of people
+    whose own two halves are no more alike."""
 
     a: int
     b: int
@@ -92,8 +105,9 @@ class SamePerson:
 
 @dataclass(frozen=True, slots=True)
 class TwoClusters:
-    """One person's photos that fall in two parts, larger first. between: cosine of their means; within: mean cosine of two photos of
-    one part, the lower of both; stranger_share: of pairs of different people, how many are as alike as the two parts."""
+    """One person's photos that fall in two parts, larger first. between: cosine of their means; within: mean
+    cosine of two photos of one part, the lower of both; stranger_share: of pairs of different people, how
+    many are as alike as the two parts."""
 
     person: int
     large: tuple[int, ...]
@@ -117,7 +131,9 @@ def levels(vectors: F32, codes: I64, *, seed: int = 0) -> Levels:
         person = rng.choice(many, SAMPLE // 4, p=counts[many] / counts[many].sum())
         one = rng.integers(0, counts[person])
         two = (one + rng.integers(1, counts[person])) % counts[person]
-        mates = float(np.median(pair_cosines(vectors, order[starts[person] + one], order[starts[person] + two])))
+        mates = float(
+            np.median(pair_cosines(vectors, order[starts[person] + one], order[starts[person] + two]))
+        )
     else:
         mates = float("nan")
     if not len(strangers):
@@ -128,34 +144,44 @@ def levels(vectors: F32, codes: I64, *, seed: int = 0) -> Levels:
 
 
 def means(vectors: F32, codes: I64, people: int, weights: F32 | Bools) -> tuple[F32, F32]:
-    """Sums (people, d) of each person's vectors (n, d) by weights (n,) >= 0, and the same brought to length 1 (0 where there is none)."""
+    """Sums (people, d) of each person's vectors (n, d) by weights (n,) >= 0, and the same brought to length 1
+    (0 where there is none).
+    """
     sums = np.zeros((people, vectors.shape[1]), np.float32)
     order = np.argsort(codes, kind="stable")
     order = order[weights[order] > 0]
     if len(order):
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        sums[codes[order][starts]] = np.add.reduceat(vectors[order] * weights[order, None], starts, axis=0, dtype=np.float32)
+        sums[codes[order][starts]] = np.add.reduceat(
+            vectors[order] * weights[order, None], starts, axis=0, dtype=np.float32
+        )
     return sums, _unit(sums)
 
 
-def fit(vectors: F32, codes: I64, groups: I64, use: Bools, same: Sequence[tuple[int, int]] = (), *, seed: int = 0) -> Fit:
+def fit(
+    vectors: F32, codes: I64, groups: I64, use: Bools, same: Sequence[tuple[int, int]] = (), *, seed: int = 0
+) -> Fit:
     """Score every photo with its own person, without itself and its copies, and with everybody else's mean.
 
-    vectors (n, d) unit rows; codes (n,) people 0..p-1; groups (n,) copies of one picture share a number and count for their person
-    as one photo; use (n,) photos that may speak for a person; same: pairs of codes that are one person, and so not "somebody else"
-    to each other.
+    vectors (n, d) unit rows; codes (n,) people 0..p-1; groups (n,) copies of one picture share a number and
+    count for their person as one photo; use (n,) photos that may speak for a person; same: pairs of codes
+    that are one person, and so not "somebody else" to each other.
     """
     n, people = len(vectors), int(codes.max()) + 1
     alias = np.arange(people)
     for a, b in same:
         alias[alias == alias[max(a, b)]] = alias[min(a, b)]
-    packed, counts = np.unique(codes * (int(groups.max()) + 1) + groups, return_inverse=True, return_counts=True)[1:]
+    packed, counts = np.unique(
+        codes * (int(groups.max()) + 1) + groups, return_inverse=True, return_counts=True
+    )[1:]
     voices = np.bincount(packed, weights=use.astype(np.float64))[packed]
     weights = np.where(use, 1 / np.maximum(voices, 1), 0).astype(np.float32)
     sums, templates = means(vectors, codes, people, weights)
     several = counts[packed] > 1
     number = np.cumsum(counts > 1) - 1  # of the groups with copies, which one
-    copies, _ = means(vectors[several], number[packed[several]], max(1, int((counts > 1).sum())), weights[several])
+    copies, _ = means(
+        vectors[several], number[packed[several]], max(1, int((counts > 1).sum())), weights[several]
+    )
     random = np.random.default_rng(seed).integers(1, max(2, people), n)
     own, other, drawn = np.empty(n, np.float32), np.empty(n, np.float32), np.full(n, np.nan, np.float32)
     who = np.empty(n, np.int64)
@@ -163,7 +189,9 @@ def fit(vectors: F32, codes: I64, groups: I64, use: Bools, same: Sequence[tuple[
     for start in range(0, n, step):
         rows = np.arange(start, min(start + step, n))
         chunk = vectors[rows]
-        itself = np.where(several[rows][:, None], copies[number[packed[rows]]], chunk * weights[rows][:, None])
+        itself = np.where(
+            several[rows][:, None], copies[number[packed[rows]]], chunk * weights[rows][:, None]
+        )
         rest = sums[codes[rows]] - itself
         length = np.linalg.norm(rest, axis=1)
         scores = np.einsum("ij,ij->i", rest, chunk)
@@ -178,10 +206,12 @@ def fit(vectors: F32, codes: I64, groups: I64, use: Bools, same: Sequence[tuple[
 
 
 def suspects(fitted: Fit, parts: NDArray[np.generic]) -> Bools:
-    """Which photos (n,) are probably under the wrong name. parts (n,): the part of the data (split) that each belongs to.
+    """Which photos (n,) are probably under the wrong name. parts (n,): the part of the data (split) that each
+    belongs to.
 
-    Such a photo is closer to somebody else than to its own person, and moreover scores with its own no more than strangers
-    do, or than the lowest of its part, or scores with the other one what is usual for one's own.
+    Such a photo is closer to somebody else than to its own person, and moreover scores with its own no more
+    than strangers do, or than the lowest of its part, or scores with the other one what is usual for one's
+    own.
     """
     known = np.isfinite(fitted.own)
     strangers = fitted.random[np.isfinite(fitted.random)]
@@ -193,13 +223,19 @@ def suspects(fitted: Fit, parts: NDArray[np.generic]) -> Bools:
         if inside.any():
             lowest[inside] = np.quantile(fitted.own[inside], LOWEST)
     usual = np.quantile(fitted.own[known], AS_OWN)
-    strange = (fitted.own <= np.quantile(strangers, RARE_STRANGER)) | (fitted.own <= lowest) | (fitted.other >= usual)
+    strange = (
+        (fitted.own <= np.quantile(strangers, RARE_STRANGER))
+        | (fitted.own <= lowest)
+        | (fitted.other >= usual)
+    )
     found: Bools = known & (fitted.other > fitted.own) & strange
     return found
 
 
 def trusted(suspect: Bools, codes: I64) -> Bools:
-    """Photos (n,) that may speak for their person: those not suspected, but all of a person most of whose photos are."""
+    """Photos (n,) that may speak for their person: those not suspected, but all of a person most of whose
+    photos are.
+    """
     share = np.bincount(codes, weights=suspect.astype(np.float64)) / np.maximum(1, np.bincount(codes))
     return ~suspect | (share[codes] > 0.5)
 
@@ -218,12 +254,13 @@ def wrong_names(vectors: F32, codes: I64, fitted: Fit, suspect: Bools) -> list[W
 
 
 def same_people(vectors: F32, codes: I64, own: F32, use: Bools, *, seed: int = 0) -> list[SamePerson]:
-    """Pairs of people that are probably one, the most alike first. own (n,): what photos score with their own person.
+    """Pairs of people that are probably one, the most alike first. own (n,): what photos score with their own
+    person.
 
-    Their mean vectors must be more alike than different people come: of the pairs of different people fewer than
-    FALSE_PAIRS should lie beyond, if their highest 1 % and 0.1 % go on as a normal curve does; or, in data so large that this
-    leads beyond all people, as alike as the halves of 19 in 20 single persons.
-    And half of their photos must fit the other one.
+    Their mean vectors must be more alike than different people come: of the pairs of different people fewer
+    than FALSE_PAIRS should lie beyond, if their highest 1 % and 0.1 % go on as a normal curve does; or, in
+    data so large that this leads beyond all people, as alike as the halves of 19 in 20 single persons. And
+    half of their photos must fit the other one.
     """
     people = int(codes.max()) + 1
     if people < 2:
@@ -245,15 +282,23 @@ def same_people(vectors: F32, codes: I64, own: F32, use: Bools, *, seed: int = 0
                 if fitting.mean() >= 0.5:
                     share = float(np.searchsorted(halves, cosines[i, b], side="right")) / max(1, len(halves))
                     nearest = _nearest_pairs(vectors, of_a, of_b)
-                    found.append(SamePerson(a, b, min(1.0, float(cosines[i, b])), float(fitting.mean()), share, nearest))
+                    found.append(
+                        SamePerson(
+                            a, b, min(1.0, float(cosines[i, b])), float(fitting.mean()), share, nearest
+                        )
+                    )
     return sorted(found, key=lambda pair: (-pair.score, pair.a, pair.b))
 
 
-def two_clusters(vectors: F32, codes: I64, groups: I64, levels_: Levels, *, seed: int = 0) -> list[TwoClusters]:
-    """People whose photos fall in two parts that are no more alike than different people are; the least alike parts first.
+def two_clusters(
+    vectors: F32, codes: I64, groups: I64, levels_: Levels, *, seed: int = 0
+) -> list[TwoClusters]:
+    """People whose photos fall in two parts that are no more alike than different people are; the least alike
+    parts first.
 
-    Average linkage of each person's photos (copies count once); a part has at least two photos, which are more alike than 99 %
-    of photos of different people. The means of both parts must be less alike than 1 % of pairs of different people.
+    Average linkage of each person's photos (copies count once); a part has at least two photos, which are
+    more alike than 99 % of photos of different people. The means of both parts must be less alike than 1 % of
+    pairs of different people.
     """
     people = int(codes.max()) + 1
     if people < 2:
@@ -275,13 +320,20 @@ def two_clusters(vectors: F32, codes: I64, groups: I64, levels_: Levels, *, seed
                 if min(len(left), len(right)) < 2:
                     continue
                 within = min(_within(own[left]), _within(own[right]))
-                between = float(_unit(own[left].sum(axis=0)[None])[0] @ _unit(own[right].sum(axis=0)[None])[0])
+                between = float(
+                    _unit(own[left].sum(axis=0)[None])[0] @ _unit(own[right].sum(axis=0)[None])[0]
+                )
                 if within >= levels_.stranger_99 and between < (best.between if best else limit):
                     large, small = (left, right) if len(left) >= len(right) else (right, left)
                     share = 1 - float(np.searchsorted(strangers, between, side="left")) / len(strangers)
                     code = int(codes[rows[0]])
                     best = TwoClusters(
-                        code, tuple(sorted(rows[large].tolist())), tuple(sorted(rows[small].tolist())), between, within, share
+                        code,
+                        tuple(sorted(rows[large].tolist())),
+                        tuple(sorted(rows[small].tolist())),
+                        between,
+                        within,
+                        share,
                     )
         if best is not None:
             found.append(best)
@@ -289,9 +341,11 @@ def two_clusters(vectors: F32, codes: I64, groups: I64, levels_: Levels, *, seed
 
 
 def merges(similarity: F32) -> Iterator[tuple[list[int], list[int]]]:
-    """The joins of average linkage over k things, similarity (k, k) symmetric: both sides of each, as lists of members.
+    """The joins of average linkage over k things, similarity (k, k) symmetric: both sides of each, as lists
+    of members.
 
-    By chains of nearest neighbours (Murtagh 1983): k^2 steps, the same tree as by always joining the closest; the order differs.
+    By chains of nearest neighbours (Murtagh 1983): k^2 steps, the same tree as by always joining the closest;
+    the order differs.
     """
     close = similarity.astype(np.float64)
     np.fill_diagonal(close, -np.inf)
@@ -319,7 +373,9 @@ def merges(similarity: F32) -> Iterator[tuple[list[int], list[int]]]:
 
 
 def _halves(vectors: F32, codes: I64, people: int, use: Bools, seed: int) -> F64:
-    """How alike the two halves of single persons are, dealt at random: one cosine a person with four photos or more."""
+    """How alike the two halves of single persons are, dealt at random: one cosine a person with four photos
+    or more.
+    """
     order = np.random.default_rng(seed).permutation(len(codes))
     order = order[np.argsort(codes[order], kind="stable")]
     order = order[use[order]]

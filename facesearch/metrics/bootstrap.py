@@ -16,7 +16,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A measured share with its 95 % interval and the number of trials behind it; value nan: nothing to measure."""
+    """A measured share with its 95 % interval and the number of trials behind it; value nan: nothing to
+    measure.
+    """
 
     value: float
     low: float
@@ -35,7 +37,9 @@ def draw_people(people: int, replicates: int, seed: int) -> I64:
     return rng.multinomial(people, np.full(people, 1 / people), size=replicates).astype(np.int64)
 
 
-def mean_over_people(values: NDArray[np.generic], people: NDArray[np.generic], *, seed: int = 0, macro: bool = False) -> Rate:
+def mean_over_people(
+    values: NDArray[np.generic], people: NDArray[np.generic], *, seed: int = 0, macro: bool = False
+) -> Rate:
     """The mean of values (q,) with its interval; people (q,) says whose photo each is.
 
     macro: first within a person, then over people, so that people with many photos weigh no more.
@@ -60,17 +64,18 @@ def interval(replicates: F64) -> tuple[float, float]:
 
 
 def pair_weights(drawn: F64, first: I64, second: I64, same: Bools) -> F64:
-    """How often each pair (p,) counts when people were drawn so often: a pair of two people as often as both, a pair of one
-    person's photos as often as that person.
+    """How often each pair (p,) counts when people were drawn so often: a pair of two people as often as both,
+    a pair of one person's photos as often as that person.
 
-    drawn (people,); first, second (p,) numbers into it, second -1 for somebody who is always there; same (p,).
+    drawn (people,); first, second (p,) numbers into it, second -1 for somebody who is always there; same
+    (p,).
     """
     return np.where(same, drawn[first], drawn[first] * np.append(drawn, 1.0)[second])
 
 
 def wilson(hits: int, trials: int) -> Rate:
-    """A share of one person's photos with Wilson's 95 % interval (1927, JASA 22). The photos count as independent, which
-    they are not quite: it says how little a few photos tell, and no more. trials >= 1.
+    """A share of one person's photos with Wilson's 95 % interval (1927, JASA 22). The photos count as
+    independent, which they are not quite: it says how little a few photos tell, and no more. trials >= 1.
     """
     z2 = 1.959964**2
     share = hits / trials

@@ -1,6 +1,7 @@
 """How well photos were put together by person, without names: BCubed and pairs of photos. Pure numpy.
 
-A clustering is one number a photo; -1 stands for "in no group", which is a group of its own for every such photo.
+A clustering is one number a photo; -1 stands for "in no group", which is a group of its own for every such
+photo.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from facesearch.records import F64, I64
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How a clustering fits the people. Each rate with its interval over people; trials: photos, for pairs the pairs.
+    """How a clustering fits the people. Each rate with its interval over people; trials: photos, for pairs
+    the pairs.
 
-    bcubed_precision: of a photo's group, the share that is of its person, the mean over photos; bcubed_recall: of its person's
-    photos, the share that is in its group (Bagga and Baldwin 1998; a photo is compared with itself too). pair_precision: of the
-    pairs of photos in one group the share of one person, nan when there is none; pair_recall: of one person's pairs the share in
-    one group. f: the harmonic mean. groups: of two photos or more; alone: the share of photos that are in none.
+    bcubed_precision: of a photo's group, the share that is of its person, the mean over photos;
+    bcubed_recall: of its person's photos, the share that is in its group (Bagga and Baldwin 1998; a photo is
+    compared with itself too). pair_precision: of the pairs of photos in one group the share of one person,
+    nan when there is none; pair_recall: of one person's pairs the share in one group. f: the harmonic mean.
+    groups: of two photos or more; alone: the share of photos that are in none.
     """
 
     bcubed_precision: Rate
@@ -35,7 +38,8 @@ class Grouping:
 
 
 def judge(people: NDArray[np.generic], groups: I64, *, seed: int = 0) -> Grouping:
-    """Judge groups (n,) int64 against whose photos they are, people (n,); n >= 1. Intervals: people drawn anew.
+    """Judge groups (n,) int64 against whose photos they are, people (n,); n >= 1. Intervals: people drawn
+    again.
 
     A person drawn twice counts twice, as two people would who are never in one group with each other.
     """
@@ -48,7 +52,8 @@ def judge(people: NDArray[np.generic], groups: I64, *, seed: int = 0) -> Groupin
     pairs, own_pairs = int((sizes * (sizes - 1)).sum() // 2), int(cells.own_pairs.sum())
     trials = (len(people), len(people), len(people), pairs, own_pairs, pairs + own_pairs)
     a, b, c, d, e, f = (
-        Rate(float(value), *_spread(draws[:, i]), count) for i, (value, count) in enumerate(zip(point, trials, strict=True))
+        Rate(float(value), *_spread(draws[:, i]), count)
+        for i, (value, count) in enumerate(zip(point, trials, strict=True))
     )
     return Grouping(a, b, c, d, e, f, int((sizes > 1).sum()), float((sizes == 1).sum() / len(people)))
 
@@ -71,7 +76,9 @@ def bcubed_of_photos(people: NDArray[np.generic], groups: I64) -> tuple[F64, F64
 
 @dataclass(frozen=True)
 class _Cells:
-    """How many photos (count) of each person are in each group, where there are any; photos, own_pairs: of each person."""
+    """How many photos (count) of each person are in each group, where there are any; photos, own_pairs: of
+    each person.
+    """
 
     person: I64
     group: I64
@@ -90,13 +97,17 @@ class _Cells:
         width = int(which.max()) + 1
         keys, of_photo, count = np.unique(who * width + which, return_inverse=True, return_counts=True)
         photos = np.bincount(who).astype(np.float64)
-        return cls(keys // width, keys % width, count.astype(np.float64), photos, photos * (photos - 1) / 2, of_photo)
+        return cls(
+            keys // width, keys % width, count.astype(np.float64), photos, photos * (photos - 1) / 2, of_photo
+        )
 
     def figures(self, times: F64) -> F64:
         """(6,) in the order of Grouping's fields, when each person counts so many times, (people,)."""
         weight = times[self.person]
         in_group = np.bincount(self.group, weight * self.count)[self.group]
-        around = self.count + np.maximum(in_group - weight * self.count, 0)  # one's own copies are not around: they are one person
+        around = self.count + np.maximum(
+            in_group - weight * self.count, 0
+        )  # one's own copies are not around: they are one person
         total = float(times @ self.photos)
         precision = float((weight * self.count * self.count / around).sum()) / total
         recall = float((weight * self.count * self.count / self.photos[self.person]).sum()) / total

@@ -1,4 +1,6 @@
-"""Photos that show the same picture, and crops unlike all others. Pure numpy; the pictures were compared elsewhere."""
+"""Photos that show the same picture, and crops unlike all others. Pure numpy; the pictures were compared
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,24 @@ from facesearch.records import F32, F64, I64, Bools
 
 CHUNK = 1024
 PER_FACE = 10
-"""So many nearest later photos of a photo are looked at as its copies: memory stays n * PER_FACE however alike all are."""
+"""So many nearest later photos of a photo are looked at as its copies: memory stays n * PER_FACE however
+alike all are.
+"""
 FAR_OUT = 4.5
-"""Robust standard deviations from the median: of normal values one in 150,000 lies as far out on one of the two sides."""
+"""Robust standard deviations from the median: of normal values one in 150,000 lies as far out on one of the
+two sides.
+"""
 AS_NEAR = 4.0
-"""Without pixels a copy is told by its vector: at so small a part of the angle that photos have to the next of their person."""
+"""Without pixels a copy is told by its vector: at so small a part of the angle that photos have to the next
+of their person.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """a < b, cosine (p,): pairs at or above the floor, best first for each a. nearest (n,): each photo's best score with any other."""
+    """a < b, cosine (p,): pairs at or above the floor, best first for each a. nearest (n,): each photo's best
+    score with any other.
+    """
 
     a: I64
     b: I64
@@ -29,7 +39,8 @@ class Neighbours:
 
 
 def neighbours(vectors: F32, floor: float, *, per_face: int = PER_FACE, chunk: int = CHUNK) -> Neighbours:
-    """Find the pairs of photos at or above floor: vectors (n, d) unit rows. At most `per_face` pairs for each a.
+    """Find the pairs of photos at or above floor: vectors (n, d) unit rows. At most `per_face` pairs for each
+    a.
 
     Two chunks are multiplied at a time, so memory is chunk x chunk and n x per_face, never n x n.
     """
@@ -66,7 +77,9 @@ def _first_of_each(a: I64, b: I64, cosine: F32, k: int) -> tuple[I64, I64, F32]:
 
 
 def same_content(contents: NDArray[np.generic]) -> tuple[I64, I64]:
-    """Pairs (p,), (p,) of rows with one content: each further row with the first of its kind. contents (n,) any labels."""
+    """Pairs (p,), (p,) of rows with one content: each further row with the first of its kind. contents (n,)
+    any labels.
+    """
     _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
     rows = np.arange(len(contents))
     later = first[inverse] != rows
@@ -88,10 +101,11 @@ def groups_of(a: I64, b: I64, n: int) -> I64:
 
 
 def copy_floor(nearest_own: F32) -> float:
-    """The cosine from which a vector alone tells a copy. nearest_own (n,): each photo's best score with another of its person.
+    """The cosine from which a vector alone tells a copy. nearest_own (n,): each photo's best score with
+    another of its person.
 
-    A quarter of the median angle between a photo and the next of the same person: photos of one moment lie closer than
-    most, copies closer by far. 1 when there is nothing to learn from.
+    A quarter of the median angle between a photo and the next of the same person: photos of one moment lie
+    closer than most, copies closer by far. 1 when there is nothing to learn from.
     """
     known = nearest_own[np.isfinite(nearest_own)]
     if not len(known):
@@ -100,7 +114,8 @@ def copy_floor(nearest_own: F32) -> float:
 
 
 def robust_z(values: F64) -> F64:
-    """Distance of each value (n,) from the median, in standard deviations as the middle of the data suggests them (1.4826 MAD).
+    """Distance of each value (n,) from the median, in standard deviations as the middle of the data suggests
+    them (1.4826 MAD).
 
     All 0 where more than half of the values are one number.
     """
@@ -113,8 +128,8 @@ def robust_z(values: F64) -> F64:
 
 @dataclass(frozen=True, slots=True)
 class CropFacts:
-    """What is measured on each grey crop (n,) float64: brightness its mean, contrast its standard deviation (both of 0..255),
-    sharpness the variance of its Laplacian."""
+    """What is measured on each grey crop (n,) float64: brightness its mean, contrast its standard deviation
+    (both of 0..255), sharpness the variance of its Laplacian."""
 
     brightness: F64
     contrast: F64
@@ -123,7 +138,9 @@ class CropFacts:
 
 @dataclass(frozen=True, slots=True)
 class BadCrop:
-    """A crop far out. reasons: (word, value, robust z; nan where it is not judged so), worst first. worst: the largest |z|."""
+    """A crop far out. reasons: (word, value, robust z; nan where it is not judged so), worst first. worst:
+    the largest |z|.
+    """
 
     row: int
     reasons: tuple[tuple[str, float, float], ...]
@@ -136,13 +153,19 @@ class BadCrop:
 
 
 def bad_crops(facts: CropFacts, nearest: F32, isolated_below: float) -> list[BadCrop]:
-    """Crops that look unusable, worst first: too flat, dark, bright, blurred or noisy against all crops of these data, or like no photo.
+    """Crops that look unusable, worst first: too flat, dark, bright, blurred or noisy against all crops of
+    these data, or like no photo.
 
-    nearest (n,): each photo's best score with any other; below isolated_below there is nothing here that it resembles.
-    Brightness is judged by its log odds, contrast and sharpness by their logarithms: they are spread evenly there.
+    nearest (n,): each photo's best score with any other; below isolated_below there is nothing here that it
+    resembles. Brightness is judged by its log odds, contrast and sharpness by their logarithms: they are
+    spread evenly there.
     """
     odds = np.log((facts.brightness + 0.5) / (255.5 - facts.brightness))
-    bright, contrast, sharp = robust_z(odds), robust_z(np.log(facts.contrast + 0.5)), robust_z(np.log(facts.sharpness + 1))
+    bright, contrast, sharp = (
+        robust_z(odds),
+        robust_z(np.log(facts.contrast + 0.5)),
+        robust_z(np.log(facts.sharpness + 1)),
+    )
     judged: list[tuple[str, F64, F64, Bools]] = [
         ("flat", facts.contrast, contrast, contrast < -FAR_OUT),
         ("dark", facts.brightness, bright, bright < -FAR_OUT),

@@ -1,4 +1,6 @@
-"""Open set, 1:N: some of those asked for are strangers (ISO/IEC 19795-1; the terms of NIST's FRTE). Pure numpy."""
+"""Open set, 1:N: some of those asked for are strangers (ISO/IEC 19795-1; the terms of NIST's FRTE). Pure
+numpy.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ from facesearch.records import F32, F64, Bools
 
 @dataclass(frozen=True, slots=True)
 class Searches:
-    """The best candidate of each search. mated_right: the best candidate of a mated search is the true person.
+    """The best candidate of each search. mated_right: the best candidate of a mated search is the true
+    person.
 
-    mated_score (m,), stranger_score (s,) float32; mated_people (m,), stranger_people (s,) whose photo each is.
+    mated_score (m,), stranger_score (s,) float32; mated_people (m,), stranger_people (s,) whose photo each
+    is.
     """
 
     mated_score: F32
@@ -27,7 +31,9 @@ class Searches:
 
 @dataclass(frozen=True, slots=True)
 class OpenSetPoint:
-    """FNIR at one FPIR. fnir.value is nan with `enough` False: too few non-mated searches to speak of this rate."""
+    """FNIR at one FPIR. fnir.value is nan with `enough` False: too few non-mated searches to speak of this
+    rate.
+    """
 
     fpir: float
     threshold: float
@@ -35,8 +41,12 @@ class OpenSetPoint:
     enough: bool
 
 
-def best_candidates(probes: F32, gallery: F32, people: NDArray[np.generic], chunk: int = 512) -> tuple[F32, NDArray[np.generic]]:
-    """For each probe (q, d) the best score over the gallery (n, d), n >= 1, and whose it is; the lower row wins a tie."""
+def best_candidates(
+    probes: F32, gallery: F32, people: NDArray[np.generic], chunk: int = 512
+) -> tuple[F32, NDArray[np.generic]]:
+    """For each probe (q, d) the best score over the gallery (n, d), n >= 1, and whose it is; the lower row
+    wins a tie.
+    """
     scores, names = [], []
     for start in range(0, len(probes), chunk):
         cosines = probes[start : start + chunk] @ gallery.T
@@ -49,10 +59,11 @@ def best_candidates(probes: F32, gallery: F32, people: NDArray[np.generic], chun
 
 
 def threshold_at_fpir(stranger_best: NDArray[np.floating], fpir: float, weights: F64 | None = None) -> float:
-    """The smallest threshold at which at most `fpir` of the strangers' searches have a candidate at or above it.
+    """The smallest threshold at which at most `fpir` of the strangers' searches have a candidate at or above
+    it.
 
-    stranger_best (s,): for each search of someone NOT enrolled its best score over the whole gallery: one number a
-    search, not one a pair; s >= 1. weights (s,) >= 0 count a search several times. fpir in [0, 1).
+    stranger_best (s,): for each search of someone NOT enrolled its best score over the whole gallery: one
+    number a search, not one a pair; s >= 1. weights (s,) >= 0 count a search several times. fpir in [0, 1).
     """
     order = np.argsort(-stranger_best, kind="stable")
     scores = stranger_best[order]
@@ -70,15 +81,21 @@ def fpir_at(stranger_best: NDArray[np.floating], threshold: float) -> float:
 
 
 def fnir_at(searches: Searches, threshold: float) -> float:
-    """Share of mated searches whose true person is not the first candidate at or above the threshold (rank R = 1)."""
+    """Share of mated searches whose true person is not the first candidate at or above the threshold (rank R
+    = 1).
+    """
     return float(1 - (searches.mated_right & (searches.mated_score >= threshold)).mean())
 
 
-def promised_fpir(stranger_best: NDArray[np.floating], people: NDArray[np.generic], fpir: float, *, seed: int = 0) -> tuple[float, float]:
-    """Where the FPIR of other strangers will lie, 95 %, when the threshold is set on these strangers for `fpir`.
+def promised_fpir(
+    stranger_best: NDArray[np.floating], people: NDArray[np.generic], fpir: float, *, seed: int = 0
+) -> tuple[float, float]:
+    """Where the FPIR of other strangers will lie, 95 %, when the threshold is set on these strangers for
+    `fpir`.
 
-    stranger_best (s,), people (s,) whose search each is. Both halves of the promise are drawn over people: once the strangers
-    that set the threshold, once, independently, those who come to be searched; so it covers the luck of both.
+    stranger_best (s,), people (s,) whose search each is. Both halves of the promise are drawn over people:
+    once the strangers that set the threshold, once, independently, those who come to be searched; so it
+    covers the luck of both.
     """
     _, codes = np.unique(people, return_inverse=True)
     n = int(codes.max()) + 1
@@ -92,7 +109,7 @@ def promised_fpir(stranger_best: NDArray[np.floating], people: NDArray[np.generi
 
 
 def open_set_point(searches: Searches, fpir: float, *, seed: int = 0) -> OpenSetPoint:
-    """FNIR at the threshold that gives this FPIR, both drawn anew over people for the interval.
+    """FNIR at the threshold that gives this FPIR, both drawn again over people for the interval.
 
     With fewer than 3 / fpir non-mated searches the rate is not spoken of: `enough` is False.
     """
@@ -106,34 +123,41 @@ def open_set_point(searches: Searches, fpir: float, *, seed: int = 0) -> OpenSet
 
 
 def fnir_difference(ours: Searches, theirs: Searches, fpir: float, *, seed: int = 0) -> Rate:
-    """FNIR of one way of scoring less that of another, at the same FPIR, on the same searches in the same order.
+    """FNIR of one way of scoring less that of another, at the same FPIR, on the same searches in the same
+    order.
 
-    Each replicate draws the same people for both, so what makes a person hard for both cancels out: the interval is
-    narrower than the two single ones let one expect. Below 0: ours misses fewer.
+    Each replicate draws the same people for both, so what makes a person hard for both cancels out: the
+    interval is narrower than the two single ones let one expect. Below 0: ours misses fewer.
     """
     if not enough_trials(len(ours.stranger_score), fpir):
         nan = float("nan")
         return Rate(nan, nan, nan, len(ours.mated_score))
-    value = fnir_at(ours, threshold_at_fpir(ours.stranger_score, fpir)) - fnir_at(theirs, threshold_at_fpir(theirs.stranger_score, fpir))
+    value = fnir_at(ours, threshold_at_fpir(ours.stranger_score, fpir)) - fnir_at(
+        theirs, threshold_at_fpir(theirs.stranger_score, fpir)
+    )
     low, high = interval(_fnir_replicates(ours, fpir, seed) - _fnir_replicates(theirs, fpir, seed))
     return Rate(value, low, high, len(ours.mated_score))
 
 
 def _fnir_replicates(searches: Searches, fpir: float, seed: int) -> F64:
-    """FNIR (r,) with people drawn anew, strangers (who move the threshold) and enrolled ones independently."""
+    """FNIR (r,) with people drawn again, strangers (who move the threshold) and enrolled ones
+    independently."""
     _, mated = np.unique(searches.mated_people, return_inverse=True)
     _, stranger = np.unique(searches.stranger_people, return_inverse=True)
     mated_draws = draw_people(mated.max() + 1, REPLICATES, seed)[:, mated].astype(np.float64)
     stranger_draws = draw_people(stranger.max() + 1, REPLICATES, seed + 1)[:, stranger].astype(np.float64)
     replicates = np.empty(REPLICATES)
     for i, (m, s) in enumerate(zip(mated_draws, stranger_draws, strict=True)):
-        hit = searches.mated_right & (searches.mated_score >= threshold_at_fpir(searches.stranger_score, fpir, s))
+        hit = searches.mated_right & (
+            searches.mated_score >= threshold_at_fpir(searches.stranger_score, fpir, s)
+        )
         replicates[i] = 1 - (hit @ m) / m.sum()
     return replicates
 
 
 def mean_templates(vectors: F32, people: NDArray[np.generic]) -> tuple[F32, NDArray[np.generic]]:
-    """One vector a person, the mean of theirs brought to length 1: vectors (n, d), people (n,) -> (m, d) float32, names (m,).
+    """One vector a person, the mean of theirs brought to length 1: vectors (n, d), people (n,) -> (m, d)
+    float32, names (m,).
 
     People come in the order of their names. A mean of length 0 stays as it is and is near to nobody.
     """

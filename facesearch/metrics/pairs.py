@@ -1,4 +1,5 @@
-"""Pairs in folds, the protocol of Labeled Faces in the Wild (Huang et al. 2007, UMass TR 07-49). Pure numpy."""
+"""Pairs in folds, the protocol of Labeled Faces in the Wild (Huang et al. 2007, UMass TR 07-49). Pure
+numpy."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from facesearch.records import F32, F64, I64, Bools
 
 @dataclass(frozen=True, slots=True)
 class FoldedPairs:
-    """scores (p,) float32 cosines; same (p,) bool; fold (p,) int64 from 0; first, second (p,) int64 whose photos they are."""
+    """scores (p,) float32 cosines; same (p,) bool; fold (p,) int64 from 0; first, second (p,) int64 whose
+    photos they are.
+    """
 
     scores: F32
     same: Bools
@@ -35,7 +38,8 @@ class PairPoint:
 
 @dataclass(frozen=True, slots=True)
 class PairsMeasured:
-    """accuracy: mean over folds, its interval drawn over people; standard_error over folds, as LFW's tables give it.
+    """accuracy: mean over folds, its interval drawn over people; standard_error over folds, as LFW's tables
+    give it.
 
     fold (f,) the folds' numbers, fold_accuracy, fold_threshold (f,) float64 by fold.
     """
@@ -52,7 +56,9 @@ class PairsMeasured:
 
 
 class Folds:
-    """Pairs sorted once and split into folds, so that a bootstrap can weigh them anew many times without sorting."""
+    """Pairs sorted once and split into folds, so that a bootstrap can weigh them again many times without
+    sorting.
+    """
 
     def __init__(self, scores: F32 | F64, same: Bools, fold: I64) -> None:
         """scores, same, fold (p,); at least two folds."""
@@ -60,7 +66,11 @@ class Folds:
         if len(self.numbers) < 2:
             raise ValueError("a fold's threshold comes from the others: there must be two")
         self._order = np.argsort(-scores, kind="stable")
-        self._scores, self._same, place = scores[self._order].astype(np.float64), same[self._order], fold[self._order]
+        self._scores, self._same, place = (
+            scores[self._order].astype(np.float64),
+            same[self._order],
+            fold[self._order],
+        )
         self._parts = []
         for number in self.numbers:
             others = np.flatnonzero(place != number)
@@ -71,10 +81,12 @@ class Folds:
             self._parts.append((np.flatnonzero(place == number), others, ends, cuts))
 
     def accuracies(self, weights: F64 | None = None) -> tuple[F64, F64]:
-        """(accuracy, threshold), each (f,): what each fold reaches by the threshold that serves the other folds best.
+        """(accuracy, threshold), each (f,): what each fold reaches by the threshold that serves the other
+        folds best.
 
-        Candidates lie midway between neighbouring scores of the other folds; of equally good ones the highest is taken.
-        weights (p,) >= 0, in the order given at first, count a pair several times; a fold without weight gives nan.
+        Candidates lie midway between neighbouring scores of the other folds; of equally good ones the highest
+        is taken. weights (p,) >= 0, in the order given at first, count a pair several times; a fold without
+        weight gives nan.
         """
         w = np.ones(len(self._scores)) if weights is None else weights[self._order]
         right, wrong = np.where(self._same, w, 0.0), np.where(self._same, 0.0, w)
@@ -89,10 +101,18 @@ class Folds:
 
 
 def curve_replicates(
-    curve: Curve, same: Bools, first: I64, second: I64, people: int, measure: Callable[[Roc], Sequence[float]], *,
-    replicates: int, seed: int,
-) -> F64:  # fmt: skip
-    """What measure says of the ROC with people drawn anew: (r, m). same, first, second (p,) in the curve's own order.
+    curve: Curve,
+    same: Bools,
+    first: I64,
+    second: I64,
+    people: int,
+    measure: Callable[[Roc], Sequence[float]],
+    *,
+    replicates: int,
+    seed: int,
+) -> F64:
+    """What measure says of the ROC with people drawn again: (r, m). same, first, second (p,) in the curve's
+    own order.
 
     A draw without a pair of either kind gives nan.
     """
@@ -108,7 +128,9 @@ def curve_replicates(
 
 
 def measure_pairs(pairs: FoldedPairs, fars: Sequence[float], *, seed: int = 0) -> PairsMeasured:
-    """All figures of the pairs. Every fold needs a pair of either kind and there must be two folds: ValueError otherwise."""
+    """All figures of the pairs. Every fold needs a pair of either kind and there must be two folds:
+    ValueError otherwise.
+    """
     for number in np.unique(pairs.fold):
         if len(np.unique(pairs.same[pairs.fold == number])) < 2:
             raise ValueError(f"fold {number} lacks pairs of one kind")
@@ -120,15 +142,23 @@ def measure_pairs(pairs: FoldedPairs, fars: Sequence[float], *, seed: int = 0) -
     curve = Curve(pairs.scores[order], same)
     whole = curve.roc()
     redrawn = curve_replicates(
-        curve, same, first, second, people, lambda roc: [roc.auc, roc.eer, *(roc.at_fpr(far)[0] for far in fars)],
-        replicates=REPLICATES, seed=seed,
-    )  # fmt: skip
+        curve,
+        same,
+        first,
+        second,
+        people,
+        lambda roc: [roc.auc, roc.eer, *(roc.at_fpr(far)[0] for far in fars)],
+        replicates=REPLICATES,
+        seed=seed,
+    )
     means = np.empty(REPLICATES)
     of_fold = np.searchsorted(folds.numbers, pairs.fold)
     for i, drawn in enumerate(draw_people(people, REPLICATES, seed).astype(np.float64)):
         weights = pair_weights(drawn, pairs.first, pairs.second, pairs.same)
         reached, _ = folds.accuracies(weights)
-        total = np.bincount(of_fold, weights, len(reached))  # a fold counts by the pairs drawn in it; all alike without a draw
+        total = np.bincount(
+            of_fold, weights, len(reached)
+        )  # a fold counts by the pairs drawn in it; all alike without a draw
         means[i] = np.nansum(reached * total) / total.sum() if total.any() else np.nan
     mated, other = int(same.sum()), int((~same).sum())
     points = []
@@ -136,11 +166,22 @@ def measure_pairs(pairs: FoldedPairs, fars: Sequence[float], *, seed: int = 0) -
         tar, at = whole.at_fpr(far)
         enough = enough_trials(other, far)
         nan = float("nan")
-        points.append(PairPoint(far, at, Rate(tar, *interval(redrawn[:, 2 + k]), mated) if enough else Rate(nan, nan, nan, mated), enough))
+        points.append(
+            PairPoint(
+                far,
+                at,
+                Rate(tar, *interval(redrawn[:, 2 + k]), mated) if enough else Rate(nan, nan, nan, mated),
+                enough,
+            )
+        )
     return PairsMeasured(
         Rate(float(accuracy.mean()), *interval(means), len(same)),
         float(accuracy.std(ddof=1) / np.sqrt(len(accuracy))),
-        folds.numbers, accuracy, threshold,
-        Rate(whole.auc, *interval(redrawn[:, 0]), len(same)), Rate(whole.eer, *interval(redrawn[:, 1]), len(same)),
-        tuple(points), whole,
-    )  # fmt: skip
+        folds.numbers,
+        accuracy,
+        threshold,
+        Rate(whole.auc, *interval(redrawn[:, 0]), len(same)),
+        Rate(whole.eer, *interval(redrawn[:, 1]), len(same)),
+        tuple(points),
+        whole,
+    )

@@ -23,8 +23,8 @@ class TakenFor:
 
 @dataclass(frozen=True, slots=True)
 class PersonRate:
-    """rank-1 of one person's probes, with Wilson's interval over them; enrolled: photos of them in the gallery; taken_for:
-    the people who came first instead, most often first."""
+    """rank-1 of one person's probes, with Wilson's interval over them; enrolled: photos of them in the
+    gallery; taken_for: the people who came first instead, most often first."""
 
     person: str
     rank1: Rate
@@ -34,9 +34,11 @@ class PersonRate:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often the best candidate for `person` was `taken_for`: times of so many probes; back: times the other way round.
+    """How often the best candidate for `person` was `taken_for`: times of so many probes; back: times the
+    other way round.
 
-    mean_score, highest_score of those candidates; mean_own_score: what the true person's best photo scored then.
+    mean_score, highest_score of those candidates; mean_own_score: what the true person's best photo scored
+    then.
     """
 
     person: str
@@ -51,7 +53,9 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """A stranger whose best candidate was `resembles`, in so many of their searches; highest and mean score of those."""
+    """A stranger whose best candidate was `resembles`, in so many of their searches; highest and mean score
+    of those.
+    """
 
     person: str
     resembles: str
@@ -61,10 +65,13 @@ class Resemblance:
     mean_score: float
 
 
-def per_person(people: NDArray[np.generic], best: NDArray[np.generic], gallery_people: NDArray[np.generic]) -> list[PersonRate]:
+def per_person(
+    people: NDArray[np.generic], best: NDArray[np.generic], gallery_people: NDArray[np.generic]
+) -> list[PersonRate]:
     """One entry a person, the worst first; of equally bad ones whoever has more probes.
 
-    people (q,) whose photo each probe is, best (q,) who came first, gallery_people (n,) whose photos are enrolled.
+    people (q,) whose photo each probe is, best (q,) who came first, gallery_people (n,) whose photos are
+    enrolled.
     """
     enrolled = Counter(str(name) for name in gallery_people)
     rows = []
@@ -79,7 +86,9 @@ def per_person(people: NDArray[np.generic], best: NDArray[np.generic], gallery_p
 
 
 def worst_share(rates: F64, share: float, *, seed: int = 0) -> Rate:
-    """The mean over the worst `share` of people, at least one: rates (n,) one a person, n >= 1. Drawn anew over people."""
+    """The mean over the worst `share` of people, at least one: rates (n,) one a person, n >= 1. Drawn again
+    over people.
+    """
     rising = np.sort(rates)
     count = max(1, math.ceil(share * len(rising) - 1e-9))
     drawn = draw_people(len(rising), REPLICATES, seed)
@@ -87,8 +96,12 @@ def worst_share(rates: F64, share: float, *, seed: int = 0) -> Rate:
     return Rate(float(rising[:count].mean()), *interval(replicates), count)
 
 
-def confusions(people: NDArray[np.generic], best: NDArray[np.generic], best_score: F32, own_score: F32) -> list[Confusion]:
-    """Every (person, taken for) that occurs, the most frequent first, then by the mean score; all (q,), one entry a probe."""
+def confusions(
+    people: NDArray[np.generic], best: NDArray[np.generic], best_score: F32, own_score: F32
+) -> list[Confusion]:
+    """Every (person, taken for) that occurs, the most frequent first, then by the mean score; all (q,), one
+    entry a probe.
+    """
     probes = Counter(str(name) for name in people)
     groups: dict[tuple[str, str], list[int]] = {}
     for i in np.flatnonzero(people != best):
@@ -104,7 +117,9 @@ def confusions(people: NDArray[np.generic], best: NDArray[np.generic], best_scor
 
 
 def resemblances(people: NDArray[np.generic], best: NDArray[np.generic], score: F32) -> list[Resemblance]:
-    """Every (stranger, whom they resemble) that occurs, the highest score first; all (s,), one entry a search."""
+    """Every (stranger, whom they resemble) that occurs, the highest score first; all (s,), one entry a
+    search.
+    """
     searches = Counter(str(name) for name in people)
     groups: dict[tuple[str, str], list[int]] = {}
     for i in range(len(people)):

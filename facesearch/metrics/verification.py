@@ -14,7 +14,8 @@ from facesearch.records import F32, F64, I64, Bools
 def pair_scores(vectors: F32, people: NDArray[np.generic]) -> tuple[F32, Bools]:
     """Score every pair once: vectors (n, d) unit rows, people (n,) any labels.
 
-    Returns scores (p,) float32 cosines and same (p,) bool, p = n (n - 1) / 2, pairs in the order of np.triu_indices.
+    Returns scores (p,) float32 cosines and same (p,) bool, p = n (n - 1) / 2, pairs in the order of
+    np.triu_indices.
     """
     _, codes = np.unique(people, return_inverse=True)
     cosines = vectors @ vectors.T
@@ -28,10 +29,11 @@ BLOCK = 2048
 
 
 def roc_of_all_pairs(vectors: F32, people: NDArray[np.generic]) -> Roc | None:
-    """The ROC of every pair of vectors (n, d) unit rows, people (n,) any labels; None without a mated and a non-mated pair.
+    """The ROC of every pair of vectors (n, d) unit rows, people (n,) any labels; None without a mated and a
+    non-mated pair.
 
-    More than a BLOCK of vectors are counted into BINS block by block: memory stays the same for any n, time grows with its square.
-    Thresholds are then the lower ends of bins.
+    More than a BLOCK of vectors are counted into BINS block by block: memory stays the same for any n, time
+    grows with its square. Thresholds are then the lower ends of bins.
     """
     if len(vectors) <= BLOCK:
         scores, same = pair_scores(vectors, people)
@@ -71,9 +73,13 @@ def _bins(cosines: F32) -> NDArray[np.int32]:
 
 
 def pair_cosines(vectors: F32, first: I64, second: I64, chunk: int = 65536) -> F32:
-    """Cosines (p,) of chosen pairs: vectors (n, d) unit rows; first, second (p,) rows. A chunk of pairs is held at a time."""
+    """Cosines (p,) of chosen pairs: vectors (n, d) unit rows; first, second (p,) rows. A chunk of pairs is
+    held at a time.
+    """
     starts = range(0, len(first), chunk)
-    parts = [np.einsum("ij,ij->i", vectors[first[s : s + chunk]], vectors[second[s : s + chunk]]) for s in starts]
+    parts = [
+        np.einsum("ij,ij->i", vectors[first[s : s + chunk]], vectors[second[s : s + chunk]]) for s in starts
+    ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
@@ -110,7 +116,8 @@ class Roc:
 
 
 def roc(scores: NDArray[np.floating], same: Bools, weights: F64 | None = None) -> Roc:
-    """scores (p,), same (p,) bool: the pair is mated; weights (p,) >= 0 counts a pair several times (bootstrap).
+    """scores (p,), same (p,) bool: the pair is mated; weights (p,) >= 0 counts a pair several times
+    (bootstrap).
 
     Raises ValueError when there is no mated or no non-mated pair: then the curve is not defined.
     """
@@ -119,14 +126,14 @@ def roc(scores: NDArray[np.floating], same: Bools, weights: F64 | None = None) -
 
 
 def impostor_table(curve: Roc, photos: int) -> list[list[float]]:
-    """[false-positive rate a pair, score] at rates falling by the square root of ten from a tenth, as far as all pairs of so many
-    photos can tell of them: what an encoder's file knows of strangers."""
+    """[false-positive rate a pair, score] at rates falling by the square root of ten from a tenth, as far as
+    all pairs of so many photos can tell of them: what an encoder's file knows of strangers."""
     rates = (10 ** (-exponent / 2) for exponent in range(2, 15))
     return [[rate, curve.at_fpr(rate)[1]] for rate in rates if enough_trials(photos * (photos - 1) / 2, rate)]
 
 
 class Curve:
-    """Pairs sorted once, so that a bootstrap can weigh them anew many times without sorting."""
+    """Pairs sorted once, so that a bootstrap can weigh them again many times without sorting."""
 
     def __init__(self, sorted_scores: NDArray[np.floating], same: Bools) -> None:
         """sorted_scores (p,) falling; same (p,) bool."""
@@ -154,7 +161,8 @@ class Curve:
 class QueryPairs:
     """The pairs of the identification rate, each with the number of the two people it joins.
 
-    scores (p,) float32, falling; same (p,) bool; first, second (p,) int64 numbers into people, second -1 for a distractor.
+    scores (p,) float32, falling; same (p,) bool; first, second (p,) int64 numbers into people, second -1 for
+    a distractor.
     """
 
     scores: F32
@@ -165,9 +173,11 @@ class QueryPairs:
 
 
 def identification_pairs(queries: F32, people: NDArray[np.generic], distractors: F32) -> QueryPairs:
-    """All same-person and different-person query pairs and every query x distractor pair (the CelebA-500 course's set).
+    """All same-person and different-person query pairs and every query x distractor pair (the CelebA-500
+    course's set).
 
-    queries (q, d), distractors (m, d) unit rows; people (q,) names the queries' people. It is pairwise, not 1:N.
+    queries (q, d), distractors (m, d) unit rows; people (q,) names the queries' people. It is pairwise, not
+    1:N.
     """
     names, codes = np.unique(people, return_inverse=True)
     scores, same = pair_scores(queries, people)

@@ -1,1 +1,3 @@
-"""The page and the service: HTTP in front of the jobs that the command line calls. Nothing here decides or computes anything anew."""
+"""The page and the service: HTTP in front of the jobs that the command line calls. Nothing here decides or
+computes anything again.
+"""

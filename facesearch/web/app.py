@@ -12,40 +12,65 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from facesearch.api.gallery import Gallery
+from facesearch.api.originals import Originals
+from facesearch.api.state import State, require_own_encoder, state_of
 from facesearch.errors import FacesearchError
 from facesearch.version import __version__
-from facesearch.web import api, pages, problems
+from facesearch.web import pages, problems
 from facesearch.web.checkup import Checkup
-from facesearch.web.models import Problem as ProblemModel
+from facesearch.web.examples import EXAMPLES
 from facesearch.web.observe import LOG, Meters, Observed
-from facesearch.web.originals import Originals
+from facesearch.web.roster import Roster
+from facesearch.web.routes.context import Context
+from facesearch.web.routes.people import people_routes
+from facesearch.web.routes.search import search_routes
+from facesearch.web.routes.service import service_routes
+from facesearch.web.routes.trust import trust_routes
 from facesearch.web.security import Guard, Sessions
 from facesearch.web.settings import Settings
 
 LOOK_EVERY_S = 2.0
-SUMMARY = "Who is in this photo, and can the answer be trusted? The same jobs as the facesearch command line, over HTTP."
+SUMMARY = (
+    "Who is in this photo, and can the answer be trusted? The same jobs as the facesearch command line, over"
+    " HTTP."
+)
 
 
 class Service:
     """The app with what it holds. asgi: what a server serves; api: the FastAPI app inside, for its schema."""
 
     def __init__(self, settings: Settings, gallery: Gallery) -> None:
-        """Raises NotFound when settings.photos is no folder; EncoderMismatch, CorruptGallery for a gallery that cannot be served."""
+        """Raises NotFound when settings.photos is no folder; EncoderMismatch, CorruptGallery for a gallery
+        that cannot be served.
+        """
         self.settings, self.gallery = settings, gallery
         self.meters = Meters()
         gallery.on_look, gallery.encoder.on_batch = self.meters.on_look, self.meters.on_batch
-        with gallery.store() as store:
-            if store is not None:
-                store.require_encoder(gallery.encoder.id)
-        originals = Originals(settings.photos) if settings.photos else None
+        require_own_encoder(gallery)
+        context = Context(
+            settings=settings,
+            gallery=gallery,
+            checkup=Checkup(gallery),
+            roster=Roster(gallery),
+            originals=Originals(settings.photos) if settings.photos else None,
+            meters=self.meters,
+            encoder=gallery.encoder.words,
+            encoder_id=gallery.encoder.id,
+        )
         sessions = Sessions(settings.token)
         self.api = FastAPI(
-            title="facesearch", version=__version__, summary=SUMMARY, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json",
-            lifespan=self._lifespan, redirect_slashes=False,
-        )  # fmt: skip
+            title="facesearch",
+            version=__version__,
+            summary=SUMMARY,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url="/v1/openapi.json",
+            lifespan=self._lifespan,
+            redirect_slashes=False,
+        )
         problems.install(self.api)
-        words = (gallery.encoder.words, gallery.encoder.id)
-        self.api.include_router(api.router(settings, gallery, Checkup(gallery), words, originals, self.meters))
+        for group in (service_routes, search_routes, people_routes, trust_routes):
+            self.api.include_router(group(context))
         self.api.include_router(pages.router(settings, sessions, self.meters))
         self.api.mount("/static", pages.static_files(), name="static")
         self.api.openapi = self._openapi  # type: ignore[method-assign]
@@ -71,7 +96,7 @@ class Service:
 
     async def _watch(self) -> None:
         """Every two seconds: has another process changed the gallery?"""
-        seen = -1
+        seen: State | None = None
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
@@ -81,14 +106,15 @@ class Service:
             except Exception:  # noqa: BLE001 - a fault must not end the watch
                 LOG.exception("the gallery could not be looked at")
 
-    def _refresh(self, seen: int) -> int:
-        """Let go of an outdated index; count the faces when the gallery's generation is not the one seen. Returns the generation."""
+    def _refresh(self, seen: State | None) -> State | None:
+        """Let go of an outdated index; count the faces when the gallery's state is not the one seen. Returns
+        the state.
+        """
         self.gallery.refresh()
-        with self.gallery.store() as store:
-            generation = -1 if store is None else store.generation
-            if generation != seen:
-                self.meters.enrolled.set(0 if store is None else len(store))
-        return generation
+        state = state_of(self.gallery)
+        if state != seen:
+            self.meters.enrolled.set(len(self.gallery))
+        return state
 
     def _openapi(self) -> dict[str, Any]:
         """FastAPI's schema, with our problem details in the place of its own error models."""
@@ -97,11 +123,16 @@ class Service:
             shapes = schema.setdefault("components", {}).setdefault("schemas", {})
             for name in ("HTTPValidationError", "ValidationError"):
                 shapes.pop(name, None)
-            shapes["Problem"] = ProblemModel.model_json_schema()
+            shapes["Problem"] = problems.ProblemDetails.model_json_schema()
+            for cls, example in EXAMPLES.items():
+                shapes[cls.__name__]["examples"] = [example]
             content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
             for operation in [operation for path in schema["paths"].values() for operation in path.values()]:
                 operation["responses"].pop("422", None)
-                operation["responses"]["default"] = {"description": "What is wrong (RFC 9457)", "content": content}
+                operation["responses"]["default"] = {
+                    "description": "What is wrong (RFC 9457)",
+                    "content": content,
+                }
             if self.settings.token:
                 schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 schema["security"] = [{"token": []}]

@@ -1,4 +1,6 @@
-"""What an operator sees: one JSON line a request, and figures for Prometheus. Neither ever holds a name, a path of a photo, or a vector."""
+"""What an operator sees: one JSON line a request, and figures for Prometheus. Neither ever holds a name, a
+path of a photo, or a vector.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ BUCKETS_CROPS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class JsonLines(logging.Formatter):
-    """A record as one JSON line: time, level, event, and the record's own fields. A traceback becomes places, without its message."""
+    """A record as one JSON line: time, level, event, and the record's own fields. A traceback becomes places,
+    without its message.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -35,7 +39,9 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__name__
-            line["at"] = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(record.exc_info[2])[-6:]]
+            line["at"] = [
+                f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(record.exc_info[2])[-6:]
+            ]
         return json.dumps(line)
 
 
@@ -45,7 +51,10 @@ def log_to(stream: TextIO = sys.stderr) -> None:
     handler.setFormatter(JsonLines())
     for name in (LOG.name, "uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler] if name != "uvicorn.error" else [], name == "uvicorn.error"
+        logger.handlers, logger.propagate = (
+            [handler] if name != "uvicorn.error" else [],
+            name == "uvicorn.error",
+        )
         logger.setLevel(logging.INFO if name == LOG.name else logging.WARNING)
 
 
@@ -57,15 +66,28 @@ class Meters:
         labels = ("method", "route", "status")
         self.requests = Counter("facesearch_requests", "Requests answered", labels, registry=self.registry)
         self.seconds = Histogram(
-            "facesearch_request_seconds", "Time to the end of the answer", ("route",), buckets=BUCKETS_S, registry=self.registry
+            "facesearch_request_seconds",
+            "Time to the end of the answer",
+            ("route",),
+            buckets=BUCKETS_S,
+            registry=self.registry,
         )
-        self.in_flight = Gauge("facesearch_requests_in_flight", "Requests being answered", registry=self.registry)
+        self.in_flight = Gauge(
+            "facesearch_requests_in_flight", "Requests being answered", registry=self.registry
+        )
         self.photos = Counter("facesearch_photos", "Photos looked at", ("outcome",), registry=self.registry)
-        self.faces = Counter("facesearch_faces_embedded", "Face crops that went through the encoder", registry=self.registry)
-        self.batch = Histogram(
-            "facesearch_batch_crops", "Face crops a pass through the encoder", buckets=BUCKETS_CROPS, registry=self.registry
+        self.faces = Counter(
+            "facesearch_faces_embedded", "Face crops that went through the encoder", registry=self.registry
         )
-        self.enrolled = Gauge("facesearch_gallery_faces", "Faces enrolled, when last looked at", registry=self.registry)
+        self.batch = Histogram(
+            "facesearch_batch_crops",
+            "Face crops a pass through the encoder",
+            buckets=BUCKETS_CROPS,
+            registry=self.registry,
+        )
+        self.enrolled = Gauge(
+            "facesearch_gallery_faces", "Faces enrolled, when last looked at", registry=self.registry
+        )
 
     def on_look(self, photo: Look | DetectedPhoto | EmbeddedPhoto) -> None:
         self.photos.labels("faces" if photo.faces else "no face" if photo.sha256 else "refused").inc()
@@ -76,7 +98,9 @@ class Meters:
 
 
 class Observed:
-    """The outermost layer: gives each request an id, logs and counts it, and answers what nobody else has caught."""
+    """The outermost layer: gives each request an id, logs and counts it, and answers what nobody else has
+    caught.
+    """
 
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self._app, self._meters = app, meters
@@ -100,7 +124,9 @@ class Observed:
         except Exception:
             LOG.exception("fault", extra={"fields": {"id": scope["facesearch.id"], "route": _route(scope)}})
             if not status:
-                fault = Problem("our-fault", 500, "Something went wrong on our side; the log says where it happened.")
+                fault = Problem(
+                    "our-fault", 500, "Something went wrong on our side; the log says where it happened."
+                )
                 await answer(fault, instance_of(scope))(scope, receive, sending)
         finally:
             self._meters.in_flight.dec()
@@ -110,7 +136,13 @@ class Observed:
         method, route = _method(scope), _route(scope)
         self._meters.requests.labels(method, route, str(status)).inc()
         self._meters.seconds.labels(route).observe(seconds)
-        fields = {"id": scope["facesearch.id"], "method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        fields = {
+            "id": scope["facesearch.id"],
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+        }
         LOG.info("request", extra={"fields": {**fields, **scope.get("facesearch.facts", {})}})
 
 

@@ -10,15 +10,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.staticfiles import StaticFiles
 
+from facesearch.api.measured import PAGE
 from facesearch.version import __version__
-from facesearch.web.figures import PAGE
 from facesearch.web.observe import Meters
 from facesearch.web.problems import Problem
 from facesearch.web.security import COOKIE, Sessions
 from facesearch.web.settings import Settings
 
-REPORT_CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'; sandbox"
-TEMPLATES = Environment(loader=PackageLoader("facesearch.web"), autoescape=select_autoescape(), undefined=StrictUndefined)
+REPORT_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none';"
+    " sandbox"
+)
+TEMPLATES = Environment(
+    loader=PackageLoader("facesearch.web"), autoescape=select_autoescape(), undefined=StrictUndefined
+)
 
 
 def static_files() -> StaticFiles:
@@ -37,7 +42,9 @@ def router(settings: Settings, sessions: Sessions, meters: Meters) -> APIRouter:
 
     @routes.get("/")
     async def page() -> HTMLResponse:
-        text = TEMPLATES.get_template("page.html").render(version=__version__, originals=settings.photos is not None)
+        text = TEMPLATES.get_template("page.html").render(
+            version=__version__, originals=settings.photos is not None
+        )
         return HTMLResponse(text)
 
     @routes.post("/login")

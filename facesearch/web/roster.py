@@ -1,9 +1,12 @@
-"""Everybody enrolled, with how well they stand apart: computed once for each state of the gallery, since a page asks at every key."""
+"""Everybody enrolled, with how well they stand apart: computed once for each state of the gallery, since a
+page asks at every key.
+"""
 
 from __future__ import annotations
 
 from facesearch.api.gallery import Gallery
-from facesearch.jobs.separation import Apart
+from facesearch.api.results import Separation
+from facesearch.api.state import State, state_of
 
 
 class Roster:
@@ -11,13 +14,11 @@ class Roster:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._known: tuple[object, list[Apart]] | None = None
+        self._known: tuple[State | None, list[Separation]] | None = None
 
-    def people(self) -> list[Apart]:
+    def people(self) -> list[Separation]:
         """The worst separated first."""
-        with self._gallery.store() as store:
-            state = None if store is None else store.state
-        known = self._known
+        state, known = state_of(self._gallery), self._known
         if known is None or known[0] != state:
             known = self._known = state, self._gallery.separations()
         return known[1]

@@ -1,7 +1,9 @@
-"""Who may talk to the service: the host a request names, the page it comes from, the token it shows, how much it sends.
+"""Who may talk to the service: the host a request names, the page it comes from, the token it shows, how much
+it sends.
 
-Against DNS rebinding a request must name a host that is ours. Against cross-site requests the browser's own word counts:
-Sec-Fetch-Site must not be another site's, and an Origin must be the very host the request is addressed to; programs send neither.
+Against DNS rebinding a request must name a host that is ours. Against cross-site requests the browser's own
+word counts: Sec-Fetch-Site must not be another site's, and an Origin must be the very host the request is
+addressed to; programs send neither.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ SMALL_BODY = 2**20
 UPLOADS = frozenset({"/v1/search", "/v1/compare", "/v1/embed", "/v1/detect", "/v1/enroll"})
 OPEN_PATHS = frozenset({"/login", "/favicon.ico"})
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"
+    " trusted-types 'none'"
 )
 HEADERS = {
     "content-security-policy": CSP,
@@ -49,7 +52,9 @@ class Sessions:
         self._known: dict[str, None] = {}
 
     def begin(self, token: str) -> str | None:
-        """A new session's cookie, or None for a wrong token. The oldest session ends when there are very many."""
+        """A new session's cookie, or None for a wrong token. The oldest session ends when there are very
+        many.
+        """
         if not self.is_token(token):
             return None
         session = secrets.token_urlsafe(32)
@@ -78,8 +83,8 @@ class Sessions:
 def is_our_host(host: str, settings: Settings) -> bool:
     """Whether a Host header, with or without a port, names this service.
 
-    On the loopback its own names; on another address that address, the names given, and bare IP addresses, which no rebinding can
-    put into a browser's address bar.
+    On the loopback its own names; on another address that address, the names given, and bare IP addresses,
+    which no rebinding can put into a browser's address bar.
     """
     name = host_name(host)
     if name in LOOPBACK_NAMES or name in settings.hosts:
@@ -105,7 +110,9 @@ def _is_ip(name: str) -> bool:
 
 
 def is_cross_origin(headers: Headers, *, navigation: bool) -> bool:
-    """Whether a browser says that another site's page made this request. navigation: a link to a page of ours may be followed."""
+    """Whether a browser says that another site's page made this request. navigation: a link to a page of ours
+    may be followed.
+    """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if navigation and headers.get("sec-fetch-mode", "navigate") == "navigate":
         return False
@@ -117,7 +124,9 @@ def is_cross_origin(headers: Headers, *, navigation: bool) -> bool:
 class Guard:
     """Lets through what may come in, bounds what it sends, and puts our headers on every answer."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions, login: Callable[[], ASGIApp]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, sessions: Sessions, login: Callable[[], ASGIApp]
+    ) -> None:
         """login makes the answer for a browser that has yet to show the token."""
         self._app, self._settings, self._sessions, self._login = app, settings, sessions, login
         self._uploads = 0
@@ -129,13 +138,26 @@ class Guard:
         headers, path = Headers(scope=scope), scope["path"]
         send = _with_headers(send)
         if path in UPLOADS and self._uploads >= self._settings.limits.requests:
-            busy = Problem("too-busy", 503, "Too many photos are being looked at. Try again in a moment.", headers={"Retry-After": "1"})
+            busy = Problem(
+                "too-busy",
+                503,
+                "Too many photos are being looked at. Try again in a moment.",
+                headers={"Retry-After": "1"},
+            )
             await answer(busy, instance_of(scope))(scope, receive, send)
             return
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            wants_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "") and not path.startswith("/v1/")
-            response = self._login() if refusal.kind == "token-needed" and wants_page else answer(refusal, instance_of(scope))
+            wants_page = (
+                scope["method"] == "GET"
+                and "text/html" in headers.get("accept", "")
+                and not path.startswith("/v1/")
+            )
+            response = (
+                self._login()
+                if refusal.kind == "token-needed" and wants_page
+                else answer(refusal, instance_of(scope))
+            )
             await response(scope, receive, send)
             return
         most = self._settings.limits.body_bytes if path in UPLOADS else SMALL_BODY
@@ -148,22 +170,32 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
         path = scope["path"]
         if not is_our_host(headers.get("host", ""), self._settings):
-            return Problem("wrong-host", 421, "This service answers to its own address only. Start it with --allow-host NAME for others.")
+            return Problem(
+                "wrong-host",
+                421,
+                "This service answers to its own address only. Start it with --allow-host NAME for others.",
+            )
         is_page = scope["method"] in ("GET", "HEAD") and not path.startswith(("/v1/", "/metrics"))
         if is_cross_origin(headers, navigation=is_page):
             return Problem("cross-origin", 403, "A page of another site sent this request. Nothing was done.")
         if not (path in OPEN_PATHS or path.startswith("/static/") or self._sessions.admits(headers)):
             return Problem(
-                "token-needed", 401, "Send the token that facesearch serve was started with: Authorization: Bearer TOKEN.",
+                "token-needed",
+                401,
+                "Send the token that facesearch serve was started with: Authorization: Bearer TOKEN.",
                 headers={"WWW-Authenticate": "Bearer"},
-            )  # fmt: skip
+            )
         most = self._settings.limits.body_bytes if path in UPLOADS else SMALL_BODY
         length = headers.get("content-length", "")
         return _too_large(most) if length.isdigit() and int(length) > most else None
 
 
 def _too_large(most: int) -> Problem:
-    return Problem("too-large", 413, f"A request may hold {most / 2**20:.0f} MiB. Send fewer or smaller photos at a time.")
+    return Problem(
+        "too-large",
+        413,
+        f"A request may hold {most / 2**20:.0f} MiB. Send fewer or smaller photos at a time.",
+    )
 
 
 def _bounded(receive: Receive, most: int, wait_s: float) -> Receive:
@@ -177,7 +209,9 @@ def _bounded(receive: Receive, most: int, wait_s: float) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), wait_s)
         except TimeoutError:
-            raise Problem("too-slow", 408, f"Nothing came for {wait_s:.0f} s, so the upload was given up.") from None
+            raise Problem(
+                "too-slow", 408, f"Nothing came for {wait_s:.0f} s, so the upload was given up."
+            ) from None
         taken += len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if taken > most:

@@ -17,8 +17,8 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a client may ask of the service. photo_bytes and pixels are of one photo; requests: photos of how many requests are
-    in memory at once; read_s: seconds without a byte after which a body is given up."""
+    """What a client may ask of the service. photo_bytes and pixels are of one photo; requests: photos of how
+    many requests are in memory at once; read_s: seconds without a byte after which a body is given up."""
 
     photos: int = 16
     photo_bytes: int = 20 * 2**20
@@ -31,8 +31,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """token: what a client must show, empty where nothing is asked. hosts: names besides the loopback's that a request may be
-    addressed to. photos: where the originals lie; report: what evaluate wrote."""
+    """token: what a client must show, empty where nothing is asked. hosts: names besides the loopback's that
+    a request may be addressed to. photos: where the originals lie; report: what evaluate wrote."""
 
     host: str = "127.0.0.1"
     token: str = field(default="", repr=False)
@@ -53,9 +53,11 @@ def is_loopback(host: str) -> bool:
 
 
 def token_for(host: str, file: Path | None) -> tuple[str, bool]:
-    """The token that clients must show, and whether it was made up here. None is needed on the loopback without a file.
+    """The token that clients must show, and whether it was made up here. None is needed on the loopback
+    without a file.
 
-    Raises BadToken for a file that cannot be read, is readable by others, or holds a token that could be guessed.
+    Raises BadToken for a file that cannot be read, is readable by others, or holds a token that could be
+    guessed.
     """
     if file is None:
         return ("", False) if is_loopback(host) else (secrets.token_urlsafe(32), True)

@@ -1,4 +1,6 @@
-"""The library's answers as pydantic models: what `/v1` is described by, and what the JSON Schemas in facesearch/schema are made from."""
+"""The library's answers as pydantic models: what `/v1` is described by, and what the JSON Schemas in
+facesearch/schema are made from.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,16 @@ LEFT_OUT = "crop"
 
 @functools.cache
 def model_of(cls: type) -> type[BaseModel]:
-    """A model with the fields of one of our dataclasses, and nothing else. Arrays become lists of numbers, paths text."""
+    """A model with the fields of one of our dataclasses, and nothing else. Arrays become lists of numbers,
+    paths text.
+    """
     hints = typing.get_type_hints(cls, include_extras=True)
     fields: dict[str, Any] = {}
     for each in dataclasses.fields(cls):
         if each.name != LEFT_OUT:
-            name = f"{each.name}_" if hasattr(BaseModel, each.name) else each.name  # `schema` is a method of pydantic's
+            name = (
+                f"{each.name}_" if hasattr(BaseModel, each.name) else each.name
+            )  # `schema` is a method of pydantic's
             fields[name] = _shape(hints[each.name]), Field(alias=each.name)
     config = ConfigDict(extra="forbid", protected_namespaces=())
     return create_model(cls.__name__, __config__=config, __doc__=cls.__doc__, **fields)

@@ -1,4 +1,6 @@
-"""Photos out of a request's body: multipart or base64 in JSON, in memory only, and no more of them than allowed."""
+"""Photos out of a request's body: multipart or base64 in JSON, in memory only, and no more of them than
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from facesearch.gallery.rows import clean_name
-from facesearch.web.models import EncodedPhoto
+from facesearch.api.names import clean_name
 from facesearch.web.problems import Problem
+from facesearch.web.requests import EncodedPhoto
 from facesearch.web.settings import Limits
 
 FIELD_BYTES = 2**16
@@ -32,11 +34,14 @@ class Upload:
     data: bytes = field(repr=False)
 
 
-async def read_uploads(request: Request, limits: Limits, several: str | None) -> tuple[list[Upload], dict[str, Any]]:
-    """The photos of a request, and its other fields as values: of a form, numbers, true, false and null are read as in JSON.
+async def read_uploads(
+    request: Request, limits: Limits, several: str | None
+) -> tuple[list[Upload], dict[str, Any]]:
+    """The photos of a request, and its other fields as values: of a form, numbers, true, false and null are
+    read as in JSON.
 
-    Form: files named `photo`. JSON: {"photo": {"name", "data"}}, or under the key `several` a list of such; data is base64.
-    Raises Problem for anything else, and for too many or too large photos.
+    Form: files named `photo`. JSON: {"photo": {"name", "data"}}, or under the key `several` a list of such;
+    data is base64. Raises Problem for anything else, and for too many or too large photos.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -44,7 +49,9 @@ async def read_uploads(request: Request, limits: Limits, several: str | None) ->
     elif kind == "application/json":
         uploads, fields = _from_json(await request.body(), several)
     else:
-        raise Problem("bad-request", 415, "Send multipart/form-data, or application/json with photos in base64.")
+        raise Problem(
+            "bad-request", 415, "Send multipart/form-data, or application/json with photos in base64."
+        )
     if not uploads:
         raise Problem("bad-request", 422, "There is no photo in the request.")
     most = limits.photos if several else 1
@@ -69,8 +76,12 @@ class _InMemory(MultiPartParser):
 
 async def _from_form(request: Request, limits: Limits) -> tuple[list[Upload], dict[str, Any]]:
     parser = _InMemory(
-        request.headers, request.stream(), max_files=limits.photos, max_fields=limits.photos, max_part_size=FIELD_BYTES
-    )  # fmt: skip
+        request.headers,
+        request.stream(),
+        max_files=limits.photos,
+        max_fields=limits.photos,
+        max_part_size=FIELD_BYTES,
+    )
     uploads: list[Upload] = []
     fields: dict[str, Any] = {}
     try:
@@ -84,7 +95,9 @@ async def _from_form(request: Request, limits: Limits) -> tuple[list[Upload], di
             elif value:
                 fields[key] = _value(key, value)
     except MultiPartException as error:
-        raise Problem("bad-request", 422 if "Too many" in error.message else 400, f"{error.message.rstrip('.')}.") from error
+        raise Problem(
+            "bad-request", 422 if "Too many" in error.message else 400, f"{error.message.rstrip('.')}."
+        ) from error
     except (KeyError, ValueError, AssertionError) as error:
         raise Problem("bad-request", 400, "The form cannot be read.") from error
     finally:
@@ -114,7 +127,11 @@ def _from_json(body: bytes, several: str | None) -> tuple[list[Upload], dict[str
             given = EncodedPhoto.model_validate(photo)
             data = base64.b64decode(given.data, validate=True)
         except ValidationError as error:
-            raise Problem("bad-request", 422, "A photo must be an object of its name and its data in base64, and nothing else.") from error
+            raise Problem(
+                "bad-request",
+                422,
+                "A photo must be an object of its name and its data in base64, and nothing else.",
+            ) from error
         except (binascii.Error, ValueError) as error:
             raise Problem("bad-request", 422, "The data of a photo is not base64.") from error
         uploads.append(Upload(_own_name(given.name), data))
@@ -124,5 +141,7 @@ def _from_json(body: bytes, several: str | None) -> tuple[list[Upload], dict[str
 def _own_name(given: str | None) -> str:
     """A photo's name without folders, control characters or excess; a plain word for none."""
     last = PurePosixPath((given or "").replace("\\", "/")).name
-    printable = "".join(character for character in last if character.isprintable())[-LONGEST_OWN_NAME:].strip()
+    printable = "".join(character for character in last if character.isprintable())[
+        -LONGEST_OWN_NAME:
+    ].strip()
     return clean_name(printable) if printable else NAMELESS

@@ -35,7 +35,7 @@ function thresholdParts(told) {
   const out = [
     el("p", {}, `Decided by ${score(limit.score)}, for ${percent(limit.fpir)} of strangers' searches that may get a name${between}: ${limit.method} (${basis}${count(limit.faces, "face")} enrolled then, ${told.faces.toLocaleString("en")} now). A person's score is ${limit.by === "mean-template" ? "that with the mean of their photos" : "the best over their photos"}.`),
   ];
-  if (told.stale) out.push(el("p", { class: "warning" }, "The gallery has grown or shrunk by half since then, so the threshold no longer keeps its promise. Set it anew."));
+  if (told.stale) out.push(el("p", { class: "warning" }, "The gallery has grown or shrunk by half since then, so the threshold no longer keeps its promise. Set it again."));
   if (told.curve.length < 2) out.push(el("p", {}, "There is no curve to move along: this threshold was read from a table. Set it on strangers with: facesearch calibrate --strangers FOLDER"));
   else out.push(...slider(told));
   return [...out, ...setting(told)];
@@ -136,7 +136,7 @@ function setting(told) {
     el("p", {}, el("button", {}, "Set it from the gallery's own people")),
   );
   const words = "The gallery's own people play strangers, each searched among the others: an extrapolation. Better, on the command line: facesearch calibrate --strangers FOLDER";
-  return [el("details", {}, el("summary", {}, "Set the threshold anew"), el("p", {}, words), form)];
+  return [el("details", {}, el("summary", {}, "Set the threshold again"), el("p", {}, words), form)];
 }
 
 async function set(fpir, replaces) {

@@ -65,7 +65,7 @@ function card(finding) {
 const different = (photos) => photos.filter((photo, i) => photos.findIndex((other) => other.sha256 === photo.sha256) === i);
 
 function actions(finding, settle) {
-  const button = (words, deed, kind = "") => el("button", { type: "button", class: kind, onclick: deed }, words);
+  const button = (words, action, kind = "") => el("button", { type: "button", class: kind, onclick: action }, words);
   if (finding.confirmed) return [button("Look at it again", () => confirm(finding, false, settle))];
   const { person, other } = finding;
   const doubtful = finding.photos.filter((photo) => photo.role === "doubtful");

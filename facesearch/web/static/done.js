@@ -106,7 +106,7 @@ function draw() {
   if (hadFocus) (place.querySelectorAll("button")[Math.max(0, inside)] ?? place.querySelector("button") ?? byId("content")).focus();
 }
 
-// ---- the deeds themselves, each with its undoing
+// ---- the actions themselves, each with its undoing
 
 export async function rename(old, name, join) {
   const before = join ? await photosOf(old) : null;

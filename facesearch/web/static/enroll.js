@@ -32,7 +32,7 @@ async function warned(file, face, name, error) {
   if (other && other !== name) buttons.unshift([`Enroll as ${other} instead`, "other", "primary"]);
   const answer = await ask(
     "This face is closer to somebody else",
-    [el("p", { class: "warning" }, error.message), el("p", {}, `A wrong name spoils answers about both ${name} and whoever this is.`)],
+    [el("p", { class: "warning" }, error.message), el("p", {}, `A wrong name spoils answers about both ${name} and about the person whose face this is.`)],
     buttons,
   );
   if (answer === null) return false;

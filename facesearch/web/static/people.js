@@ -47,11 +47,11 @@ function empty(search) {
 }
 
 function table() {
-  const head = ["Name", "Photos", "Apart by", "Nearest other person"].map((word) => el("th", { scope: "col" }, word));
+  const head = ["Name", "Photos", "Separation", "Nearest other person"].map((word) => el("th", { scope: "col" }, word));
   return el(
     "table",
     { class: "people" },
-    el("caption", {}, "Apart by: how much closer their photos are to each other than to the nearest other person, on average. Below 0 they look like somebody else."),
+    el("caption", {}, "Separation: how much closer their photos are to each other than to the nearest other person, on average. Below 0 they look like somebody else."),
     el("thead", {}, el("tr", {}, ...head)),
     el("tbody"),
   );
@@ -65,7 +65,7 @@ function row(person) {
     {},
     el("th", { scope: "row" }, el("a", { href: "#person", "data-person": person.name }, person.name)),
     el("td", { "data-label": "photos" }, String(person.photos)),
-    el("td", { "data-label": "apart by", class: apart !== null && apart < 0.05 ? "doubtful" : "" }, word),
+    el("td", { "data-label": "separation", class: apart !== null && apart < 0.05 ? "doubtful" : "" }, word),
     el("td", { "data-label": "nearest" }, person.nearest ?? "nobody"),
   );
 }
@@ -125,9 +125,9 @@ export async function moved(person, photos, to = null) {
   return attempt(() => move(person, photos, name));
 }
 
-export async function attempt(deed) {
+export async function attempt(action) {
   try {
-    await deed();
+    await action();
     return true;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;

@@ -1,0 +1,1 @@
+"""A folder of photos without names: scanned, grouped, reviewed, sorted."""

@@ -1,0 +1,335 @@
+"""An album on disk: one SQLite file with every face that was found under a folder, in which group, under
+whose name.
+
+It is keyed by content: a photo is its bytes' hash, wherever it lies; a face is a photo and a number. One file
+is of one encoder and one detector. It holds vectors and no pixels; files and folder are their owner's alone.
+See gallery/store.py for the gallery.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from facesearch.errors import CorruptAlbum, NoAlbum, OtherAlbum
+from facesearch.faces.found_by import current_name
+from facesearch.gallery.store.database import Database
+from facesearch.gallery.store.rows import VECTOR, vector_bytes
+from facesearch.records import F32
+
+FILE = "scan.sqlite"
+FORMAT = 1
+APPLICATION_ID = 0x66616C62
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE photos (sha256 TEXT PRIMARY KEY, faces INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL,
+                    reason TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE faces (
+  face_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  sha256 TEXT NOT NULL REFERENCES photos,
+  number INTEGER NOT NULL,
+  x REAL NOT NULL, y REAL NOT NULL, w REAL NOT NULL, h REAL NOT NULL,
+  landmarks TEXT NOT NULL,
+  score REAL NOT NULL,
+  size_px REAL NOT NULL,
+  sharpness REAL NOT NULL,
+  vector BLOB NOT NULL,
+  checksum INTEGER NOT NULL,
+  grp INTEGER NOT NULL DEFAULT 0,
+  name TEXT NOT NULL DEFAULT '',
+  reviewed INTEGER NOT NULL DEFAULT 0,
+  nobody INTEGER NOT NULL DEFAULT 0,
+  enrolled TEXT NOT NULL DEFAULT '',
+  nearest TEXT NOT NULL DEFAULT '',
+  nearest_score REAL,
+  known INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (sha256, number)
+);
+"""  # noqa: E501 - as it stands in every album's file
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumFile:
+    """A file as it was when it was last looked at. sha256: empty where it could not be read; reason: why it
+    was left out.
+    """
+
+    path: str
+    bytes: int
+    mtime_ns: int
+    sha256: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """A face just found. box (x, y, w, h) and landmarks `x y x y ...` in pixels of the photo; score is the
+    detector's; size_px: the box's shorter side; sharpness: variance of the crop's Laplacian; vector (d,)
+    float32 of length 1."""
+
+    number: int
+    box: tuple[float, float, float, float]
+    landmarks: str
+    score: float
+    size_px: float
+    sharpness: float
+    vector: F32
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPhoto:
+    """What was found in one photo's content: its faces, or why there are none to be had (reason)."""
+
+    sha256: str
+    faces: tuple[FoundFace, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumFace:
+    """A row without its vector. group 0: in none. name: what a reviewer wrote; nobody: a reviewer put it
+    aside; enrolled: under which name it went into a gallery. nearest, nearest_score: whom of a gallery it
+    resembles; known: as much as a match."""
+
+    face_id: int
+    sha256: str
+    number: int
+    box: tuple[float, float, float, float]
+    landmarks: str
+    score: float
+    size_px: float
+    sharpness: float
+    group: int
+    name: str
+    reviewed: bool
+    nobody: bool
+    enrolled: str
+    nearest: str
+    nearest_score: float | None
+    known: bool
+
+    @property
+    def key(self) -> str:
+        """What the face is called in a review: the beginning of its photo's content hash, and its number
+        there.
+        """
+        return f"{self.sha256[:12]}/{self.number}"
+
+    @property
+    def person(self) -> str:
+        """Whose face it is taken for: the reviewer's word, else the gallery's match, else nobody's
+        (empty)."""
+        return self.name or (self.nearest if self.known and not self.nobody else "")
+
+
+_COLUMNS = (
+    "face_id, sha256, number, x, y, w, h, landmarks, score, size_px, sharpness, vector, checksum, grp, name,"
+    " reviewed, nobody, enrolled, nearest, nearest_score, known"
+)
+_CHANGEABLE = {
+    "group": "grp",
+    **{
+        name: name for name in ("name", "reviewed", "nobody", "enrolled", "nearest", "nearest_score", "known")
+    },
+}
+
+
+class Album:
+    """An open album file. Use it in a with statement; it belongs to one thread."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        """Takes over the database. Raises CorruptAlbum."""
+        self.folder, self._database = folder, database
+        meta = dict(database.all("SELECT key, value FROM meta"))
+        try:
+            version = int(meta["format"])
+            self.root = Path(meta["root"])
+            self.encoder_id, self.encoder, self.detector = (
+                meta["encoder_id"],
+                meta["encoder"],
+                current_name(meta["detector"]),
+            )
+            self.dimension = int(meta["dimension"])
+            self.notes: dict[str, Any] = json.loads(meta["notes"])
+        except (KeyError, ValueError) as error:
+            raise CorruptAlbum(folder, "its description is incomplete") from error
+        if version != FORMAT:
+            raise CorruptAlbum(
+                folder, f"it is of format {version}, this version of facesearch reads {FORMAT}"
+            )
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        root: Path,
+        *,
+        encoder_id: str,
+        dimension: int,
+        encoder: str,
+        detector: str,
+        notes: dict[str, Any],
+    ) -> Self:
+        """Make an empty album, or open the one that is there. notes: what is needed of the encoder's notes
+        for a threshold.
+        """
+        meta = {
+            "format": FORMAT,
+            "root": root,
+            "encoder_id": encoder_id,
+            "dimension": dimension,
+            "encoder": encoder,
+            "detector": detector,
+            "notes": json.dumps(notes),
+            "next_group": 1,
+        }
+        Database.create(folder / FILE, APPLICATION_ID, _SCHEMA, meta, CorruptAlbum)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Raises NoAlbum, CorruptAlbum."""
+        path = folder / FILE
+        if not path.is_file():
+            raise NoAlbum(folder)
+        said = f"{FILE} is no album of facesearch"
+        return cls(folder, Database.open(path, APPLICATION_ID, CorruptAlbum, said=said))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def require(self, encoder_id: str, detector: str, root: Path) -> None:
+        """Raises OtherAlbum when it was made by another encoder or detector, or of another folder."""
+        if encoder_id != self.encoder_id:
+            raise OtherAlbum(self.folder, "with the encoder", self.encoder_id[:12], encoder_id[:12])
+        if detector != self.detector:
+            raise OtherAlbum(self.folder, "with the detector", self.detector, detector)
+        if root != self.root:
+            raise OtherAlbum(self.folder, "of the folder", str(self.root), str(root))
+
+    # ---- reading
+
+    def files(self) -> dict[str, AlbumFile]:
+        """Every file that was looked at, by its path below the album's root."""
+        rows = self._database.all("SELECT path, bytes, mtime_ns, sha256, reason FROM files ORDER BY path")
+        return {row[0]: AlbumFile(*row) for row in rows}
+
+    def photos(self) -> dict[str, str]:
+        """Every content that was looked into, with the reason why nothing could be found in it (empty: it
+        could).
+        """
+        return dict(self._database.all("SELECT sha256, reason FROM photos"))
+
+    def faces(self) -> list[AlbumFace]:
+        """Every face of a photo that is still there, in the order they were found. Raises CorruptAlbum."""
+        return [_face(row) for row in self._face_rows()]
+
+    def faces_and_vectors(self) -> tuple[list[AlbumFace], F32]:
+        """The same with their unit vectors (n, d) float32."""
+        rows = self._face_rows()
+        vectors = np.empty((len(rows), self.dimension), np.float32)
+        for i, row in enumerate(rows):
+            if len(row[11]) != self.dimension * VECTOR.itemsize or zlib.crc32(row[11]) != row[12]:
+                raise CorruptAlbum(self.folder, f"the vector of face {row[0]} does not fit its checksum")
+            vectors[i] = np.frombuffer(row[11], VECTOR)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return [_face(row) for row in rows], vectors
+
+    def value(self, key: str) -> str:
+        """A remembered word of a job's own; empty when there is none."""
+        rows = self._database.all("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else ""
+
+    # ---- writing
+
+    def add(self, files: Sequence[AlbumFile], photos: Sequence[FoundPhoto]) -> None:
+        """Take in what was found, all in one step. A photo that is known stays as it is."""
+        with self._database.transaction() as db:
+            for photo in photos:
+                row = (photo.sha256, len(photo.faces), photo.reason)
+                if not db.execute("INSERT INTO photos VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
+                    continue
+                for face in photo.faces:
+                    blob = vector_bytes(face.vector, self.dimension)
+                    facts = (face.landmarks, face.score, face.size_px, face.sharpness)
+                    db.execute(
+                        "INSERT INTO faces (sha256, number, x, y, w, h, landmarks, score, size_px, sharpness,"
+                        " vector, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        (photo.sha256, face.number, *face.box, *facts, blob, zlib.crc32(blob)),
+                    )
+            rows = [tuple(getattr(file, field.name) for field in fields(file)) for file in files]
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
+
+    def drop_files(self, paths: Iterable[str]) -> None:
+        """Let go of files that are gone; what was found in them stays known, for they may only have been
+        moved.
+        """
+        with self._database.transaction() as db:
+            db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
+
+    def change(self, changes: dict[int, dict[str, object]]) -> None:
+        """Set fields of faces, all in one step: {face id: {field: value}}."""
+        with self._database.transaction() as db:
+            for face_id, values in changes.items():
+                if values:
+                    words = ", ".join(f"{_CHANGEABLE[field]} = ?" for field in values)
+                    db.execute(f"UPDATE faces SET {words} WHERE face_id = ?", (*values.values(), face_id))
+
+    def new_groups(self, count: int) -> range:
+        """So many numbers that no group has ever had."""
+        with self._database.transaction() as db:
+            first = int(db.execute("SELECT value FROM meta WHERE key = 'next_group'").fetchone()[0])
+            db.execute("UPDATE meta SET value = ? WHERE key = 'next_group'", (str(first + count),))
+        return range(first, first + count)
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a word of a job's own."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, value),
+            )
+
+    # ---- inside
+
+    def _face_rows(self) -> list[Any]:
+        return self._database.all(
+            f"SELECT {_COLUMNS} FROM faces WHERE sha256 IN (SELECT sha256 FROM files) ORDER BY face_id"
+        )
+
+
+def _face(row: Any) -> AlbumFace:
+    return AlbumFace(
+        row[0],
+        row[1],
+        row[2],
+        tuple(row[3:7]),
+        row[7],
+        row[8],
+        row[9],
+        row[10],
+        row[13],
+        row[14],
+        bool(row[15]),
+        bool(row[16]),
+        row[17],
+        row[18],
+        row[19],
+        bool(row[20]),
+    )

@@ -1,0 +1,288 @@
+"""Find and embed every face under a folder, once: photos are known by content, and a later scan looks only at
+what is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from facesearch.album.album import Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
+from facesearch.datasets.compare import crop_facts
+from facesearch.datasets.table import landmarks_text
+from facesearch.encoder.runtime import Runtime
+from facesearch.encoder.stream import detected, embedded_batches
+from facesearch.errors import NotFound, NothingToDo
+from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.detect import Detector
+from facesearch.faces.found_by import ALIGNED
+from facesearch.faces.photos import decode, read_bytes, read_photo, walk
+from facesearch.gallery.decision import DecisionRule
+from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.nearest import nearest_to_each
+from facesearch.gallery.store.store import Store
+from facesearch.records import F32, U8, Face, Photo, Progress, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """files looked at now, and how many were known already (unchanged, moved or copied) or have gone; faces
+    found now and in all; faceless: photos in which there is no face; skipped: what could not be read, now or
+    before."""
+
+    folder: Path
+    files: int
+    looked: int
+    known: int
+    gone: int
+    new_faces: int
+    faces: int
+    faceless: int
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """One file after a worker has looked at it: found holds its faces with their crops, or is None for known
+    content.
+    """
+
+    file: AlbumFile
+    reason: str = ""
+    found: tuple[tuple[Face | None, U8], ...] | None = None
+
+
+def album_folder(root: Path) -> Path:
+    """Where the scan of an album lies unless another place is named: beside it."""
+    whole = root.absolute()
+    return whole.with_name(whole.name + ".scan")
+
+
+def scan(
+    root: Path,
+    folder: Path,
+    runtime: Runtime,
+    detector: Detector | None,
+    progress: Progress,
+    *,
+    workers: int = os.cpu_count() or 1,
+) -> Scanned:
+    """Bring the scan in folder up to date with the photos under root. Without a detector each photo is one
+    aligned crop.
+
+    A file is opened only when its size or time has changed; its content is looked into only when no file had
+    it before. Interrupted, the same call goes on. Raises NotFound, NothingToDo, OtherAlbum, CorruptAlbum,
+    CannotWrite.
+    """
+    if not root.is_dir():
+        raise NotFound(root, "folder of photos")
+    root = root.absolute()
+    there, skipped = _files_under(root)
+    if not there:
+        raise NothingToDo(str(root), skipped[0].reason if skipped else "no photo there")
+    found_by = detector.name if detector is not None else ALIGNED
+    with Album.create(
+        folder,
+        root,
+        encoder_id=runtime.encoder_id,
+        dimension=runtime.dimension,
+        encoder=runtime.words,
+        detector=found_by,
+        notes={"impostors": runtime.notes.get("impostors")},
+    ) as album:
+        album.require(runtime.encoder_id, found_by, root)
+        before, seen = album.files(), set(album.photos())
+        todo = [
+            file
+            for path, file in there.items()
+            if path not in before or _is_to_look_at(before[path], file, seen)
+        ]
+        gone = before.keys() - there.keys()
+        album.drop_files(gone)
+        looks = _look_at_all(root, todo, seen, detector, workers)
+        looked_into, faces = _take_in_all(album, looks, runtime, len(there) - len(todo), len(there), progress)
+        after, reasons = album.files(), album.photos()
+        lost = [(file.path, file.reason or reasons.get(file.sha256, "")) for file in after.values()]
+        skipped += [Skipped(root / path, reason) for path, reason in lost if reason]
+        every = album.faces()
+        with_face = {face.sha256 for face in every}
+        return Scanned(
+            folder=folder,
+            files=len(there),
+            looked=looked_into,
+            known=len(there) - looked_into,
+            gone=len(gone),
+            new_faces=faces,
+            faces=len(every),
+            faceless=sum(not reason and after[path].sha256 not in with_face for path, reason in lost),
+            skipped=tuple(skipped),
+        )
+
+
+def _take_in_all(
+    album: Album, looks: Iterable[_Looked], runtime: Runtime, done: int, total: int, progress: Progress
+) -> tuple[int, int]:
+    """Embed and keep what was found; returns how many files were looked into, and how many faces are new."""
+    looked_into = faces = 0
+    progress(done, total)
+    crops = ((look, [crop for _, crop in look.found or ()]) for look in looks)
+    for batch in embedded_batches(crops, runtime):
+        into, count = _take_in(album, batch)
+        looked_into, faces, done = looked_into + into, faces + count, done + len(batch)
+        progress(done, total)
+    return looked_into, faces
+
+
+def recognise(album: Album, gallery: Store | None, *, threshold: float | None = None) -> int:
+    """Say of every face whom of the gallery it resembles most, and whether that is a match; returns how many
+    are.
+
+    Done again each time, since galleries change; without a gallery, or with an empty one, nobody is known.
+    threshold overrides the gallery's own; where there is none, resemblances are told and nobody is known.
+    Raises EncoderMismatch.
+    """
+    faces, vectors = album.faces_and_vectors()
+    nearest: list[tuple[str, float | None, bool]] = [("", None, False)] * len(faces)
+    if gallery is not None and faces and not gallery.faces.is_empty():
+        gallery.require_encoder(album.encoder_id)
+        index = open_index(gallery)
+        rule = DecisionRule.of(gallery, threshold, len(index))
+        for i, (person, score) in enumerate(nearest_to_each(gallery, index, vectors, rule.by)):
+            if person:
+                nearest[i] = (person, round(score, 4), rule.limit is not None and score >= rule.limit)
+    changes: dict[int, dict[str, object]] = {}
+    for face, (person, near, known) in zip(faces, nearest, strict=True):
+        if (face.nearest, face.nearest_score, face.known) != (person, near, known):
+            changes[face.face_id] = {"nearest": person, "nearest_score": near, "known": known}
+    album.change(changes)
+    return sum(known for _, _, known in nearest)
+
+
+def _files_under(root: Path) -> tuple[dict[str, AlbumFile], list[Skipped]]:
+    """Every picture file under root by its path below it, as it is now; sha256 is still unknown."""
+    there: dict[str, AlbumFile] = {}
+    skipped: list[Skipped] = []
+    for path in walk(root):
+        if isinstance(path, Skipped):
+            skipped.append(path)
+            continue
+        name = path.relative_to(root).as_posix()
+        try:
+            name.encode()
+            facts = path.stat()
+        except UnicodeEncodeError:
+            skipped.append(Skipped(path, "its name is not UTF-8"))
+            continue
+        except OSError:  # a link to nowhere: the worker will say what is wrong
+            there[name] = AlbumFile(name, -1, 0, "", "")
+            continue
+        there[name] = AlbumFile(name, facts.st_size, facts.st_mtime_ns, "", "")
+    return there, skipped
+
+
+def _is_to_look_at(before: AlbumFile, now: AlbumFile, seen: set[str]) -> bool:
+    """Whether a file is another than it was, or a run was killed between two files of one content, so that it
+    was never looked into.
+    """
+    changed = (before.bytes, before.mtime_ns) != (now.bytes, now.mtime_ns)
+    return changed or (bool(before.sha256) and before.sha256 not in seen)
+
+
+def _look_at_all(
+    root: Path, files: Sequence[AlbumFile], seen: set[str], detector: Detector | None, workers: int
+) -> Iterator[_Looked]:
+    """Read, decode and detect in threads, in order, never more than a bounded number ahead. seen: contents
+    known already; it grows.
+    """
+    lock = threading.Lock()
+
+    def look(file: AlbumFile, own: Detector | None) -> _Looked:
+        data = read_bytes(root / file.path)
+        if isinstance(data, Skipped):
+            return _Looked(file, data.reason)
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = AlbumFile(file.path, file.bytes, file.mtime_ns, sha256, "")
+        with lock:  # of two files with one content only the first is looked into
+            if sha256 in seen:
+                return _Looked(file)
+            seen.add(sha256)
+        pixels = decode(data)
+        if isinstance(pixels, str):
+            return _Looked(file, pixels, ())
+        if own is None:
+            return _Looked(file, found=((None, scaled(pixels)),))
+        return _Looked(
+            file, found=tuple((face, crop_face(pixels, face.landmarks)) for face in own.detect(pixels))
+        )
+
+    return detected(look, files, detector, workers=workers)
+
+
+def _take_in(album: Album, batch: Sequence[tuple[_Looked, F32]]) -> tuple[int, int]:
+    """Commit a batch: what was looked at, with the vectors of its faces. Returns how many contents were new,
+    and how many faces.
+    """
+    crops = [crop for look, _ in batch for _, crop in look.found or ()]
+    sharpness = iter(crop_facts(np.stack(crops), _silent)[0][:, 2].tolist() if crops else ())
+    photos = [
+        FoundPhoto(
+            look.file.sha256,
+            tuple(
+                _found(i, *found, next(sharpness), vector)
+                for i, (found, vector) in enumerate(zip(look.found, vectors, strict=True), 1)
+            ),
+            look.reason,
+        )
+        for look, vectors in batch
+        if look.found is not None
+    ]
+    album.add(
+        [replace(look.file, reason=look.reason if look.found is None else "") for look, _ in batch], photos
+    )
+    return len(photos), len(crops)
+
+
+def _found(number: int, face: Face | None, crop: U8, sharpness: float, vector: F32) -> FoundFace:
+    """Without a face the photo is an aligned crop, and all of it."""
+    if face is None:
+        side = float(crop.shape[0])
+        return FoundFace(number, (0.0, 0.0, side, side), "", 1.0, side, sharpness, vector)
+    x, y, w, h = (float(value) for value in face.box)
+    return FoundFace(
+        number, (x, y, w, h), landmarks_text(face.landmarks), face.score, min(w, h), sharpness, vector
+    )
+
+
+def _silent(done: int, total: int) -> None:
+    """Crops are measured in no time."""
+
+
+def face_pictures(album: Album, side_px: int, progress: Progress) -> dict[str, bytes]:
+    """A JPEG of each face, by its key, cut again from the photos where they lie; of changed or unreadable
+    photos there are none.
+    """
+    faces: dict[str, list[AlbumFace]] = {}
+    for face in album.faces():
+        faces.setdefault(face.sha256, []).append(face)
+    pictures: dict[str, bytes] = {}
+    files = {file.sha256: file for file in album.files().values() if file.sha256 in faces}
+    progress(0, len(files))
+    for number, (sha256, file) in enumerate(files.items(), 1):
+        photo = read_photo(album.root / file.path)
+        if isinstance(photo, Photo) and photo.sha256 == sha256:
+            for face in faces[sha256]:
+                points = np.array(face.landmarks.split(), np.float32).reshape(-1, 2)
+                crop = crop_face(photo.pixels, points) if len(points) else scaled(photo.pixels)
+                out = io.BytesIO()
+                Image.fromarray(scaled(crop, side_px)).save(out, "JPEG", quality=80)
+                pictures[face.key] = out.getvalue()
+        progress(number, len(files))
+    return pictures

@@ -1,0 +1,78 @@
+"""Albums: a folder of photos without names, scanned, grouped, reviewed and sorted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facesearch.album.album import FILE
+from facesearch.album.album import Album as Album
+from facesearch.album.arrange import Arranged as Arranged
+from facesearch.album.arrange import arrange as arrange
+from facesearch.album.review import REVIEW as REVIEW
+from facesearch.album.review import Applied, apply
+from facesearch.album.scan import Scanned as Scanned
+from facesearch.album.scan import album_folder as album_folder
+from facesearch.album.scan import face_pictures as face_pictures
+from facesearch.album.scan import recognise, scan
+from facesearch.album.sort import Sorted as Sorted
+from facesearch.album.sort import sort_album as sort_album
+from facesearch.api.detector import FaceDetector
+from facesearch.api.encoder import Encoder
+from facesearch.api.gallery import Gallery
+from facesearch.api.how import quiet
+from facesearch.encoder.weights import weights_with_id
+from facesearch.errors import EncoderMismatch
+from facesearch.records import Progress
+
+METHODS = ("average", "hdbscan", "dbscan")
+
+
+def is_album(folder: Path) -> bool:
+    """Whether a scan lies in this folder."""
+    return (folder / FILE).is_file()
+
+
+def open_album(folder: Path) -> Album:
+    """A scan that is there; use it in a with statement. Raises NoAlbum, CorruptAlbum."""
+    return Album.open(folder)
+
+
+def encoder_of_album(folder: Path, runs: Path | None) -> Path | None:
+    """The encoder that the scan in this folder was begun with, if there is one and it is at hand."""
+    if not is_album(folder):
+        return None
+    with Album.open(folder) as album:
+        found = weights_with_id(album.encoder_id, runs)
+    return None if found is None else found.path
+
+
+def scan_album(
+    photos: Path, folder: Path, encoder: Encoder, detector: FaceDetector, progress: Progress = quiet
+) -> Scanned:
+    """Bring the scan in folder up to date with the photos. See album.scan.scan."""
+    return scan(photos, folder, encoder.runtime, detector.own, progress)
+
+
+def recognise_album(album: Album, gallery: Gallery) -> int | None:
+    """Give the faces that the gallery knows their names, and say how many; None where there is no gallery.
+
+    Raises EncoderMismatch, after taking away the names that an earlier gallery gave.
+    """
+    with gallery.store() as store:
+        if store is None:
+            recognise(album, None)
+            return None
+        try:
+            return recognise(album, store)
+        except EncoderMismatch:
+            recognise(album, None)
+            raise
+
+
+def apply_review(
+    album: Album, gallery: Gallery, review: Path, fpir: float | None, runs: Path | None
+) -> Applied:
+    """Enroll what a review names, and keep its groups. Raises BadReview, and what enrolling raises."""
+    own = weights_with_id(album.encoder_id, runs)
+    note = "" if own is None else own.note()
+    return apply(album, gallery.folder, review, fpir, key=gallery.key, encoder_file=note)

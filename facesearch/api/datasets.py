@@ -1,0 +1,96 @@
+"""Prepared datasets: photos turned into aligned crops once, for training, galleries and evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesearch.api import checks
+from facesearch.api.how import quiet
+from facesearch.records import Progress
+
+if TYPE_CHECKING:
+    from facesearch.api.photos import DetectorLike
+    from facesearch.datasets.prepare import Prepared
+    from facesearch.datasets.table import Dataset as Dataset
+
+SPLITS = ("own", "random")
+SEVERAL = ("largest", "skip")
+
+
+def draw_people(out: str | os.PathLike[str], *, people: int = 24, photos: int = 16, seed: int = 0) -> int:
+    """Draw a folder of people who do not exist, one folder a person. Returns how many photos. Raises
+    CannotWrite.
+    """
+    from facesearch.datasets.toy import draw_people as draw
+
+    checks.at_least("people", people, 2)
+    checks.at_least("photos", photos, 1)
+    return draw(Path(out), people=people, photos=photos, seed=seed)
+
+
+def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
+    """A prepared dataset: its folder, or a zip file of one. Raises NotFound, CannotRead."""
+    from facesearch.datasets.table import open_dataset as open_it
+
+    return open_it(Path(folder))
+
+
+def open_datasets(folders: Sequence[str | os.PathLike[str]]) -> list[Dataset]:
+    """The same for several."""
+    return [open_dataset(folder) for folder in folders]
+
+
+def prepare(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    split: str = "own",
+    val: float = 0.2,
+    test: float = 0.0,
+    seed: int = 0,
+    people: int | None = None,
+    min_photos: int = 1,
+    several: str = "largest",
+    workers: int | None = None,
+    unlabelled: bool = False,
+    detector: DetectorLike = None,
+    progress: Progress = quiet,
+) -> Prepared:
+    """Turn a source of photos into a dataset folder of aligned crops.
+
+    source: CelebA-500, CelebA's own files, the celebA_ir set, or one folder a person of ordinary photos.
+    split: the source's own, or "random": by photo, with these shares in val and test. people, min_photos:
+    only so many people, only those with so many photos. several: of a photo with several faces take the
+    "largest", or "skip" it. unlabelled: every face of every photo, without names. detector: see
+    open_gallery; "aligned" for crops. Interrupted, the same call goes on. Raises ValueError, NotFound,
+    CannotRead, NothingToDo, OutputExists, CannotWrite.
+    """
+    from facesearch.api.detector import ALIGNED, as_detector
+    from facesearch.datasets.prepare import PrepareConfig
+    from facesearch.datasets.prepare import prepare as run
+    from facesearch.datasets.sources import read_source, read_unlabelled, with_random_split
+
+    checks.one_of("split", split, SPLITS)
+    checks.one_of("several", several, SEVERAL)
+    if val + test > 1:
+        raise ValueError("val and test together are more than 1")
+    if unlabelled and (split == "random" or people is not None or min_photos > 1):
+        raise ValueError(
+            "unlabelled photos have no people to be dealt out or counted: leave split, people and min_photos"
+            " out"
+        )
+    root, aligned = Path(source), detector == ALIGNED
+    entries = read_unlabelled(root) if unlabelled else read_source(root, people=people, min_photos=min_photos)
+    if split == "random":
+        entries = with_random_split(entries, val=val, test=test, seed=seed)
+    looks = not aligned and any(entry.landmarks is None for entry in entries.entries)
+    config = PrepareConfig(
+        out=Path(out),
+        several="all" if unlabelled else several,
+        aligned=aligned,
+        workers=workers or os.cpu_count() or 1,
+    )
+    return run(entries, as_detector(detector).own if looks else None, config, progress)

@@ -1,0 +1,47 @@
+"""A gallery's vectors in another engine, Milvus: filled, compared, dropped. Needs the extra [milvus]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facesearch.api.gallery import Gallery
+from facesearch.api.how import quiet
+from facesearch.gallery.milvus.projections import Access as Access
+from facesearch.gallery.milvus.projections import Place as Place
+from facesearch.gallery.milvus.projections import place_of as place_of
+from facesearch.records import Progress
+
+if TYPE_CHECKING:
+    from facesearch.gallery.milvus.sync import Checked as Checked
+    from facesearch.gallery.milvus.sync import Synced as Synced
+
+
+def sync(
+    gallery: Gallery,
+    place: Place,
+    *,
+    index: str | None = None,
+    full: bool = False,
+    progress: Progress = quiet,
+) -> Synced:
+    """Send what has changed, so that the engine holds what the gallery holds. See gallery.milvus.sync."""
+    from facesearch.gallery.milvus import sync as engine
+
+    with gallery.opened() as store:
+        return engine.sync(store, place, index=index, full=full, progress=progress)
+
+
+def check(gallery: Gallery, place: Place, progress: Progress = quiet) -> Checked:
+    """Compare every row and vector, and change nothing."""
+    from facesearch.gallery.milvus import sync as engine
+
+    with gallery.opened() as store:
+        return engine.check(store, place, progress)
+
+
+def drop(gallery: Gallery, place: Place, *, abandon: bool = False) -> None:
+    """Drop what was sent there; with abandon only forget about it, without reaching it."""
+    from facesearch.gallery.milvus import sync as engine
+
+    with gallery.opened() as store:
+        engine.drop(store, place, abandon=abandon)

@@ -1,0 +1,191 @@
+"""How far an open gallery's answers can be trusted: its threshold with the shares of strangers along scores,
+and what `facesearch evaluate` or the encoder's card measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from facesearch.answers import ThresholdInfo
+from facesearch.api.gallery import Gallery
+from facesearch.errors import CannotRead
+from facesearch.files import read_json
+from facesearch.gallery.calibration import is_stale
+from facesearch.gallery.describe import CARD, threshold_info
+from facesearch.gallery.store.rows import way_of
+from facesearch.records import ScoredBy
+
+DATA, PAGE = "evaluation.json", "index.html"
+DET: dict[ScoredBy, tuple[str, re.Pattern[str]]] = {
+    "best-photo": ("det", re.compile(r"FNIR at FPIR ([\d.]+)%")),
+    "mean-template": ("det_template", re.compile(r"FNIR at FPIR ([\d.]+)% by mean template")),
+}
+"""The curve's key in evaluate's report, and the name of its points in the encoder's card."""
+CARD_SPLIT = "val"
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """score, and the share of strangers' searches with a candidate at or above it."""
+
+    score: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetPoint:
+    """Where this share of strangers' searches gets a name, that share of enrolled people's is missed."""
+
+    fpir: float
+    fnir: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """faces: enrolled now; growth: by how much more faces are enrolled than the threshold was set for, which
+    multiplies shares. det: how many mates are missed at which rate, where this encoder was measured
+    (`facesearch evaluate`)."""
+
+    threshold: ThresholdInfo | None
+    stale: bool
+    faces: int
+    growth: float
+    curve: tuple[CurvePoint, ...]
+    det: tuple[DetPoint, ...]
+    det_split: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that was measured, with its 95 % interval. meaning: what it is, in plain words."""
+
+    section: str
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    trials: int
+    threshold: float | None
+    note: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """source: the report that `facesearch evaluate` wrote, or the card that came with the encoder.
+    same_encoder: it is about the encoder that answers here. page: the whole report can be seen at /report."""
+
+    source: Literal["report", "card"]
+    encoder: str
+    split: str
+    same_encoder: bool
+    page: bool
+    figures: tuple[Figure, ...]
+    left_out: tuple[str, ...]
+
+
+def calibration(gallery: Gallery, report: Path) -> Calibration:
+    """The threshold in use, the shares of strangers along scores, and the misses along those shares where
+    they were measured. report: the folder that evaluate wrote. Raises CannotRead, CorruptGallery.
+    """
+    with gallery.store() as store:
+        threshold, faces = (None, 0) if store is None else (store.notes.threshold(), len(store))
+    det, split = _det(report, gallery.encoder.id, way_of(threshold))
+    return Calibration(
+        threshold=threshold_info(threshold),
+        stale=threshold is not None and is_stale(threshold, faces),
+        faces=faces,
+        growth=faces / threshold.faces if threshold and threshold.faces else 1.0,
+        curve=tuple(CurvePoint(score, share) for score, share in (threshold.curve if threshold else ())),
+        det=det,
+        det_split=split,
+    )
+
+
+def evaluation(report: Path, encoder_id: str, meaning: Callable[[str], str]) -> Evaluation | None:
+    """The figures of the report in this folder; without one those of the encoder's card, None where that is
+    not there either. meaning: says in words what a figure of a name is. Raises CannotRead.
+    """
+    data = _report(report)
+    if data is not None:
+        return Evaluation(
+            source="report",
+            encoder=str(data["encoder"]),
+            split=str(data["split"]),
+            same_encoder=data["encoder_id"] == encoder_id,
+            page=(report / PAGE).is_file(),
+            figures=tuple(_figure(entry, meaning) for entry in data["figures"]),
+            left_out=tuple(map(str, data["left_out"])),
+        )
+    entries = _card(encoder_id)
+    if entries is None:
+        return None
+    return Evaluation(
+        source="card",
+        encoder=encoder_id[:12],
+        split=CARD_SPLIT,
+        same_encoder=True,
+        page=False,
+        figures=tuple(_figure(entry, meaning) for entry in entries),
+        left_out=(),
+    )
+
+
+def _det(report: Path, encoder_id: str, by: ScoredBy) -> tuple[tuple[DetPoint, ...], str | None]:
+    """FPIR and FNIR of this very encoder by this way to score, rising by FPIR; none where nobody
+    measured it.
+    """
+    key, name = DET[by]
+    data = _report(report)
+    if data is not None and data["encoder_id"] == encoder_id:
+        curve = data["curves"].get(key)
+        pairs = list(zip(curve["fpir"], curve["fnir"], strict=True)) if curve else []
+        if pairs:
+            rising = sorted(pairs, key=lambda pair: (pair[0], -pair[1]))
+            return tuple(DetPoint(x, y) for x, y in rising), str(data["split"])
+    measured = []
+    for entry in _card(encoder_id) or ():
+        match = name.fullmatch(str(entry["name"]))
+        if match and entry["rate"]["value"] is not None:
+            measured.append((float(match[1]) / 100, float(entry["rate"]["value"])))
+    return tuple(DetPoint(x, y) for x, y in sorted(measured)), CARD_SPLIT if measured else None
+
+
+def _report(folder: Path) -> dict[str, Any] | None:
+    path = folder / DATA
+    if not path.is_file():
+        return None
+    data = read_json(path)
+    wanted = {"figures", "encoder", "encoder_id", "split", "left_out", "curves"}
+    if not isinstance(data, dict) or not wanted <= data.keys():
+        raise CannotRead(path, "it is no evaluation of facesearch")
+    return data
+
+
+def _card(encoder_id: str) -> list[dict[str, Any]] | None:
+    if not CARD.is_file():
+        return None
+    card = read_json(CARD)
+    if not isinstance(card, dict) or card.get("encoder_id") != encoder_id:
+        return None
+    figures: list[dict[str, Any]] = card["metrics"]["shipped"][CARD_SPLIT]
+    return figures
+
+
+def _figure(entry: dict[str, Any], meaning: Callable[[str], str]) -> Figure:
+    rate, name = entry["rate"], entry["name"]
+    return Figure(
+        section=entry["section"],
+        name=name,
+        value=rate["value"],
+        low=rate["low"],
+        high=rate["high"],
+        trials=rate["trials"],
+        threshold=entry["threshold"],
+        note=entry["note"],
+        meaning=meaning(name),
+    )

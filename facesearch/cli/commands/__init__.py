@@ -1,0 +1,1 @@
+"""One module a command, or two that belong together."""

@@ -1,0 +1,73 @@
+"""Galleries that nobody reads without a key: encrypt, decrypt."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from facesearch.cli import options
+from facesearch.cli.given import gallery_of
+from facesearch.cli.options import FILE, GalleryChoice
+from facesearch.cli.terminal import tell
+
+
+@click.command()
+@click.option(
+    "--new-key",
+    type=FILE,
+    default=None,
+    help="From now on encrypt with the key in this file; where there is no file, a random key is made in it.",
+)
+@options.gallery
+def encrypt(new_key: Path | None, gallery: GalleryChoice) -> None:
+    """Encrypt a gallery, or exchange its key, and prove that nothing of before is left in its files.
+
+    A gallery that is made with --key-file (build-index, enroll, import) is encrypted from the beginning; for
+    that, make a key with --new-key where there is no gallery yet. Interrupted, the same command goes on.
+
+    \b
+    Example:  facesearch encrypt --new-key ~/.facesearch.key
+              facesearch encrypt --key-file old.key --new-key new.key
+              facesearch enroll --from people/ --gallery secret --key-file ~/.facesearch.key
+    """
+    opened = gallery_of(gallery)
+    if new_key is not None and not new_key.exists():
+        from facesearch.api.keys import new_key_file
+
+        new_key_file(new_key)
+        click.echo(f"{new_key}: a new key, which only you can read")
+        tell(
+            "keep a copy of it elsewhere: without it nobody can read what is encrypted with it, you included"
+        )
+        if not opened.exists:
+            tell(
+                f"no gallery is in {gallery.folder} yet; make one with --key-file {shlex.quote(str(new_key))}"
+            )
+            return
+    result = opened.encrypt(new_key)
+    if result.receipt is None:
+        click.echo(f"{gallery.folder}: encrypted with this key already, {result.faces} faces")
+        return
+    click.echo(f"{gallery.folder}: {result.faces} faces encrypted; no byte of what lay there before is left")
+    tell(f"receipt: {result.path}")
+    tell(
+        "copies, exports and backups that were made before are as they were: delete them, or encrypt them too"
+    )
+
+
+@click.command()
+@options.gallery
+def decrypt(gallery: GalleryChoice) -> None:
+    """Write an encrypted gallery in plain again.
+
+    \b
+    Example:  facesearch decrypt --key-file ~/.facesearch.key
+    """
+    result = gallery_of(gallery).decrypt()
+    click.echo(
+        f"{gallery.folder}:"
+        f" {'not encrypted, nothing was done' if result.already else f'{result.faces} faces decrypted'}"
+    )
+    tell("anybody who can read its files can now recognise these people")

@@ -1,0 +1,75 @@
+"""Embed a gallery's photos with another encoder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from facesearch.cli import options
+from facesearch.cli.given import RUNS, encoder_of, existing, gallery_of
+from facesearch.cli.options import DATASET, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
+from facesearch.cli.terminal import bar, report_skips, tell
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=DATASET,
+    multiple=True,
+    help="Prepared dataset that holds enrolled photos; may be given again.",
+)
+@click.option(
+    "--photos",
+    type=FOLDER,
+    multiple=True,
+    help="Folder in which enrolled photos lie, under any name; may be given again.",
+)
+@click.option("--drop-missing", is_flag=True, help="Let go of enrolled photos that are not found.")
+@options.gallery
+@options.encoder
+@options.detection
+@options.strict
+def reindex(
+    data: tuple[Path, ...],
+    photos: tuple[Path, ...],
+    drop_missing: bool,
+    gallery: GalleryChoice,
+    encoder: EncoderChoice,
+    detection: DetectionChoice,
+    strict: bool,
+) -> None:
+    """Embed the gallery's photos again with another encoder (--weights).
+
+    The old vectors serve until all new ones are there; interrupted, it goes on where it was.
+
+    \b
+    Example:  facesearch reindex --weights runs/new/best.safetensors --photos people/
+    """
+    from facesearch.api.datasets import open_datasets
+    from facesearch.api.runs import encoder_for_new
+
+    if not data and not photos:
+        raise click.UsageError(
+            "give the enrolled photos again: --photos FOLDER or --data FOLDER; a gallery holds none"
+        )
+    datasets = open_datasets(data)
+    existing(gallery)
+    named = encoder.weights or encoder_for_new(RUNS)
+    new = encoder_of(replace(encoder, weights=named))
+    opened = gallery_of(gallery, None, detection)
+    with bar("embed", "photo") as progress:
+        result = opened.reindex(
+            new, photos=photos, datasets=datasets, drop_missing=drop_missing, progress=progress
+        )
+    if result.already:
+        tell("the gallery is of this encoder already; nothing was done")
+    if result.known:
+        tell(f"{result.known} photos had been embedded by an earlier run")
+    dropped = f", {result.dropped} let go" if result.dropped else ""
+    click.echo(
+        f"{gallery.folder}: {result.embedded} photos embedded again{dropped}; {result.faces} faces of"
+        f" {new.words}"
+    )
+    report_skips(result.skipped, strict)

@@ -1,0 +1,26 @@
+"""Give somebody another name."""
+
+from __future__ import annotations
+
+import click
+
+from facesearch.cli import options
+from facesearch.cli.given import gallery_of
+from facesearch.cli.options import GalleryChoice
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--join", is_flag=True, help="Somebody called NEW is enrolled already: put all photos under that name."
+)
+@options.gallery
+def rename(old: str, new: str, join: bool, gallery: GalleryChoice) -> None:
+    """Give OLD the name NEW.
+
+    \b
+    Example:  facesearch rename "Ada Byron" "Ada Lovelace"
+    """
+    moved = gallery_of(gallery).rename(old, new, join=join)
+    click.echo(f"{new}: {moved} photo{'' if moved == 1 else 's'}, enrolled as {old} until now")

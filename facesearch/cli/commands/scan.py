@@ -1,0 +1,258 @@
+"""Find and group all faces in a folder of photos, and apply a review of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from facesearch.cli import options
+from facesearch.cli.given import RUNS, announced, detector_of, gallery_of
+from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
+from facesearch.cli.terminal import bar, report_skips, tell
+
+if TYPE_CHECKING:
+    from facesearch.answers import AlbumScan
+    from facesearch.api.albums import Album, Scanned
+    from facesearch.api.encoder import Encoder
+    from facesearch.report.album import Written
+
+CROP_PX = 96
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=FOLDER, required=False)
+@click.option(
+    "--out", type=FOLDER, default=None, help="Where the scan lies.  [default: DIR.scan, beside DIR]"
+)
+@click.option(
+    "--apply",
+    "review",
+    type=FILE,
+    default=None,
+    help="Enroll what this review names, and keep its groups. No photo is read.",
+)
+@click.option(
+    "--with-photos",
+    is_flag=True,
+    help="Put the pictures of the faces on the page. It must then be kept as the photos are.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["average", "hdbscan", "dbscan"]),
+    default="average",
+    show_default=True,
+    help="How strangers are grouped; the last two need the extra [album].",
+)
+@click.option(
+    "--cut",
+    type=options.Number(-1, 1),
+    default=None,
+    help="Mean cosine at which groups part.  [default: from the album's own pairs]",
+)
+@click.option("--regroup", is_flag=True, help="Group again whatever nobody has reviewed yet.")
+@options.as_json
+@options.gallery
+@options.encoder
+@options.detection
+@options.fpir
+@options.strict
+@click.pass_context
+def scan(
+    ctx: click.Context,
+    folder: Path | None,
+    out: Path | None,
+    review: Path | None,
+    with_photos: bool,
+    method: str,
+    cut: float | None,
+    regroup: bool,
+    as_json: bool,
+    gallery: GalleryChoice,
+    encoder: EncoderChoice,
+    detection: DetectionChoice,
+    fpir: float | None,
+    strict: bool,
+) -> None:
+    """Find every face in the photos under DIR, name whom the gallery knows, group the strangers, and write a
+    review.
+
+    The review is review.csv and review.html in the scan's folder: give groups names there, split and join
+    them, then --apply it. A later scan of the same DIR looks only at new photos and keeps groups and names.
+    Interrupted, the same command goes on.
+
+    \b
+    Example:  facesearch scan holiday/ --with-photos
+              facesearch scan holiday/ --apply ~/Downloads/review.csv
+    """
+    from facesearch.api.albums import album_folder, open_album
+    from facesearch.report import lines as report
+
+    if folder is None and review is None:
+        raise click.UsageError("give the folder of photos, DIR")
+    if out is None:
+        out = _scan_of(review) if folder is None and review is not None else None
+        out = out or album_folder(folder or Path())
+    if review is not None:
+        with open_album(out) as album:
+            _apply(album, gallery, review, fpir, as_json=as_json)
+            written = _written(album, folder, with_photos)
+        if not as_json:
+            click.echo(f"review: {written.table} and {written.page}")
+        return
+    if folder is None:
+        raise click.UsageError("give the folder of photos, DIR")
+    named = ctx.get_parameter_source("gallery") is not ParameterSource.DEFAULT
+    found = _find(folder, out, gallery, encoder, detection, named=named)
+    with open_album(out) as album:
+        known = _recognise(album, gallery, named=named)
+        result, written = _grouped(album, folder, found, known, method, cut, regroup, with_photos)
+    if as_json:
+        click.echo(report.as_json(result))
+    else:
+        click.echo("\n".join(report.scan_lines(folder, result)))
+    if written.kept is not None:
+        tell(f"{written.table.name} had been changed and not applied; it is kept as {written.kept}")
+    if written.crops:
+        tell(f"{written.page} holds {written.crops} pictures of faces: keep it as you keep the photos")
+    report_skips(found.skipped, strict)
+
+
+def _scan_of(review: Path) -> Path:
+    """The scan that a review lies in. Raises UsageError."""
+    from facesearch.api.albums import is_album
+
+    beside = review.absolute().parent
+    if not is_album(beside):
+        raise click.UsageError(
+            "give the folder of photos, DIR, or --out SCAN: this review does not lie in a scan"
+        )
+    return beside
+
+
+def _find(
+    folder: Path,
+    out: Path,
+    gallery: GalleryChoice,
+    encoder: EncoderChoice,
+    detection: DetectionChoice,
+    *,
+    named: bool,
+) -> Scanned:
+    """Bring the scan up to date."""
+    from facesearch.api.albums import scan_album
+
+    own = _encoder(out, gallery, encoder, named=named)
+    with bar("scan", "photo") as progress:
+        return scan_album(folder, out, own, detector_of(detection), progress)
+
+
+def _encoder(out: Path, gallery: GalleryChoice, encoder: EncoderChoice, *, named: bool) -> Encoder:
+    """The encoder that the scan was begun with, else the gallery's, else the one for new galleries."""
+    from facesearch.api.albums import encoder_of_album
+    from facesearch.api.runs import encoder_for_new
+    from facesearch.errors import EncoderNotFound
+
+    if encoder.weights is None:
+        encoder = replace(encoder, weights=encoder_of_album(out, RUNS))
+    try:
+        return announced(gallery_of(gallery, encoder))
+    except EncoderNotFound:
+        if named:
+            raise
+        return announced(gallery_of(gallery, replace(encoder, weights=encoder_for_new(RUNS))))
+
+
+def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | None:
+    """Name the faces that the gallery knows, and say how many; None without a gallery of this encoder."""
+    from facesearch.api.albums import recognise_album
+    from facesearch.errors import EncoderMismatch
+
+    try:
+        known = recognise_album(album, gallery_of(gallery))
+    except EncoderMismatch:
+        if named:
+            raise
+        tell(f"gallery: {gallery.folder} is of another encoder; nobody is named by it")
+        return None
+    if known is None:
+        tell(f"gallery: none at {gallery.folder}; nobody is named by one")
+    else:
+        tell(f"gallery: {gallery.folder}, {known} faces match somebody in it")
+    return known
+
+
+def _grouped(
+    album: Album,
+    folder: Path,
+    found: Scanned,
+    known: int | None,
+    method: str,
+    cut: float | None,
+    regroup: bool,
+    with_photos: bool,
+) -> tuple[AlbumScan, Written]:
+    """Group the faces and write the review."""
+    from facesearch.answers import AlbumScan, SkippedPhoto
+    from facesearch.api.albums import arrange
+
+    grouped = arrange(album, method, cut, again=regroup)
+    written = _written(album, folder, with_photos)
+    result = AlbumScan(
+        photos=found.files,
+        new_photos=found.looked,
+        gone=found.gone,
+        without_face=found.faceless,
+        faces=found.faces,
+        new_faces=found.new_faces,
+        recognised=known,
+        groups=grouped.groups,
+        new_groups=grouped.new,
+        joined=grouped.joined,
+        alone=grouped.alone,
+        put_aside=grouped.aside,
+        method=method,
+        cut=None if method == "hdbscan" else grouped.cut,
+        table=str(written.table),
+        page=str(written.page),
+        skipped=tuple(map(SkippedPhoto.of, found.skipped)),
+    )
+    return result, written
+
+
+def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | None, *, as_json: bool) -> None:
+    from facesearch.api.albums import REVIEW, apply_review
+    from facesearch.report import lines as report
+    from facesearch.report.album import applied
+
+    own = review.absolute() == (album.folder / REVIEW).absolute()
+    result = apply_review(album, gallery_of(gallery), review, fpir, RUNS)
+    if own:
+        applied(album)
+    if as_json:
+        click.echo(report.as_json(result))
+        return
+    for person, count in sorted(result.enrolled.items()):
+        click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
+    click.echo(
+        f"{result.named} faces of {result.people} people have names, {result.known} were enrolled before; "
+        f"{result.unnamed} faces without a name, {result.aside} put aside"
+    )
+    for name, photo in result.elsewhere:
+        mend = f'facesearch forget "{name}" --photo "{photo}" --gallery {gallery.folder}'
+        tell(f"an earlier review enrolled {photo} as {name}; if that was wrong: {mend}")
+
+
+def _written(album: Album, folder: Path | None, with_photos: bool) -> Written:
+    """Write the review."""
+    from facesearch.api.albums import face_pictures
+    from facesearch.report.album import write_review
+
+    pictures = None
+    if with_photos:
+        with bar("faces", "photo") as progress:
+            pictures = face_pictures(album, CROP_PX, progress)
+    return write_review(album, pictures, f"facesearch scan {folder or album.root} --apply review.csv")

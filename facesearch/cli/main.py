@@ -1,0 +1,177 @@
+"""The command line as a whole: its group, its one error boundary. Nothing heavy is imported at the top:
+--help must not wait for torch.
+
+stdout carries results, stderr everything else. Exit codes: 0 done ("unknown" is an answer), 1 could not, 2
+wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from facesearch.cli.commands.audit import audit
+from facesearch.cli.commands.build_index import build_index
+from facesearch.cli.commands.calibrate import calibrate
+from facesearch.cli.commands.compare import compare
+from facesearch.cli.commands.detect import detect
+from facesearch.cli.commands.embed import embed
+from facesearch.cli.commands.encrypt import decrypt, encrypt
+from facesearch.cli.commands.enroll import enroll
+from facesearch.cli.commands.evaluate import evaluate
+from facesearch.cli.commands.export_gallery import export_gallery
+from facesearch.cli.commands.forget import forget
+from facesearch.cli.commands.import_gallery import import_gallery
+from facesearch.cli.commands.info import info
+from facesearch.cli.commands.list_people import list_people
+from facesearch.cli.commands.plot import plot
+from facesearch.cli.commands.prepare import prepare
+from facesearch.cli.commands.query import query
+from facesearch.cli.commands.reindex import reindex
+from facesearch.cli.commands.rename import rename
+from facesearch.cli.commands.scan import scan
+from facesearch.cli.commands.serve import serve
+from facesearch.cli.commands.sort import sort
+from facesearch.cli.commands.sync import sync
+from facesearch.cli.commands.toy import toy
+from facesearch.cli.commands.train import train
+from facesearch.cli.commands.verify import verify
+from facesearch.errors import FacesearchError, Interrupted, PackageMissing
+from facesearch.version import __version__
+
+EXTRA_OF = {
+    "torch": "train",
+    "torchvision": "train",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "sklearn": "album",
+    "cryptography": "crypt",
+    "pymilvus": "milvus",
+    "fastapi": "web",
+    "uvicorn": "web",
+}
+"""Packages that only some commands need, and the extra that brings each."""
+
+
+NOW_CALLED = {
+    "merge": "import FOLDER",
+    "index": "verify --rebuild [--index auto|flat|bits1|bits2]",
+    "key": "encrypt --new-key FILE",
+    ("encrypt", "--new-key-file"): "encrypt --new-key FILE",
+}
+"""Commands, and options of commands, that version 0.1.0 had: what says the same now."""
+
+
+class Commands(click.Group):
+    """Turns a FacesearchError into one message and exit code 1. Other exceptions are bugs and keep their
+    traceback.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FacesearchError as error:
+            raise click.ClickException(error.message()) from error
+        except click.NoSuchOption as error:
+            command = error.ctx.command.name if error.ctx else ""
+            if (now := NOW_CALLED.get((command or "", error.option_name))) is None:
+                raise
+            raise click.UsageError(f"{error.option_name} is now: facesearch {now}", error.ctx) from error
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRA_OF:
+                raise
+            missing = PackageMissing(package, EXTRA_OF[package], f"facesearch {ctx.invoked_subcommand}")
+            raise click.ClickException(missing.message()) from error
+        except KeyboardInterrupt as error:
+            again = Interrupted("what is done is kept", "the same command again")
+            raise click.ClickException(again.message()) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in NOW_CALLED:
+            raise click.UsageError(f"{args[0]} is now: facesearch {NOW_CALLED[args[0]]}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(len(name) for name in self.commands)
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{command.name:{width}}", words) for command, words in commands.items()]
+                )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="facesearch")
+def main() -> None:
+    """Train a face encoder, keep a gallery of people, and ask who is in a photo.
+
+    \b
+    Example, from nothing:  facesearch toy people/
+                            facesearch enroll --from people/ && facesearch query people/p003/02.png
+    """
+    os.umask(0o077)  # faces are biometric data: what is written here is its owner's alone
+
+
+SECTIONS: dict[str, dict[click.Command, str]] = {
+    "Ask who is in a photo": {
+        query: "Name the nearest people, or say unknown",
+        enroll: "Add people and their photos",
+        forget: "Erase a person, with proof",
+        list_people: "List people, or one person's photos",
+        info: "Describe the gallery and its encoder",
+        compare: "Say whether two photos show the same person",
+        embed: "Turn faces into vectors",
+        detect: "Find faces: boxes, landmarks, crops",
+        serve: "Open the page, and the service for programs",
+    },
+    "An album without names": {
+        scan: "Find and group all faces in a folder",
+        sort: "Copy or link a scanned album by person",
+    },
+    "Train an encoder": {
+        prepare: "Turn photos into aligned crops, once",
+        train: "Train on prepared crops",
+        plot: "Compare runs: a table and curves",
+        toy: "Draw people who do not exist, to try things on",
+        build_index: "Embed a prepared dataset into a gallery",
+    },
+    "Judge the answers": {
+        evaluate: "Measure retrieval, with intervals",
+        calibrate: "Set the threshold on strangers, for a rate",
+        audit: "Find wrong labels, copies and bad crops",
+    },
+    "Keep a gallery": {
+        rename: "Give a person another name, or join two",
+        verify: "Check against damage; rebuild the index",
+        reindex: "Embed all photos again with another encoder",
+        export_gallery: "Write all of it into one file",
+        import_gallery: "Add everybody from a file or another gallery",
+        sync: "Fill and check a Milvus engine",
+        encrypt: "Encrypt a gallery, make or exchange its key",
+        decrypt: "Write it in plain again",
+    },
+}
+"""Every command with a line about it, in the order in which help lists them."""
+
+
+def run() -> None:
+    """The program: as main, in a process of our own, which may be set up as we like it."""
+    # Read when gRPC is imported: else it tells stderr of every goodbye.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # OpenVINO does without its telemetry and its model converter, which take longer to import than all the
+    # rest of it.
+    for name in ("openvino_telemetry", "openvino.tools.ovc"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    main()
+
+
+for section in SECTIONS.values():
+    for command, words in section.items():
+        command.short_help = words
+        main.add_command(command)

@@ -1,0 +1,77 @@
+"""What a person in front of the screen sees on stderr: one line at a time, what was left out, progress
+bars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facesearch.errors import PhotosSkipped
+
+if TYPE_CHECKING:
+    from facesearch.records import Progress, Skipped
+
+SHOWN_SKIPS = 20
+
+
+def tell(line: str) -> None:
+    """Say one line on stderr."""
+    click.echo(line, err=True)
+
+
+def report_skips(skipped: Sequence[Skipped], strict: bool) -> None:
+    for item in skipped[:SHOWN_SKIPS]:
+        tell(f"skipped {item}")
+    if len(skipped) > SHOWN_SKIPS:
+        tell(f"... and {len(skipped) - SHOWN_SKIPS} more")
+    if skipped:
+        tell(f"{len(skipped)} skipped")
+        if strict:
+            raise PhotosSkipped(len(skipped))
+
+
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Progress]:
+    """A progress bar on stderr with rate and time left; silent when stderr is no terminal."""
+    from tqdm import tqdm
+
+    shown = tqdm(desc=what, unit=unit, file=sys.stderr, disable=None, leave=False, dynamic_ncols=True)
+
+    def show(done: int, total: int) -> None:
+        if total != shown.total or done < shown.n:
+            shown.reset(total)
+            shown.n = shown.initial = shown.last_print_n = (
+                done  # what an earlier run did is no speed of this one
+            )
+            shown.refresh()
+        shown.update(done - shown.n)
+
+    try:
+        yield show
+    finally:
+        shown.close()
+
+
+@contextmanager
+def epochs_bar() -> Iterator[tuple[Any, Any]]:
+    """One bar an epoch, with img/s and the time left."""
+    from tqdm import tqdm
+
+    shown = tqdm(unit="img", file=sys.stderr, disable=None, leave=False, dynamic_ncols=True)
+
+    def on_step(step: Any) -> None:
+        total = step.steps * step.photos
+        if shown.total != total or step.step * step.photos <= shown.n:
+            shown.reset(total)
+            shown.set_description(f"epoch {step.epoch + 1}/{step.epochs}")
+        shown.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
+        shown.update(step.step * step.photos - shown.n)
+
+    try:
+        yield on_step, shown.clear
+    finally:
+        shown.close()

@@ -1,1 +1,0 @@
-"""Words to one job, its result to print: the commands, by what they are about."""

@@ -1,0 +1,3 @@
+"""Prepared datasets: where labelled and unlabelled photos come from, and the folders of crops that training
+reads.
+"""

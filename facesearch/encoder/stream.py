@@ -1,0 +1,218 @@
+"""Photos to vectors as a stream: decoding, detection and alignment in threads, the network a batch ahead, all
+in order.
+
+Nothing is collected: a few photos a thread and three batches of crops are in memory, however many photos
+come.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from facesearch.encoder.runtime import Runtime
+from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.detect import Detector
+from facesearch.faces.found_by import ALIGNED
+from facesearch.faces.photos import read_photo
+from facesearch.records import F32, U8, Photo, Skipped
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+BATCH = 64
+"""Crops that go through the network together."""
+AHEAD = 4
+"""Photos a thread that may be decoded before they are wanted."""
+
+
+NO_FACE = "no face found"
+
+Source: TypeAlias = Path | Skipped | Callable[[], Photo | Skipped]
+"""A photo that is to be read: its file, what reads it, or why it is passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cropped:
+    """One face of one photo, ready to be embedded. of: how many faces the photo has; box in its pixels: x, y,
+    w, h; found_by: the detector's name, or what stands for none. landmarks and score: see Face; none of a
+    photo that was taken as a crop."""
+
+    path: Path
+    sha256: str
+    crop: U8
+    number: int
+    of: int
+    box: tuple[float, float, float, float]
+    found_by: str
+    landmarks: tuple[tuple[float, float], ...] = ()
+    score: float = 1.0
+
+
+def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
+    """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
+    h, w = photo.pixels.shape[:2]
+    if detector is None:
+        return [
+            Cropped(
+                photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)), ALIGNED
+            )
+        ]
+    found = detector.detect(photo.pixels)
+    return [
+        Cropped(
+            photo.path,
+            photo.sha256,
+            crop_face(photo.pixels, face.landmarks),
+            i,
+            len(found),
+            _box(face.box),
+            face.found_by,
+            _points(face.landmarks),
+            face.score,
+        )
+        for i, face in enumerate(found, 1)
+    ]
+
+
+def read_source(source: Source) -> Photo | Skipped:
+    """The photo itself, decoded now."""
+    if isinstance(source, Skipped):
+        return source
+    return read_photo(source) if isinstance(source, Path) else source()
+
+
+def read_faces(source: Source, detector: Detector | None) -> list[Cropped] | Skipped:
+    """All faces of a photo, largest first and at least one."""
+    photo = read_source(source)
+    if isinstance(photo, Skipped):
+        return photo
+    return faces_of(photo, detector) or Skipped(photo.path, NO_FACE, NoFace(photo.path))
+
+
+def one_face(
+    source: Source, detector: Detector | None, *, largest: bool, number: int | None = None
+) -> Cropped | Skipped:
+    """The face of a photo that shows one, or with `largest` the largest of several; or that with this
+    number."""
+    faces = read_faces(source, detector)
+    if isinstance(faces, Skipped):
+        return (
+            faces
+            if faces.cause is not None
+            else Skipped(faces.path, faces.reason, UnusablePhoto(faces.path, faces.reason))
+        )
+    if number is not None and not 1 <= number <= len(faces):
+        return Skipped(
+            faces[0].path,
+            f"there is no face {number} in it; it shows {len(faces)}",
+            NoFace(faces[0].path, number, len(faces)),
+        )
+    if number is None and len(faces) > 1 and not largest:
+        return Skipped(
+            faces[0].path,
+            f"{len(faces)} faces found; ask for the largest one, or say which",
+            SeveralFaces(faces[0].path, len(faces)),
+        )
+    return faces[(number or 1) - 1]
+
+
+def detected(
+    find: Callable[[T, Detector | None], R],
+    items: Iterable[T],
+    detector: Detector | None,
+    *,
+    workers: int = 0,
+) -> Iterator[R]:
+    """find(item, detector) of every item, in the items' order, by `workers` threads (0: one a core), each
+    with its own detector.
+    """
+    count = workers or os.cpu_count() or 1
+    own = threading.local()
+
+    def work(item: T) -> R:
+        if detector is not None and not hasattr(own, "detector"):
+            own.detector = detector.another()
+        return find(item, None if detector is None else own.detector)
+
+    with ThreadPoolExecutor(count, "photos") as pool:
+        yield from _in_order((pool.submit(work, item) for item in items), AHEAD * count)
+
+
+def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Iterator[tuple[T, F32]]:
+    """(item, its crops (112, 112, 3), any number of them) -> (item, their unit vectors (n, d)), in order.
+
+    While a batch is in the network, the next one is collected here, in the thread of whoever reads the
+    stream.
+    """
+    for batch in embedded_batches(items, runtime):
+        yield from batch
+
+
+def embedded_batches(
+    items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime
+) -> Iterator[list[tuple[T, F32]]]:
+    """The same, as many items at a time as went through the network together: for whoever keeps them in one
+    step.
+    """
+    with ThreadPoolExecutor(1, "network") as pool:
+        yield from _in_order((pool.submit(_embed, group, runtime) for group in _groups(items)), 1)
+
+
+Group = list[tuple[T, Sequence[U8]]]
+
+
+def _embed(group: Group[T], runtime: Runtime) -> list[tuple[T, F32]]:
+    crops = [crop for _, own in group for crop in own]
+    vectors = runtime.embed(np.stack(crops)) if crops else np.zeros((0, runtime.dimension), np.float32)
+    ends = np.cumsum([len(own) for _, own in group])
+    return [(item, vectors[end - len(own) : end]) for (item, own), end in zip(group, ends, strict=True)]
+
+
+def _groups(items: Iterable[tuple[T, Sequence[U8]]]) -> Iterator[Group[T]]:
+    """Items with BATCH crops and more together, and no more than four batches' worth of items without any."""
+    group: Group[T] = []
+    crops = 0
+    for item in items:
+        group.append(item)
+        crops += len(item[1])
+        if crops >= BATCH or len(group) >= 4 * BATCH:
+            yield group
+            group, crops = [], 0
+    if group:
+        yield group
+
+
+def _in_order(futures: Iterable[Future[R]], most: int) -> Iterator[R]:
+    """Results in the order of asking; `most` and one more are under way at a time. What fails is raised here,
+    the rest is called off.
+    """
+    waiting: deque[Future[R]] = deque()
+    try:
+        for future in futures:
+            waiting.append(future)
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _points(landmarks: F32) -> tuple[tuple[float, float], ...]:
+    return tuple((round(float(x), 1), round(float(y), 1)) for x, y in landmarks)
+
+
+def _box(box: F32) -> tuple[float, float, float, float]:
+    x, y, w, h = (round(float(value), 1) for value in box)
+    return x, y, w, h

@@ -1,0 +1,1 @@
+"""How good it is: retrieval, pairs, strangers, and an audit of labels."""

@@ -1,0 +1,89 @@
+"""Who a face is: the nearest people of a gallery, and whether the nearest is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from facesearch.answers import AMBIGUOUS_GAP, Decision, FaceAnswer
+from facesearch.encoder.stream import Cropped
+from facesearch.gallery.calibration import is_stale
+from facesearch.gallery.nearest import Nearest, nearest_people
+from facesearch.gallery.store.rows import Threshold, way_of
+from facesearch.gallery.store.store import Store
+from facesearch.records import F32, I64, Match, ScoredBy
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRule:
+    """By what the answers of one go are decided, read once: counting a large gallery takes longer than
+    searching it.
+
+    stored: the gallery's own threshold; limit: the score that decides; fpir: what is to be expected of it;
+    faces enrolled; by: what the scores are; stale: the gallery has outgrown the threshold, which decides.
+    """
+
+    stored: Threshold | None
+    limit: float | None
+    fpir: float | None
+    faces: int
+    by: ScoredBy
+    stale: bool
+
+    @classmethod
+    def of(cls, gallery: Store, threshold: float | None, faces: int) -> Self:
+        """threshold decides in the place of the gallery's own; faces: how many are searched, as the index
+        knows without counting.
+        """
+        stored = gallery.notes.threshold()
+        limit = threshold if threshold is not None else stored.score if stored else None
+        fpir = None if stored is None or limit is None else stored.expected_fpir(limit, faces)
+        stale = stored is not None and threshold is None and is_stale(stored, faces)
+        return cls(stored, limit, fpir, faces, way_of(stored), stale)
+
+
+def decide(
+    face: Cropped,
+    vector: F32,
+    gallery: Store,
+    index: Nearest,
+    rule: DecisionRule,
+    top: int,
+    among: I64 | None = None,
+) -> FaceAnswer:
+    """Who is nearest to a face with this unit vector (d,), of all or of the faces with these ids, and whether
+    that is a match.
+
+    Raises CorruptGallery.
+    """
+    matches = nearest_people(gallery, index, vector, max(top, 2), among, rule.by)
+    gap = matches[0].score - matches[1].score if len(matches) > 1 else None
+    risk = (
+        None if rule.stored is None or not matches else rule.stored.share_above(matches[0].score, rule.faces)
+    )
+    return FaceAnswer(
+        face.number,
+        face.of,
+        face.box,
+        _decision(matches, gap, rule.limit),
+        matches[:top],
+        gap,
+        rule.limit,
+        rule.fpir,
+        risk,
+        rule.by,
+    )
+
+
+def undecided(face: Cropped) -> FaceAnswer:
+    """The answer while nobody is enrolled."""
+    return FaceAnswer(face.number, face.of, face.box, "undecided", ())
+
+
+def _decision(matches: Sequence[Match], gap: float | None, limit: float | None) -> Decision:
+    if limit is None or not matches:
+        return "undecided"
+    if matches[0].score < limit:
+        return "unknown"
+    return "ambiguous" if gap is not None and gap < AMBIGUOUS_GAP else "match"

@@ -1,0 +1,1 @@
+"""What makes a gallery fast to search: files derived from the store."""

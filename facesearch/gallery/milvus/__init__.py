@@ -1,0 +1,1 @@
+"""A gallery in another engine: what is sent there, searched there and erased there."""

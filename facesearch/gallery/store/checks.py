@@ -1,0 +1,32 @@
+"""What is wrong with the truth itself: pages, references, rows; of a hostile file's too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from facesearch.gallery.store.faces import AT_ONCE
+from facesearch.gallery.store.rows import is_note
+from facesearch.gallery.store.store import Store
+
+
+def problems(store: Store) -> list[str]:
+    """Everything that is wrong, a sentence each. Empty: nothing."""
+    every = store.database.all
+    found = [f"SQLite: {row[0]}" for row in every("PRAGMA integrity_check") if row[0] != "ok"]
+    found += [f"a row of {row[0]} refers to nobody" for row in every("PRAGMA foreign_key_check")]
+    alone = "SELECT person_id FROM people WHERE person_id NOT IN (SELECT person_id FROM faces)"
+    found += [f"person {row[0]} has no photo" for row in every(alone)]
+    return found + list(wrong_rows(store))
+
+
+def wrong_rows(store: Store) -> Iterator[str]:
+    """Every row that is not as it should be, with what is wrong."""
+    noted = store.notes.has_detector_column()
+    for rows in store.faces.stored(AT_ONCE):
+        ids = [row[0] for row in rows] if noted else []
+        found_by = dict(store.database.of_ids("SELECT face_id, detector FROM faces", ids))
+        for face_id, *stored, checksum in rows:
+            if reason := store.codec.wrong(stored, checksum):
+                yield f"face {face_id}: {reason}"
+            elif not is_note(found_by.get(face_id)):
+                yield f"face {face_id}: what found it has no name that can be"

@@ -1,0 +1,274 @@
+"""The people of a gallery and their faces: rows that are added and deleted, never changed, and read by many
+keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from facesearch.errors import NameTaken, UnknownPerson
+from facesearch.gallery.store.codec import RowCodec
+from facesearch.gallery.store.database import Database
+from facesearch.gallery.store.notes import COUNT_ERASURE, Notes
+from facesearch.gallery.store.rows import (
+    NewFace,
+    PersonCount,
+    Row,
+    as_note,
+    clean_name,
+    clean_source,
+    is_note,
+    usual_form,
+    vector_bytes,
+)
+from facesearch.records import F32, I64, EnrolledFace
+
+ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
+AT_ONCE = 1000
+
+
+class Faces:
+    """The faces of one open gallery. Use it from the thread that opened the gallery."""
+
+    def __init__(self, database: Database, notes: Notes, codec: RowCodec) -> None:
+        self._database, self._notes, self._codec = database, notes, codec
+
+    # ---- people
+
+    def people(self) -> list[PersonCount]:
+        """Everyone enrolled, by name."""
+        sql = "SELECT name, count(face_id) FROM people JOIN faces USING (person_id) GROUP BY person_id"
+        people = [PersonCount(self._codec.name(name), faces) for name, faces in self._database.all(sql)]
+        return sorted(people, key=lambda person: person.name)
+
+    def person_count(self) -> int:
+        """How many people have photos; no name is read."""
+        sql = "SELECT count(DISTINCT person_id) FROM faces JOIN people USING (person_id)"
+        return int(self._database.one(sql))
+
+    def person_id(self, name: str) -> int:
+        """Raises UnknownPerson, with the name most like it."""
+        name = usual_form(name)
+        at_rest = self._codec.cipher.encrypt_name(name)
+        found = self._database.all("SELECT person_id FROM people WHERE name = ?", at_rest)
+        if not found:
+            raise UnknownPerson(name, self._close_names(name))
+        return int(found[0][0])
+
+    def known_photos(self) -> set[tuple[str, str, str]]:
+        """(person, content hash, source) of every face."""
+        rows = self._database.all("SELECT name, sha256, source FROM faces JOIN people USING (person_id)")
+        return {
+            (person, *self._codec.photo(person, sha256, source))
+            for name, sha256, source in rows
+            for person in (self._codec.name(name),)
+        }
+
+    def photos_of(self, person: str) -> list[tuple[str, str]]:
+        """(source, content hash) of a person's photos, by source. Raises UnknownPerson."""
+        sql = "SELECT sha256, source FROM faces WHERE person_id = ?"
+        rows = self._database.all(sql, self.person_id(person))
+        photos = (self._codec.photo(usual_form(person), sha256, source) for sha256, source in rows)
+        return sorted((source, sha256) for sha256, source in photos)
+
+    def has_photo(self, person: str, sha256: str) -> bool:
+        sql = "SELECT 1 FROM faces JOIN people USING (person_id) WHERE name = ? AND sha256 = ? LIMIT 1"
+        cipher = self._codec.cipher
+        found = self._database.all(sql, cipher.encrypt_name(person), cipher.encrypt_sha256(person, sha256))
+        return bool(found)
+
+    def photo_counts(self, people: Iterable[str]) -> dict[str, int]:
+        sql = "SELECT count(*) FROM faces JOIN people USING (person_id) WHERE name = ?"
+        encrypt = self._codec.cipher.encrypt_name
+        return {name: int(self._database.one(sql, encrypt(name))) for name in people}
+
+    # ---- faces by their ids
+
+    def __len__(self) -> int:
+        return int(self._database.one("SELECT count(*) FROM faces"))
+
+    def is_empty(self) -> bool:
+        """Whether nobody is enrolled. Counting a million faces takes longer than searching them."""
+        return not self._database.all("SELECT 1 FROM faces LIMIT 1")
+
+    def ids(self, people: Iterable[str] | None = None) -> I64:
+        """The ids (n,) of all faces, rising, or of those of these people. Raises UnknownPerson."""
+        if people is None:
+            found = self._database.all("SELECT face_id FROM faces")
+        else:
+            sql = "SELECT face_id FROM faces WHERE person_id = ?"
+            persons = sorted({self.person_id(name) for name in people})
+            found = [row for person in persons for row in self._database.all(sql, person)]
+        return np.sort(np.fromiter((row[0] for row in found), np.int64, len(found)))
+
+    def last_id(self) -> int:
+        return int(self._database.one("SELECT coalesce(max(face_id), 0) FROM faces"))
+
+    def count_after(self, face_id: int) -> int:
+        """How many faces have an id above that one: takes as long as they are many."""
+        return int(self._database.one("SELECT count(*) FROM faces WHERE face_id > ?", face_id))
+
+    def by_id(self, face_ids: Iterable[int]) -> dict[int, EnrolledFace]:
+        """The faces with these ids, each checked; ids that were deleted meanwhile are missing. Raises
+        CorruptGallery.
+        """
+        return {face_id: face for face_id, (face, _) in self.rows(face_ids).items()}
+
+    def rows(self, face_ids: Iterable[int]) -> dict[int, tuple[EnrolledFace, bytes]]:
+        """The same, each with its vector's bytes."""
+        found: dict[int, tuple[EnrolledFace, bytes]] = {}
+        for stored in self._database.of_ids(ROWS, face_ids):
+            row = self._codec.read(stored)
+            found[stored[0]] = _face(stored[0], row), row.vector
+        return found
+
+    def vectors_at(self, face_ids: Iterable[int]) -> dict[int, F32]:
+        """The unit vectors (d,) of these faces; ids that were deleted meanwhile are missing. Raises
+        CorruptGallery.
+        """
+        stored = list(self._database.of_ids(ROWS, face_ids))
+        vectors = self._codec.vectors([self._codec.read(row) for row in stored])
+        return {row[0]: vector for row, vector in zip(stored, vectors, strict=True)}
+
+    def found_by(self, face_ids: Iterable[int]) -> dict[int, str]:
+        """What found these faces; "" where it was not noted. Ids that were deleted meanwhile are missing.
+        Raises CorruptGallery.
+        """
+        ids = list(face_ids)
+        if not self._notes.has_detector_column():
+            return dict.fromkeys(ids, "")
+        found = self._database.of_ids("SELECT face_id, detector FROM faces", ids)
+        return {face_id: self._detector(detector) for face_id, detector in found}
+
+    # ---- all faces
+
+    def enrolled(self, after: int = 0, most: int = -1) -> tuple[list[EnrolledFace], F32]:
+        """All faces with an id above `after`, or the first `most` of them, each checked, and their unit
+        vectors (n, d) float32.
+
+        Raises CorruptGallery.
+        """
+        with self._notes.reading():
+            stored = self._after(after, most)
+        rows = [self._codec.read(row) for row in stored]
+        faces = [_face(face[0], row) for face, row in zip(stored, rows, strict=True)]
+        return faces, self._codec.vectors(rows)
+
+    def vectors(self, after: int = 0) -> tuple[I64, F32, list[str]]:
+        """The same as ids (n,), unit vectors (n, d) float32, people."""
+        faces, vectors = self.enrolled(after)
+        ids = np.array([face.face_id for face in faces], np.int64)
+        return ids, vectors, [face.person for face in faces]
+
+    def vectors_of(self, person: str) -> F32:
+        """The unit vectors (n, d) of one person; none of somebody who is not enrolled."""
+        at_rest = self._codec.cipher.encrypt_name(person)
+        stored = self._database.all(f"{ROWS} WHERE name = ? ORDER BY face_id", at_rest)
+        return self._codec.vectors([self._codec.read(row) for row in stored])
+
+    def batches(self, size: int = AT_ONCE, after: int = 0) -> Iterator[list[Any]]:
+        """All rows (face id, person, content hash, source, vector's bytes, checksum), a few at a time, by id.
+
+        Those of a plain gallery are unchecked; what does not decrypt raises CorruptGallery.
+        """
+        encrypted = bool(self._codec.cipher.description)
+        for rows in self.stored(size, after):
+            yield [(row[0], *self._codec.read(row), row[-1]) for row in rows] if encrypted else rows
+
+    def stored(self, size: int, last: int = 0) -> Iterator[list[Any]]:
+        """All rows as they are stored, a few at a time, by id."""
+        while rows := self._after(last, size):
+            yield rows
+            last = rows[-1][0]
+
+    def detectors(self) -> dict[str, int]:
+        """How many faces each detector found, by its name; "" where it was not noted. All rows are read.
+        Raises CorruptGallery.
+        """
+        if not self._notes.has_detector_column():
+            return {"": faces} if (faces := len(self)) else {}
+        sql = "SELECT detector, count(*) FROM faces GROUP BY detector ORDER BY detector"
+        return {self._detector(detector): faces for detector, faces in self._database.all(sql)}
+
+    # ---- writing
+
+    def add(self, faces: Sequence[NewFace]) -> int:
+        """Enroll all faces in one transaction; returns how many were new. Raises BadName, CannotWrite,
+        GalleryBusy.
+        """
+        dimension = self._codec.dimension
+        rows = [
+            Row(clean_name(f.person), f.sha256, clean_source(f.source), vector_bytes(f.vector, dimension))
+            for f in faces
+        ]
+        stored = [self._codec.stored(row) for row in rows]
+        detectors = [as_note(f.detector) for f in faces]
+        column, mark = (", detector", ", ?") if any(detectors) else ("", "")
+        insert = (
+            f"INSERT INTO faces (person_id, sha256, source, vector, checksum{column}) "
+            f"SELECT person_id, ?, ?, ?, ?{mark} FROM people WHERE name = ? ON CONFLICT DO NOTHING"
+        )
+        with self._notes.transaction() as db:
+            self._notes.add_detectors(db, {detector for detector in detectors if detector})
+            names = [(name,) for name in {row[0] for row in stored}]
+            db.executemany("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", names)
+            before = db.total_changes
+            values = zip(stored, detectors, strict=True)
+            db.executemany(
+                insert, [(*rest, *([detector] if column else ()), name) for (name, *rest), detector in values]
+            )
+            return db.total_changes - before
+
+    def rename(self, old: str, new: str, *, join: bool) -> int:
+        """Give a person another name; with join add their photos to somebody of that name. Returns how many
+        photos moved.
+
+        Raises UnknownPerson, BadName, NameTaken, CorruptGallery.
+        """
+        new = clean_name(new)
+        with self._notes.transaction() as db:
+            person = self.person_id(old)
+            name = self._codec.cipher.encrypt_name(new)
+            taken = db.execute("SELECT person_id FROM people WHERE name = ?", (name,)).fetchone()
+            if taken is not None and taken[0] != person and not join:
+                raise NameTaken(new)
+            found = db.execute(f"{ROWS} WHERE person_id = ?", (person,)).fetchall()
+            rows = [(stored[0], self._codec.read(stored)) for stored in found]
+            target = person if taken is None else taken[0]
+            if taken is None:
+                db.execute("UPDATE people SET name = ? WHERE person_id = ?", (name, person))
+            moved = [
+                (target, *self._codec.stored(row._replace(name=new))[1:], face_id) for face_id, row in rows
+            ]
+            values = "person_id = ?, sha256 = ?, source = ?, vector = ?, checksum = ?"
+            db.executemany(f"UPDATE OR IGNORE faces SET {values} WHERE face_id = ?", moved)
+            if target != person:  # what is still there was enrolled under the new name already
+                db.execute("DELETE FROM faces WHERE person_id = ?", (person,))
+                db.execute("DELETE FROM people WHERE person_id = ?", (person,))
+                db.execute(COUNT_ERASURE)
+        return len(rows)
+
+    # ---- inside
+
+    def _after(self, face_id: int, most: int = -1) -> list[Any]:
+        """Rows as they are stored: face id, name, content hash, source, vector, checksum."""
+        sql = f"{ROWS} WHERE face_id > ? ORDER BY face_id LIMIT ?"
+        return self._database.all(sql, face_id, most)
+
+    def _close_names(self, name: str) -> tuple[str, ...]:
+        import difflib
+
+        names = [self._codec.name(row[0]) for row in self._database.all("SELECT name FROM people")]
+        return tuple(difflib.get_close_matches(name, sorted(names), n=1))
+
+    def _detector(self, stored: object) -> str:
+        if not is_note(stored):
+            raise self._codec.unfit("what found a face has no name that can be")
+        return str(stored or "")
+
+
+def _face(face_id: int, row: Row) -> EnrolledFace:
+    return EnrolledFace(face_id, row.name, row.source, row.sha256)

@@ -1,0 +1,221 @@
+"""Are erased bytes really gone? Every file of a gallery's folder is read raw and searched for pieces of what
+was erased.
+
+A vector is known by any 16 of its bytes that begin at one of its 8-byte words, wherever in a file they lie:
+so a torn page or half a row is found too. What somebody else who is still enrolled shares (the same photo
+under two names, a file name that both have) is alive, and no remains.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesearch.records import I64
+
+U64 = NDArray[np.uint64]
+WORD = 8
+PIECE = 2 * WORD
+CHUNK = 1 << 24
+SHORTEST_TEXT = 6
+"""Shorter names turn up in random bytes by chance; the tables alone can speak of them."""
+FIRST_BYTES = np.uint64((1 << 8 * SHORTEST_TEXT) - 1)
+FEWEST_BITS, MOST_BITS = 14, 22
+"""Of the table that a set of words is looked up in: small ones stay in the processor's cache."""
+FEW = 20_000
+MIX = np.uint64(0x9E3779B97F4A7C15)
+FEWEST_BYTES = 4
+"""A piece of fewer different bytes, such as the zeros of a vector that has many, is in any file and tells
+nothing.
+"""
+ENOUGH = 1000
+"""So many different pieces a file are looked up; more would not change the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was read, and what was found. files: name and bytes; remains: files that still hold a piece;
+    texts_unsearched: how many names were too short to be searched for."""
+
+    files: tuple[tuple[str, int], ...]
+    remains: tuple[str, ...]
+    texts_unsearched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file below the folder, its size, and the pieces of vectors and the texts that are in it."""
+
+    name: str
+    size: int
+    pieces: tuple[bytes, ...]
+    texts: tuple[str, ...]
+
+
+def look_for(
+    folder: Path, vectors: Sequence[bytes], texts: Sequence[str], is_alive: Callable[[bytes | str], bool]
+) -> Looked:
+    """Search all files below folder. is_alive says whether a piece belongs to somebody who is still enrolled.
+
+    The files are read by a process of its own: when a process closes a file that SQLite has open in it too,
+    the system drops SQLite's locks, and the next writer corrupts the gallery (sqlite.org/howtocorrupt.html,
+    2.2). What is searched for goes through a pipe, never onto a command line or a disk.
+    """
+    task = json.dumps(
+        {"folder": str(folder.absolute()), "vectors": [blob.hex() for blob in vectors], "texts": list(texts)}
+    )
+    places = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-m", "facesearch.gallery.store.remains"],
+        input=task,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
+    )
+    files = json.loads(done.stdout)
+    known: dict[bytes | str, bool] = {}
+
+    def is_remains(piece: bytes | str) -> bool:
+        if piece not in known:
+            known[piece] = not is_alive(piece)
+        return known[piece]
+
+    remains = [
+        entry["name"]
+        for entry in files
+        if any(is_remains(text) for text in entry["texts"])
+        or any(is_remains(bytes.fromhex(piece)) for piece in entry["pieces"])
+    ]
+    short = sum(len(text.encode()) < SHORTEST_TEXT for text in texts)
+    return Looked(tuple((entry["name"], entry["bytes"]) for entry in files), tuple(remains), short)
+
+
+def search(folder: Path, vectors: Sequence[bytes], texts: Sequence[str]) -> list[Found]:
+    """Read all files below folder and say what each holds. Never call it in a process that has the gallery
+    open: see look_for.
+    """
+    wanted = Wanted(vectors, texts)
+    files = []
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file():
+                size = path.stat().st_size
+                held, named = wanted.held(path) if size else (set(), set())
+                files.append(
+                    Found(str(path.relative_to(folder)), size, tuple(sorted(held)), tuple(sorted(named)))
+                )
+        except FileNotFoundError:  # another process has just replaced it: it is gone with all that was in it
+            continue
+    return files
+
+
+class Wanted:
+    """What is searched for. A million vectors' pieces and texts are searched for in one reading: NumPy finds
+    the places where something may be, and only those are looked at."""
+
+    def __init__(self, vectors: Sequence[bytes], texts: Sequence[str]) -> None:
+        pieces = (blob[i : i + PIECE] for blob in vectors for i in range(0, len(blob) - PIECE + 1, WORD))
+        self._pieces = {piece for piece in pieces if len(set(piece)) >= FEWEST_BYTES}
+        self._texts = {text.encode(): text for text in texts if len(text.encode()) >= SHORTEST_TEXT}
+        self._lengths = sorted({len(text) for text in self._texts})
+        self._few = len(self._pieces) <= FEW
+        self._words = Words(
+            [piece[i : i + WORD] for piece in self._pieces for i in range(WORD if self._few else 1)]
+        )
+        self._text_starts = Words([text[:SHORTEST_TEXT].ljust(WORD, b"\0") for text in self._texts])
+        self._first_two = np.zeros(1 << 16, bool)
+        self._first_two[[int.from_bytes(text[:2], "little") for text in self._texts]] = True
+
+    def held(self, path: Path) -> tuple[set[bytes], set[str]]:
+        """The pieces and the texts that a file holds; of very many the first ones."""
+        found: set[bytes] = set()
+        named: set[str] = set()
+        overlap = max([PIECE + WORD, *self._lengths])
+        tail = b""
+        with path.open("rb") as file:  # not mapped: a log that is cut meanwhile would kill the reader
+            while block := file.read(CHUNK):
+                part = tail + block
+                if self._pieces and len(found) < ENOUGH:
+                    found |= self._pieces_in(part)
+                if self._texts and len(named) < ENOUGH:
+                    named |= self._texts_in(part)
+                tail = part[-overlap:]
+        return found, named
+
+    def _pieces_in(self, part: bytes) -> set[bytes]:
+        """Of few pieces every word is known that can lie at a multiple of 8 within one, so those places alone
+        are looked at; of many the first word, which may lie anywhere."""
+        found: set[bytes] = set()
+        for shift in range(1 if self._few else WORD):
+            there = np.frombuffer(
+                part, "<u8", count=max(0, len(part) - shift) // WORD, offset=min(shift, len(part))
+            )
+            for place in (shift + WORD * self._words.among(there)).tolist():
+                starts = range(max(0, place - WORD + 1), place + 1) if self._few else (place,)
+                found |= {part[start : start + PIECE] for start in starts} & self._pieces
+        return found
+
+    def _texts_in(self, part: bytes) -> set[str]:
+        """By their first two bytes, then by the first six, then whole."""
+        padded = np.frombuffer(part + bytes(WORD), np.uint8)
+        words = np.ndarray((len(part),), "<u8", padded.data, strides=(1,))  # the one that begins at each byte
+        named: set[str] = set()
+        for shift in range(2):
+            pairs = np.frombuffer(padded.data, "<u2", count=(len(padded) - shift) // 2, offset=shift)
+            places = 2 * np.flatnonzero(self._first_two[pairs]) + shift
+            places = places[places < len(part)]
+            likely = places[self._text_starts.among(words[places] & FIRST_BYTES)]
+            ends = ((place, place + length) for place in likely.tolist() for length in self._lengths)
+            named |= {self._texts[piece] for start, end in ends if (piece := part[start:end]) in self._texts}
+        return named
+
+
+class Words:
+    """A set of 8-byte words. A table of their mixed bits says of nearly all other words at once that they are
+    not in it.
+    """
+
+    def __init__(self, words: Sequence[bytes]) -> None:
+        self._words = np.unique(np.frombuffer(b"".join(words), "<u8"))
+        self._bits = min(MOST_BITS, max(FEWEST_BITS, (16 * len(self._words)).bit_length()))
+        self._table = np.zeros(1 << self._bits, bool)
+        self._table[self._place(self._words)] = True
+
+    def among(self, there: U64) -> I64:
+        """Which of these words (n,) are in the set: numbers into `there`."""
+        if not len(self._words):
+            return np.zeros(0, np.int64)
+        maybe = np.flatnonzero(self._table[self._place(there)])
+        nearest = np.searchsorted(self._words, there[maybe]).clip(max=len(self._words) - 1)
+        places: I64 = maybe[self._words[nearest] == there[maybe]]
+        return places
+
+    def _place(self, words: U64) -> U64:
+        """Multiplicative hashing (Knuth, 6.4): the highest bits of the product depend on all bits of the
+        word.
+        """
+        return (words * MIX) >> np.uint64(64 - self._bits)
+
+
+def _answer() -> None:
+    """What the process of its own does: the task comes in on stdin, what was found goes out on stdout."""
+    task = json.load(sys.stdin)
+    found = search(Path(task["folder"]), [bytes.fromhex(blob) for blob in task["vectors"]], task["texts"])
+    rows = [
+        {"name": f.name, "bytes": f.size, "pieces": [p.hex() for p in f.pieces], "texts": f.texts}
+        for f in found
+    ]
+    json.dump(rows, sys.stdout)
+
+
+if __name__ == "__main__":
+    _answer()

@@ -1,0 +1,68 @@
+"""Check a gallery against damage, and mend what can be mended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from facesearch.gallery.forget import finish_erasure
+from facesearch.gallery.index.choice import choose_index, chosen_index, index_parts, part_words
+from facesearch.gallery.index.faiss_index import drop_unfinished, is_current, refresh, wrong_with_index
+from facesearch.gallery.store.checks import problems as problems_of
+from facesearch.gallery.store.keys import Key
+from facesearch.gallery.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """problems of the truth itself, which nothing here can mend; index: what was wrong with it, empty when
+    nothing was; mended: what was done about what can be."""
+
+    people: int
+    faces: int
+    problems: tuple[str, ...]
+    index: str
+    mended: tuple[str, ...]
+
+
+def verify(
+    folder: Path, *, repair: bool, rebuild: bool = False, index: str | None = None, key: Key | None = None
+) -> Verified:
+    """Check every page, row, checksum, count and dimension, and the index against the rows; rebuild the index
+    if need be, or because it is asked for; index: of which kind from now on.
+
+    An erasure that was not carried to its end is carried there. Raises NoGallery, BadIndex; CorruptGallery
+    when it cannot even be opened.
+    """
+    mended: list[str] = []
+    with Store.open(folder, key) as gallery:
+        if index is not None:
+            choose_index(gallery, index)
+        problems = tuple(problems_of(gallery))
+        wrong = "" if problems else _wrong_index(gallery, mended, repair=repair, rebuild=rebuild)
+        return Verified(gallery.faces.person_count(), len(gallery), problems, wrong, tuple(mended))
+
+
+def _wrong_index(gallery: Store, mended: list[str], *, repair: bool, rebuild: bool) -> str:
+    """What is wrong with the index, in words; adds to mended what was done about that, and about an
+    interrupted erasure.
+    """
+    if repair:
+        drop_unfinished(gallery)
+        if finish_erasure(gallery) is not None:
+            mended.append("carried an interrupted erasure to its end")
+    if gallery.faces.is_empty():
+        return ""
+    current, reason = is_current(gallery)
+    wrong = wrong_with_index(gallery) if current else reason
+    if rebuild:
+        started = time.perf_counter()
+        faces = len(refresh(gallery, "it was asked for"))
+        seconds = time.perf_counter() - started
+        mended.append(f"rebuilt the index: {chosen_index(gallery)}, {faces} faces, in {seconds:.1f} s")
+        mended.extend(map(part_words, index_parts(gallery)))
+    elif wrong and repair:
+        refresh(gallery, reason)
+        mended.append("rebuilt the index")
+    return wrong

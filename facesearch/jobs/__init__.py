@@ -1,1 +1,0 @@
-"""The verbs: a frozen config in, a frozen result out."""

@@ -1,1 +1,0 @@
-"""Crops to vectors: the encoder, how it is trained, how it is run."""

@@ -1,0 +1,1 @@
+"""What people read: lines for a terminal, pages for a browser, charts."""

@@ -1,0 +1,278 @@
+"""Results as lines, tables and JSON. Nothing here computes a figure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facesearch.records import ScoredBy
+
+if TYPE_CHECKING:
+    from facesearch.answers import (
+        AlbumScan,
+        Comparison,
+        DetectedPhoto,
+        FaceAnswer,
+        GalleryInfo,
+        PersonPhotos,
+        PhotoAnswer,
+        ThresholdInfo,
+    )
+    from facesearch.evaluation.results import Evaluation
+    from facesearch.gallery.store.rows import Threshold
+    from facesearch.metrics.bootstrap import Rate
+    from facesearch.training.run_folder import EpochResult
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """JSON for stdout, on one line with indent None; NaN, which JSON has not, becomes null."""
+    return json.dumps(plain(value), indent=indent, ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """The same value in what JSON has: no NaN, no tuples, no paths."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name != "crop"
+        }
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    return str(value) if isinstance(value, Path) else value
+
+
+def answer_lines(photo: PhotoAnswer) -> list[str]:
+    """One heading a face, then one line a person."""
+    return [line for face in photo for line in _face_lines(photo.photo, face)]
+
+
+def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
+    x, y, w, h = (round(value) for value in answer.box)
+    which = f"face {answer.face} of {answer.of} at {x},{y} {w}x{h}"
+    if answer.decision == "undecided":
+        decision = "undecided (the gallery has no threshold; see: facesearch info)"
+    elif answer.decision == "unknown":
+        decision = "unknown"
+    elif answer.decision == "ambiguous":
+        second = answer.matches[1].person if len(answer.matches) > 1 else "somebody else"
+        decision = f"ambiguous: {answer.matches[0].person} or {second}"
+    else:
+        decision = f"match: {answer.matches[0].person}"
+    lines = [f"{photo}  {which}  {decision}"]
+    for place, match in enumerate(answer.matches, 1):
+        support = ", ".join(f"{s.source} ({s.score:.3f})" for s in match.support)
+        mark = "*" if answer.decision in ("match", "ambiguous") and place == 1 else " "
+        lines.append(
+            f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {_photos(match.photos)},"
+            f" nearest: {support}"
+        )
+    gap = "" if answer.gap is None else f"gap to the second {answer.gap:.3f}; "
+    limit = "none" if answer.threshold is None else f"{answer.threshold:.3f}"
+    lines.append(f"     {gap}threshold {limit}; a score is {SCORES[answer.scored_by]}")
+    if answer.expected_fpir is not None:
+        rare = (
+            ""
+            if answer.stranger_share is None
+            else f"; up to {_share(answer.stranger_share)} reach {answer.matches[0].score:.3f}"
+        )
+        lines.append(
+            f"     {_share(answer.expected_fpir)} of strangers' searches are expected to get a name{rare}"
+        )
+    return lines
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else f"{share:.2%}" if share >= 1e-4 else "under 0.01%"
+
+
+def people_lines(people: Sequence[PersonPhotos]) -> list[str]:
+    width = max((len(str(person.photos)) for person in people), default=1)
+    return [f"{person.photos:{width}d}  {person.person}" for person in people]
+
+
+def info_lines(info: GalleryInfo) -> list[str]:
+    """What a gallery is, one fact a line."""
+    facts: dict[str, object] = {
+        "gallery": info.gallery,
+        "people": info.people,
+        "faces": info.faces,
+        "dimension": info.dimension,
+        "encoder": info.encoder,
+        "encoder_id": info.encoder_id,
+    }
+    if info.encoder_file:
+        facts["encoder's file"] = info.encoder_file
+    facts |= {
+        "threshold": threshold_words(info.calibration),
+        "stale": info.stale,
+        "generation": info.generation,
+        "index": info.index.state,
+        "search": "; ".join(info.index.parts),
+        "chosen index": info.index.choice,
+        "bytes": info.bytes,
+    }
+    if info.encrypted:
+        facts["encryption"] = "names, photos' names, content hashes and vectors, by AES-SIV"
+    if found_by := ", ".join(f"{name} ({count})" for name, count in info.detectors.items() if name):
+        facts["detectors"] = found_by
+    states = []
+    for there in info.projections:
+        state = (
+            f"still holds {there.pending} erased"
+            if there.pending
+            else "as of the last sync"
+            if there.synced
+            else "a sync was interrupted"
+        )
+        states.append(f"{there.store} ({there.faces} faces, {there.index}; {state})")
+    if states:
+        facts["projections"] = "; ".join(states)
+    for figure in info.measured:
+        facts[f"{figure.split}: {figure.name}"] = f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+    width = max(map(len, facts))
+    return [f"{name:<{width}} {value}" for name, value in facts.items()]
+
+
+def detected_lines(photo: DetectedPhoto) -> list[str]:
+    """One line a face."""
+    lines = []
+    for face in photo:
+        x, y, w, h = (round(value) for value in face.box)
+        lines.append(
+            f"{photo.photo}  face {face.face} of {face.of} at {x},{y} {w}x{h}  score {face.score:.2f}"
+        )
+    return lines
+
+
+def compared_lines(result: Comparison) -> list[str]:
+    """The decision, and what it rests on."""
+    words = {
+        "same": "the same person",
+        "different": "different people",
+        "undecided": "undecided (this encoder does not tell its rates)",
+    }
+    lines = [f"{result.a.photo}  {result.b.photo}  {words[result.decision]}", f"  score {result.score:.3f}"]
+    if result.threshold is not None and result.fmr is not None:
+        lines[1] += (
+            f"; threshold {result.threshold:.3f}, at which {result.fmr:.2%} of pairs of different people are"
+            " called the same"
+        )
+    return lines
+
+
+def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
+    """What a scan found, in what groups, and where the review is."""
+    gone = f", {found.gone} gone" if found.gone else ""
+    faceless = f"; {found.without_face} photos show no face" if found.without_face else ""
+    aside = f", {found.put_aside} put aside" if found.put_aside else ""
+    cut = "" if found.cut is None else f", cut at a mean cosine of {found.cut:.3f}"
+    return [
+        f"{folder}: {found.photos} photos, {found.new_photos} new{gone}; {found.new_faces} faces found,"
+        f" {found.faces} in all{faceless}",
+        f"{found.groups} groups, {found.new_groups} new; {found.joined} faces joined older groups;"
+        f" {found.alone} faces in no group{aside}",
+        f"grouped by {found.method}{cut}",
+        f"review: {found.table} and {found.page}",
+    ]
+
+
+def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | None) -> list[str]:
+    """What was promised, on what, and what stood there before."""
+    lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
+    if new.low is not None and new.high is not None:
+        lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
+    lines.append(f"  {new.method}: {new.searches} searches, {new.faces} faces enrolled")
+    lines.append(f"  a score is {SCORES[new.by]}")
+    lines.append(f"  before: {threshold_words(old)}")
+    return lines
+
+
+SCORES: dict[ScoredBy, str] = {
+    "best-photo": "the best cosine over the person's photos",
+    "mean-template": "the cosine with the mean template of the person's photos",
+}
+
+
+def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
+    """The threshold, what it is for and what it was set on."""
+    if threshold is None:
+        return "none (too few people and photos to set one; pass --threshold to query)"
+    basis = f"{threshold.searches} searches, " if threshold.searches else ""
+    scores = "" if threshold.by == "best-photo" else "mean templates, "
+    between = (
+        ""
+        if threshold.low is None or threshold.high is None
+        else f" [{threshold.low:.1%}, {threshold.high:.1%}]"
+    )
+    rate = f"{threshold.fpir:.1%}{between}"
+    basis = f"{scores}{basis}{threshold.faces} faces enrolled"
+    return f"{threshold.score:.3f} for an FPIR of {rate}: {threshold.method} ({basis})"
+
+
+def epoch_line(result: EpochResult, epochs: int, minutes: float = 0.0) -> str:
+    """One line for each look at val, as the seed project prints: loss and score on train and val. minutes: of
+    a run by the clock.
+    """
+    mark = "  best" if result.best else "" if result.usable else "  not usable"
+    teacher = "" if result.val_teacher is None else f" teacher {result.val_teacher:.4f}"
+    where = f"epoch {result.epoch:3d}/{epochs}"
+    if minutes and result.minutes is not None:
+        where = f"{result.minutes:.1f}/{minutes:g} min  step {result.step}, round {result.epoch}"
+    held = (
+        ""
+        if result.held_teacher is None
+        else f"  held out: teacher {result.held_teacher:.4f} length {result.held_length:.3f}"
+    )
+    return (
+        f"{where}  train loss {result.train_loss:7.4f} score {result.train_accuracy:.4f}"
+        f"  val loss {result.val_loss:7.4f} score {result.val_accuracy:.4f}"
+        f" verification {result.val_tpr:.4f}{teacher}{held}"
+        f"  lr {result.lr:.1e} margin {result.margin_rad:.2f} {result.size_px} px"
+        f"  {result.img_per_s:.0f} img/s {result.seconds:.0f} s{mark}"
+    )
+
+
+def _photos(count: int) -> str:
+    return f"{count} photo" + ("" if count == 1 else "s")
+
+
+def rate_words(rate: Rate) -> str:
+    if math.isnan(rate.value):
+        return "too few trials"
+    if math.isnan(rate.low):
+        return f"{rate.value:.4f}"
+    return f"{rate.value:.4f}  [{rate.low:.4f}, {rate.high:.4f}]"
+
+
+def evaluation_lines(result: Evaluation) -> list[str]:
+    """The table: figure, value with its 95 % interval, trials, threshold, note."""
+    lines = [
+        f"encoder {result.encoder}",
+        f"split {result.split}; intervals are 95 %, bootstrapped over people",
+        "",
+    ]
+    section = ""
+    for figure in result.figures:
+        if figure.section != section:
+            section = figure.section
+            lines += ([""] if lines[-1] else []) + [
+                f"{section:<48}{'value  [95 % interval]':<30}{'trials':>8}  threshold"
+            ]
+        limit = "" if figure.threshold is None else f"{figure.threshold:9.4f}"
+        note = f"  {figure.note}" if figure.note else ""
+        value = f"{rate_words(figure.rate):<30}{figure.rate.trials:>8}"
+        lines.append(f"  {figure.name:<46}{value}  {limit:<9}{note}".rstrip())
+    if result.skipped:
+        lines += ["", *(f"left out: {reason}" for reason in result.skipped)]
+    return lines

@@ -1,0 +1,66 @@
+"""Recipes as files and as words: found by name, read, and every setting explained."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import typing
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+from facesearch.errors import CannotRead, NotFound, reason_of
+from facesearch.training.recipe import ANY, Range, TrainConfig
+
+
+def setting_lines() -> Iterator[str]:
+    """Every setting of a recipe: name, type, default, range, and a sentence on what it does."""
+    for each in fields(TrainConfig):
+        kind = typing.get_type_hints(TrainConfig)[each.name]
+        within: Range = each.metadata["within"]
+        allowed = f", {within.words()}" if within != ANY else ""
+        yield f"{each.name} = {json.dumps(each.default)}   ({_kind_words(kind)}{allowed})"
+        yield f"    {each.metadata['words']}"
+
+
+def _kind_words(kind: Any) -> str:
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(arguments)
+    if typing.get_origin(kind) is tuple:
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return f"list, each {_kind_words(arguments[0])}"
+        return "a pair of " + " and ".join(_kind_words(argument) for argument in arguments)
+    return {int: "whole number", float: "number", bool: "true or false", str: "text"}[kind]
+
+
+def find_recipe(name: str) -> Path:
+    """A .toml file, or the name of one of the recipes that come with facesearch. Raises NotFound with those
+    names.
+    """
+    if name.endswith(".toml"):
+        return Path(name)
+    package = Path(__file__).parent.parent
+    folders = (package / "recipes", package.parent / "scripts" / "recipes")  # installed, or in a checkout
+    known = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    if name not in known:
+        raise NotFound(Path(name), "recipe", f"Known: {', '.join(sorted(known))}; or give a .toml file.")
+    return known[name]
+
+
+def load_recipe(path: Path) -> TrainConfig:
+    """Read a recipe. Raises NotFound, CannotRead, UnknownSetting, BadConfig."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(path, "recipe") from error
+    except OSError as error:
+        raise CannotRead(path, reason_of(error)) from error
+    except UnicodeDecodeError as error:
+        raise CannotRead(path, "not text in UTF-8") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CannotRead(path, f"not TOML: {error}") from error
+    return TrainConfig.from_dict(raw, str(path))
