@@ -14,38 +14,72 @@ import pytest
 
 import facesearch
 from facesearch import errors
-from facesearch.cli import main
+from facesearch.cli.main import main
 from facesearch.errors import FacesearchError
 from facesearch.web.problems import problem_of, title_of
 
 SECRET = "/home/ada/secret"
-PLACES = {"made_with", "store", "stores", "origin", "text", "place", "named_in", "looked", "missing", "files", "resume", "kept"}
+PLACES = {
+    "made_with",
+    "store",
+    "stores",
+    "origin",
+    "text",
+    "place",
+    "named_in",
+    "looked",
+    "missing",
+    "files",
+    "resume",
+    "kept",
+}
 """Fields that hold a path of this machine, or words with one, though their type is not Path."""
 FAMILIES = (
-    errors.GalleryError, errors.EncoderError, errors.DataError, errors.TrainingError, errors.AlbumError, errors.StoreError,
+    errors.GalleryError,
+    errors.EncoderError,
+    errors.DataError,
+    errors.TrainingError,
+    errors.AlbumError,
+    errors.StoreError,
     errors.ServiceError,
-)  # fmt: skip
+)
 BESIDE = (errors.PackageMissing, errors.Interrupted)
 KINDS = {
-    "nobody-enrolled": {errors.NoGallery, errors.EmptyGallery}, "too-few": {errors.TooFewSearches, errors.NothingToDo},
-    "gallery-damaged": {errors.CorruptGallery, errors.Damaged}, "other-encoder": {errors.EncoderMismatch, errors.EncoderNotFound},
-    "no-face": {errors.NoFace, errors.SeveralFaces}, "bad-photo": {errors.UnusablePhoto},
-    "could-not": {errors.CannotRead}, "bad-name": {errors.BadName}, "unknown-person": {errors.UnknownPerson},
-    "unknown-photo": {errors.UnknownPhoto}, "name-taken": {errors.NameTaken}, "gallery-busy": {errors.GalleryBusy},
-    "gallery-changed": {errors.GalleryChanged}, "not-erased-yet": {errors.NotErasedYet}, "still-there": {errors.StillThere},
-    "cannot-write": {errors.CannotWrite}, "closer-to-another": {errors.CloserToAnother},
-}  # fmt: skip
+    "nobody-enrolled": {errors.NoGallery, errors.EmptyGallery},
+    "too-few": {errors.TooFewSearches, errors.NothingToDo},
+    "gallery-damaged": {errors.CorruptGallery, errors.Damaged},
+    "other-encoder": {errors.EncoderMismatch, errors.EncoderNotFound},
+    "no-face": {errors.NoFace, errors.SeveralFaces},
+    "bad-photo": {errors.UnusablePhoto},
+    "could-not": {errors.CannotRead},
+    "bad-name": {errors.BadName},
+    "unknown-person": {errors.UnknownPerson},
+    "unknown-photo": {errors.UnknownPhoto},
+    "name-taken": {errors.NameTaken},
+    "gallery-busy": {errors.GalleryBusy},
+    "gallery-changed": {errors.GalleryChanged},
+    "not-erased-yet": {errors.NotErasedYet},
+    "still-there": {errors.StillThere},
+    "cannot-write": {errors.CannotWrite},
+    "closer-to-another": {errors.CloserToAnother},
+}
 """As clients of the service have known them from the start."""
 STATUS = {
     404: {errors.NoGallery, errors.EmptyGallery, errors.UnknownPerson, errors.UnknownPhoto},
     409: {
-        errors.NameTaken, errors.GalleryChanged, errors.EncoderMismatch, errors.EncoderNotFound, errors.TooFewSearches,
-        errors.NothingToDo, errors.CloserToAnother, errors.ReplacesBetter,
+        errors.NameTaken,
+        errors.GalleryChanged,
+        errors.EncoderMismatch,
+        errors.EncoderNotFound,
+        errors.TooFewSearches,
+        errors.NothingToDo,
+        errors.CloserToAnother,
+        errors.ReplacesBetter,
     },
     422: {errors.BadName, errors.UnusablePhoto, errors.NoFace, errors.SeveralFaces},
     500: {errors.StillThere, errors.CorruptGallery, errors.CannotWrite, errors.CannotRead},
     503: {errors.GalleryBusy, errors.NotErasedYet},
-}  # fmt: skip
+}
 
 
 def classes(base: type[FacesearchError] = FacesearchError) -> Iterator[type[FacesearchError]]:
@@ -137,7 +171,11 @@ def test_each_can_be_pickled_and_copied(cls: type[FacesearchError]):
 
 
 def test_the_base_speaks_too():
-    assert (FacesearchError().what, FacesearchError.kind, FacesearchError.status) == ("It could not be done.", "could-not", 500)
+    assert (FacesearchError().what, FacesearchError.kind, FacesearchError.status) == (
+        "It could not be done.",
+        "could-not",
+        500,
+    )
     assert title_of("unknown-person") == "Unknown person"
 
 

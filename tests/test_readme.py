@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facesearch.cli import main
+from facesearch.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -41,7 +41,17 @@ def test_no_photo_and_no_machine_path_is_tracked():
     if not tracked:
         pytest.skip("not a git checkout")
     shipped = "facesearch/faces/yunet/face_detection_yunet_2026may.onnx"  # MIT
-    assert [name for name in tracked if name.endswith((".jpg", ".jpeg", ".onnx", ".npy")) and name != shipped] == []
-    results = [name for name in tracked if name.startswith("scripts/results/") and name.endswith((".toml", ".json", ".jsonl"))]
+    assert [
+        name for name in tracked if name.endswith((".jpg", ".jpeg", ".onnx", ".npy")) and name != shipped
+    ] == []
+    results = [
+        name
+        for name in tracked
+        if name.startswith("scripts/results/") and name.endswith((".toml", ".json", ".jsonl"))
+    ]
     assert len(results) > 10
-    assert [name for name in results if re.search(r'"/(work|home|root|tmp|Users)/', (ROOT / name).read_text("utf-8"))] == []
+    assert [
+        name
+        for name in results
+        if re.search(r'"/(work|home|root|tmp|Users)/', (ROOT / name).read_text("utf-8"))
+    ] == []

@@ -22,17 +22,29 @@ def test_a_block_is_its_commands_with_what_they_showed():
         (('{"a": 1, "b...',), ["short"], [], ["short"]),
         (
             ("gallery                index", "...", "index                  old", "..."),
-            ["gallery                index", "people  1", "faces   2", "index                  new", "threshold"], [],
+            [
+                "gallery                index",
+                "people  1",
+                "faces   2",
+                "index                  new",
+                "threshold",
+            ],
+            [],
             ["gallery                index", "...", "index                  new", "..."],
         ),
     ],
-)  # fmt: skip
-def test_what_was_cut_or_left_out_is_again(shown: tuple[str, ...], out: list[str], err: list[str], expected: list[str]):
+)
+def test_what_was_cut_or_left_out_is_again(
+    shown: tuple[str, ...], out: list[str], err: list[str], expected: list[str]
+):
     assert written(Step("command", shown), out, err) == expected
 
 
 def test_examples_that_were_not_asked_for_and_all_around_them_stay():
-    text = "# Title\n<!-- example: one -->\n```\n$ a\nold\n```\nwords\n<!-- example: two -->\n```\n$ b\nold\n```\nend\n"
+    text = (
+        "# Title\n<!-- example: one -->\n```\n$ a\nold\n```\nwords\n<!-- example: two -->\n```\n$"
+        " b\nold\n```\nend\n"
+    )
     ran: list[str] = []
 
     @contextmanager

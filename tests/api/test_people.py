@@ -1,0 +1,85 @@
+"""The people of an open gallery: listed, shown with their photos, enrolled one photo at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from facesearch.answers import Enrolled
+from facesearch.api.gallery import Gallery
+from facesearch.api.names import LONGEST_NAME, clean_name
+from facesearch.api.people import enroll_file, people_page, photos_of
+from facesearch.api.results import Separation
+from facesearch.errors import BadName, CloserToAnother, NoFace, UnknownPerson
+from facesearch.gallery.store.rows import Threshold
+from tests.helpers.drawn import save_colour
+
+EVERYBODY = [
+    Separation("cleo", 2, -0.1, "Ada"),
+    Separation("Ben", 5, 0.2, "Ada"),
+    Separation("Ada", 1, None, "Ben"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({}, ["cleo", "Ben", "Ada"]),
+        ({"sort": "name"}, ["Ada", "Ben", "cleo"]),
+        ({"sort": "photos"}, ["Ben", "cleo", "Ada"]),
+        ({"offset": 1, "limit": 1}, ["Ben"]),
+        ({"offset": 9}, []),
+    ],
+)
+def test_a_page_is_sorted_and_cut(asked: dict[str, object], names: list[str]):
+    page = people_page(EVERYBODY, **asked)  # type: ignore[arg-type]
+    assert [person.name for person in page.people] == names
+    assert (page.total, page.offset) == (3, asked.get("offset", 0))
+
+
+def test_a_part_of_the_name_is_found_in_any_case_and_an_order_must_be_known():
+    assert people_page(EVERYBODY, search="CLE").people == (EVERYBODY[0],)
+    assert people_page(EVERYBODY, search="nobody").total == 0
+    with pytest.raises(ValueError, match="sort"):
+        people_page(EVERYBODY, sort="age")
+
+
+def test_photos_are_told_by_name_and_content(colours: Gallery, nobody: Gallery, tmp_path: Path):
+    told = photos_of(colours, "Ada")
+    path = tmp_path / "photos" / "Ada" / "Ada20.png"
+    assert told.name == "Ada" and [photo.source for photo in told.photos] == ["Ada20.png", "Ada60.png"]
+    assert told.photos[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    for gallery in (colours, nobody):
+        with pytest.raises(UnknownPerson):
+            photos_of(gallery, "Dora")
+
+
+def test_one_file_is_enrolled_under_a_clean_name(colours: Gallery, tmp_path: Path):
+    data = save_colour(tmp_path / "new.png", (200, 200, 10)).read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    done = enroll_file(colours, " Dora ", "new.png", data)
+    assert done == Enrolled("Dora", sha256, photos=1, known=False, unchecked=done.unchecked)
+    assert enroll_file(colours, "Dora", "new.png", data).known
+    assert [asdict(photo) for photo in photos_of(colours, "Dora").photos] == [
+        {"source": "new.png", "sha256": sha256}
+    ]
+    with pytest.raises(NoFace):
+        enroll_file(colours, "Dora", "new.png", data + b"\0", face=2)
+
+
+def test_closer_to_somebody_else_needs_force(colours: Gallery, tmp_path: Path):
+    with colours.opened() as store:
+        store.notes.set_threshold(Threshold(0.9, 0.01, "made up", 300, 6))
+    data = save_colour(tmp_path / "new.png", (220, 10, 10), shade=33).read_bytes()
+    with pytest.raises(CloserToAnother):
+        enroll_file(colours, "Dora", "new.png", data)
+    assert enroll_file(colours, "Dora", "new.png", data, force=True).photos == 1
+
+
+def test_names_are_brought_to_one_form():
+    assert clean_name(" Zoe\u0301 ") == "Zoé"
+    with pytest.raises(BadName):
+        clean_name("x" * (LONGEST_NAME + 1))

@@ -1,0 +1,95 @@
+"""scan and sort as commands: what they print, where they look, what they refuse."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def heap(album: Path, tmp_path: Path) -> Path:
+    """Three drawn people's photos in one folder, and a broken one."""
+    root = tmp_path / "heap"
+    root.mkdir()
+    for person in ("p000", "p001", "p002"):
+        for photo in sorted((album / person).iterdir())[:4]:
+            shutil.copy(photo, root / f"{person}-{photo.name}")
+    (root / "broken.png").write_bytes(b"\x89PNG")
+    return root
+
+
+@pytest.fixture
+def scanned(heap: Path, run: Any, weights: Path) -> Any:
+    """Run scan on the heap with the untrained encoder, which needs a cut of its own."""
+
+    def go(*words: object, code: int = 0) -> Any:
+        return run("scan", heap, "--aligned", "--weights", weights, "--cut", "0.999", *words, code=code)
+
+    return go
+
+
+def name_all(review: Path, name: str) -> None:
+    lines = review.read_text("utf-8").splitlines()
+    review.write_text(
+        "\n".join(
+            [lines[0], *(line.split(",", 2)[0] + f",{name}," + line.split(",", 2)[2] for line in lines[1:])]
+        )
+        + "\n"
+    )
+
+
+def test_scan_says_what_it_found_and_a_second_one_finds_nothing_new(scanned: Any, heap: Path):
+    first = scanned()
+    assert (
+        f"{heap}: 13 photos, 13 new; 12 faces found, 12 in all" in first.stdout and "review:" in first.stdout
+    )
+    assert (
+        "gallery: none at index" in first.stderr
+        and "broken.png" in first.stderr
+        and "1 skipped" in first.stderr
+    )
+    again = scanned()
+    assert "13 photos, 0 new; 0 faces found, 12 in all" in again.stdout and "broken.png" in again.stderr
+    assert "1 left out" in scanned("--strict", code=1).stderr
+
+
+def test_a_review_beside_its_scan_needs_no_more_words_and_sort_takes_the_album_or_the_scan(
+    scanned: Any, heap: Path, run: Any
+):
+    scanned()
+    review = heap.with_name("heap.scan") / "review.csv"
+    name_all(review, "Ada")
+    applied = run("scan", "--apply", review)
+    assert "Ada: 12 photos enrolled" in applied.stdout and "12  Ada" in run("list").stdout
+    assert "review-1.csv" not in applied.stderr, "the applied review counts as applied"
+    dry = run("sort", heap, "--into", "out", "--dry-run")
+    assert "12  out/Ada" in dry.stdout and "12 would be copied" in dry.stderr and not Path("out").exists()
+    assert "12 linked" in run("sort", heap.with_name("heap.scan"), "--into", "out", "--link", "sym").stderr
+    assert len(list(Path("out/Ada").iterdir())) == 12
+
+
+def test_a_gallery_of_another_encoder_is_an_error_only_where_it_was_named(
+    scanned: Any, run: Any, album: Path
+):
+    run("enroll", "Cy", album / "p004" / "00.png", "--aligned")  # into index/, by the shipped encoder
+    assert "of another encoder" in scanned().stderr
+    assert "was built with encoder" in scanned("--gallery", "index", code=1).stderr
+
+
+def test_wrong_words_are_told_apart_from_things_that_are_not_there(run: Any, tmp_path: Path):
+    assert "give the folder of photos" in run("scan", code=2).stderr
+    assert "does not lie in a scan" in run("scan", "--apply", "nowhere.csv", code=2).stderr
+    assert "no folder of photos there" in run("scan", "nowhere", "--aligned", code=1).stderr
+    assert "Make one with: facesearch scan" in run("sort", "nowhere", "--into", "out", code=1).stderr
+    assert "Make one with: facesearch scan" in run("scan", "nowhere", "--apply", "r.csv", code=1).stderr
+
+
+def test_pictures_of_faces_are_on_the_page_only_when_asked_and_it_is_said(scanned: Any, heap: Path):
+    page = heap.with_name("heap.scan") / "review.html"
+    told = scanned("--with-photos").stderr
+    assert "holds 12 pictures of faces" in told and page.read_text().count("data:image/jpeg") == 12
+    scanned()
+    assert "data:image/jpeg" not in page.read_text()
