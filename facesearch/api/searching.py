@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from facesearch.answers import FaceAnswer, PhotoAnswer, Searched
 from facesearch.api.per_process import PerProcess
 from facesearch.api.photos import Look
+from facesearch.errors import IndexDiffers
 from facesearch.gallery.decision import DecisionRule, decide, undecided
 from facesearch.gallery.detectors import other_detectors
-from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.index.faiss_index import open_index, refresh
 from facesearch.gallery.milvus.projections import Access
 from facesearch.gallery.nearest import Nearest
 from facesearch.gallery.store.store import Store
@@ -46,7 +47,7 @@ class SearchOptions:
     among: tuple[str, ...]
 
 
-State = tuple[int, int, str, int]
+State = tuple[int, int, str, int, str]
 """See Gallery.state."""
 
 
@@ -75,6 +76,25 @@ class Searcher:
 
         Raises EncoderMismatch, UnknownPerson, CorruptGallery.
         """
+        try:
+            return self._decided(seen, vectors, encoder_id, detector, asked)
+        except IndexDiffers:
+            if self._search_in is not OWN_INDEX:
+                raise
+            self.let_go()
+            with self._opened() as store:
+                assert store is not None
+                refresh(store, "it showed other vectors than the rows have")
+            return self._decided(seen, vectors, encoder_id, detector, asked)
+
+    def _decided(
+        self,
+        seen: Sequence[Look],
+        vectors: Sequence[F32],
+        encoder_id: str,
+        detector: str,
+        asked: SearchOptions,
+    ) -> Searched:
         most = asked.most
         with self._opened() as store, self._index(store) as (index, built):
             if store is None or index is None:

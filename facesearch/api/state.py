@@ -5,7 +5,7 @@ from __future__ import annotations
 from facesearch.answers import Health
 from facesearch.api.gallery import Gallery
 
-State = tuple[int, int, str, int]
+State = tuple[int, int, str, int, str]
 """The gallery's file, its encoder, its number of changes: equal for as long as nothing has changed."""
 
 

@@ -36,6 +36,7 @@ from facesearch.errors.gallery import EncoderMismatch as EncoderMismatch
 from facesearch.errors.gallery import EncoderNotFound as EncoderNotFound
 from facesearch.errors.gallery import GalleryBusy as GalleryBusy
 from facesearch.errors.gallery import GalleryChanged as GalleryChanged
+from facesearch.errors.gallery import IndexDiffers as IndexDiffers
 from facesearch.errors.gallery import NameTaken as NameTaken
 from facesearch.errors.gallery import NoGallery as NoGallery
 from facesearch.errors.gallery import NotErasedYet as NotErasedYet

@@ -56,6 +56,12 @@ class CorruptGallery(GalleryError):
         return f"The gallery is damaged: {self.reason}."
 
 
+class IndexDiffers(CorruptGallery):
+    """The index proposed a face with another score than its row has."""
+
+    advice = "Rebuild the index with: facesearch verify --rebuild"
+
+
 @dataclass(eq=False)
 class Damaged(GalleryError):
     """Raised after a check has listed what is wrong."""
@@ -98,8 +104,8 @@ class GalleryChanged(GalleryError):
     status = 409
     about = "gallery"
     what = (
-        "While it was open here, the gallery was embedded again with another encoder, or encrypted again."
-        " Nothing was changed."
+        "While it was open here, another process embedded the gallery again with another encoder, encrypted"
+        " it, or wrote in it where it can only be read here. Nothing was changed."
     )
     advice = "Run the command again."
 

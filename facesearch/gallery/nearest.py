@@ -9,13 +9,15 @@ from typing import Protocol
 
 import numpy as np
 
-from facesearch.errors import CorruptGallery
+from facesearch.errors import CorruptGallery, GalleryChanged, IndexDiffers
 from facesearch.gallery.store.store import Store
 from facesearch.metrics.openset import mean_templates
 from facesearch.records import F32, I64, EnrolledFace, Match, ScoredBy, Support
 
 SUPPORTING = 3
 SEARCHES_AT_ONCE = 256
+ROUNDING = 1e-4
+"""So far may a score by the index lie from the score of the row: sums in float32 in another order."""
 COMPARED = 20
 """So many people, those with the nearest photos, are compared by their mean templates; more when more are
 asked for.
@@ -59,7 +61,8 @@ def nearest_people(
     among: I64 | None = None,
     by: ScoredBy = "best-photo",
 ) -> tuple[Match, ...]:
-    """The `top` people nearest to one unit vector (d,), best first.
+    """The `top` people nearest to one unit vector (d,), best first. The index proposes faces; who they are
+    and their scores are read from the store.
 
     by: a person's score is the best cosine over their photos; or that with the mean of all their vectors,
     brought to length 1, of the COMPARED people whose photos are the nearest. among: only faces with these ids
@@ -100,9 +103,16 @@ def nearest_to_each(
         return
     for start in range(0, len(vectors), SEARCHES_AT_ONCE):
         ids, scores = index.search(vectors[start : start + SEARCHES_AT_ONCE], 1)
-        rows = gallery.faces.by_id({int(i) for i in ids[:, 0] if i >= 0})
-        for face_id, score in zip(ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True):
-            yield (rows[face_id].person, score) if face_id in rows else ("", -np.inf)
+        firsts = ids[:, 0].tolist()
+        faces, stored = gallery.faces.with_vectors({i for i in firsts if i >= 0})
+        places = {face_id: place for place, face_id in enumerate(faces)}
+        for number, (face_id, score) in enumerate(zip(firsts, scores[:, 0].tolist(), strict=True), start):
+            if face_id not in faces:
+                yield "", -np.inf
+                continue
+            own = _cosines(stored[places[face_id]][None], vectors[number])
+            _require_alike(gallery, {face_id: own[0]}, {face_id: score})
+            yield faces[face_id].person, own[0]
 
 
 def template_scores(gallery: Store, people: Iterable[str], vector: F32) -> dict[str, float]:
@@ -135,16 +145,36 @@ def _photos_near(
     k = min(most, max(50, 10 * top))
     while True:
         ids, scores = index.search(vector[None, :], k, among)
-        rows = gallery.faces.by_id(int(i) for i in ids[0] if i >= 0)
-        lost = next((int(i) for i in ids[0] if i >= 0 and int(i) not in rows), None)
+        proposed = {int(i): float(s) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0}
+        rows, stored = gallery.faces.with_vectors(proposed)
+        own = dict(zip(rows, _cosines(stored, vector), strict=True))
+        _require_alike(gallery, own, proposed)
+        lost = next((face_id for face_id in proposed if face_id not in rows), None)
         if lost is not None and gallery.notes.erasures == index.erasures:
             raise CorruptGallery(
                 gallery.folder, f"the row of face {lost} is gone, though nobody was forgotten"
             )
         by_person: dict[str, list[tuple[EnrolledFace, float]]] = {}
-        for face_id, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True):
-            if face_id in rows:
-                by_person.setdefault(rows[face_id].person, []).append((rows[face_id], score))
+        for face_id in sorted(own, key=lambda i: (-own[i], i)):
+            by_person.setdefault(rows[face_id].person, []).append((rows[face_id], own[face_id]))
         if len(by_person) >= people or k >= most:
             return by_person
         k = min(most, 4 * k)
+
+
+def _cosines(vectors: F32, vector: F32) -> list[float]:
+    """Of unit vectors (n, d) with one (d,)."""
+    cosines: list[float] = np.clip(vectors @ vector, -1, 1).tolist()
+    return cosines
+
+
+def _require_alike(gallery: Store, own: dict[int, float], proposed: dict[int, float]) -> None:
+    """own: the scores of the rows in the store, which count; proposed: those by the index, by face id. Raises
+    IndexDiffers, GalleryChanged.
+    """
+    for face_id, score in own.items():
+        if abs(score - proposed[face_id]) > ROUNDING:
+            if not gallery.notes.is_as_opened():
+                raise GalleryChanged(gallery.folder)
+            reason = f"its index shows another vector for face {face_id} than its row"
+            raise IndexDiffers(gallery.folder, reason)

@@ -13,6 +13,8 @@ from PIL import Image
 import facesearch
 from facesearch import errors
 from facesearch.answers import AMBIGUOUS_GAP
+from facesearch.gallery.index import files
+from facesearch.gallery.index.faiss_index import refresh
 from facesearch.gallery.store.schema import FILE as STORE_FILE
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.opened import opened
@@ -253,3 +255,16 @@ def test_two_galleries_with_two_keys_are_open_in_one_process(tmp_path: Path):
         list(pool.map(lambda gallery: gallery.enroll(f"of {gallery.folder.name}", photo), both))
         found = list(pool.map(lambda gallery: gallery.search(photo)[0].matches[0].person, both * 20))
     assert found == ["of a", "of b"] * 20
+
+
+def test_an_index_that_shows_other_vectors_is_rebuilt_and_the_answer_is_right(
+    gallery: facesearch.Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = files._batches
+    monkeypatch.setattr(files, "_batches", lambda *given: (rows[::-1].copy() for rows in real(*given)))
+    with gallery.store() as store:
+        assert store is not None
+        refresh(store, "test")
+    monkeypatch.undo()
+    face = gallery.search(tmp_path / "red20.png")[0]
+    assert face.matches[0].person == "red" and face.matches[0].score > 0.999

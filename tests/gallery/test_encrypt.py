@@ -141,7 +141,7 @@ def test_who_had_it_open_in_plain_writes_no_plain_row_and_reads_no_ciphertext(pl
             lambda: refresh(late, "test"),
         )
         for action in actions:
-            with pytest.raises(GalleryChanged, match="encrypted again"):
+            with pytest.raises(GalleryChanged, match="encrypted it"):
                 action()
     assert traces(plain, [*FACES, face("Eva Luna", 1000)]) == []
 

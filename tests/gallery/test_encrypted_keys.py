@@ -101,6 +101,8 @@ def test_a_plain_gallery_is_as_it_always_was(plain: Path):
             "encoder",
             "generation",
             "threshold",
+            "moment",
+            "index_marks",
         }
         row = db.execute(
             "SELECT name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id) WHERE"

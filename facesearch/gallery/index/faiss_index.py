@@ -9,11 +9,12 @@ by the erasure itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from facesearch.errors import EmptyGallery, FacesearchError, GalleryChanged
+from facesearch.errors import EmptyGallery, FacesearchError, GalleryBusy, GalleryChanged
 from facesearch.gallery.index.bit_codes import encode
 from facesearch.gallery.index.checksums import ERASED, row_checksums
 from facesearch.gallery.index.choice import chosen_index
@@ -23,6 +24,7 @@ from facesearch.gallery.index.files import (
     build,
     drop_files,
     erase,
+    is_of,
     keeps_files,
     load,
     locked,
@@ -44,6 +46,8 @@ GROWTH = 4
 """A new segment swallows those before it that are not so many times its size."""
 ERASED_LIMIT = 0.1
 """A segment with a larger share of erased rows is rewritten."""
+SEARCH_WAIT_S = 2.0
+"""So long a search that has to rebuild the index waits for a writer before it does without files."""
 IN_MEMORY = "in memory only, since the gallery is encrypted"
 
 
@@ -115,7 +119,8 @@ def open_index(gallery: Store) -> FaceIndex:
     if current and gallery.faces.count_after(held.last_id) <= DELTA_LIMIT:
         ids, vectors, _ = gallery.faces.vectors(after=held.last_id)
         return FaceIndex(held.segments, ids, vectors, "", erasures, gallery.faces.vectors_at)
-    return _bring_up_to_date(gallery, "")[0]
+    with gallery.database.waiting(SEARCH_WAIT_S):
+        return _bring_up_to_date(gallery, "", must_keep=False)[0]
 
 
 def refresh(gallery: Store, reason: str) -> FaceIndex:
@@ -193,6 +198,7 @@ def count_faces(gallery: Store) -> int:
         if (
             manifest.get("encoder_id") == gallery.encoder_id
             and manifest.get("erasures") == gallery.notes.erasures
+            and is_of(manifest, gallery)
         ):
             return int(manifest["faces"]) + gallery.faces.count_after(int(manifest["last_face_id"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -204,7 +210,7 @@ def count_faces(gallery: Store) -> int:
 
 
 def _bring_up_to_date(
-    gallery: Store, whole: str, delta: int = DELTA_LIMIT
+    gallery: Store, whole: str, delta: int = DELTA_LIMIT, *, must_keep: bool = True
 ) -> tuple[FaceIndex, tuple[bytes, ...]]:
     """What _brought_up_to_date does; when another process encrypts the gallery meanwhile, no file of plain
     vectors stays.
@@ -212,7 +218,7 @@ def _bring_up_to_date(
     Raises GalleryChanged then.
     """
     try:
-        return _brought_up_to_date(gallery, whole, delta)
+        return _brought_up_to_date(gallery, whole, delta, must_keep=must_keep)
     except (FacesearchError, OSError) as error:
         if not gallery.notes.was_encrypted():
             raise
@@ -220,11 +226,14 @@ def _bring_up_to_date(
         raise GalleryChanged(gallery.folder) from error
 
 
-def _brought_up_to_date(gallery: Store, whole: str, delta: int) -> tuple[FaceIndex, tuple[bytes, ...]]:
+def _brought_up_to_date(
+    gallery: Store, whole: str, delta: int, *, must_keep: bool
+) -> tuple[FaceIndex, tuple[bytes, ...]]:
     """Make of the index what the store says, all of it again when `whole` gives a reason; up to `delta` faces
     may stay beside it.
 
-    Also returns the codes that were erased.
+    Also returns the codes that were erased. must_keep: whoever only searches does not wait for a writer to
+    note the mark of the index, and does without its files this once.
 
     When another process forgets somebody between our reading and our writing, that is erased too before this
     returns.
@@ -245,7 +254,8 @@ def _brought_up_to_date(gallery: Store, whole: str, delta: int) -> tuple[FaceInd
             segments, grown = _grown(gallery, segments, delta)
             why = why or held.wrong or grown
             if keeps_files(gallery):
-                write_manifest(gallery, segments, erasures)
+                with suppress(*() if must_keep else (GalleryBusy,)):
+                    write_manifest(gallery, segments, erasures)
             codes += gone
             held = Held(segments, erasures)
             if gallery.notes.erasures == erasures:

@@ -43,12 +43,13 @@ from facesearch.gallery.index.rows import (
     write_rows,
 )
 from facesearch.gallery.index.segments import Segment
+from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, I64, U8
 
 MANIFEST = "vectors.json"
 LOCK = "vectors.lock"
-FORMAT = 2
+FORMAT = 3
 MAPPED = faiss.IO_FLAG_MMAP_IFC
 
 
@@ -71,7 +72,9 @@ def keeps_files(gallery: Store) -> bool:
     """Whether an index may be written: the one place that decides it. Of an encrypted gallery nothing plain
     ever lies on disk.
     """
-    return not gallery.encrypted and os.access(gallery.folder, os.W_OK)
+    if gallery.encrypted:
+        return False
+    return os.access(gallery.folder, os.W_OK) and os.access(gallery.folder / FILE, os.W_OK)
 
 
 @contextmanager
@@ -159,14 +162,20 @@ def _write_beside(
 
 def write_manifest(gallery: Store, segments: tuple[Segment, ...], erasures: int) -> None:
     """Name these segments as the index, and delete every file of vectors that is not of them. Raises
-    CannotWrite.
+    CannotWrite, GalleryBusy.
+
+    The gallery notes the mark before the file bears it. So an index of another gallery, or of a state that
+    this one never had (an older copy of it was put back), is known by its mark. Rows that the index shows are
+    never changed, so an index whose mark is known stays right.
     """
     drop_unfinished(gallery)
     entries = [_entry(gallery.folder, segment) for segment in segments]
+    mark = gallery.notes.new_index_mark(_former_mark(gallery))
     replace_json(
         gallery.folder / MANIFEST,
         {
             "format": FORMAT,
+            "mark": mark,
             "encoder_id": gallery.encoder_id,
             "erasures": erasures,
             "faces": sum(map(len, segments)),
@@ -240,6 +249,18 @@ def read_manifest(gallery: Store) -> dict[str, Any]:
     return manifest
 
 
+def is_of(manifest: dict[str, Any], gallery: Store) -> bool:
+    """Whether the index is of this gallery as it is now or was before."""
+    return gallery.notes.is_index_mark(manifest.get("mark"))
+
+
+def _former_mark(gallery: Store) -> object:
+    try:
+        return read_manifest(gallery).get("mark")
+    except (OSError, ValueError):
+        return None
+
+
 def load(gallery: Store) -> Held:
     """Open the files that vectors.json names, each as far as it is read whole checked whole; says what is
     wrong where something is.
@@ -252,6 +273,8 @@ def load(gallery: Store) -> Held:
             return Held((), 0, "the index file is of another version of facesearch")
         if manifest["encoder_id"] != gallery.encoder_id:
             return Held((), 0, "the index file is of another encoder")
+        if not is_of(manifest, gallery):
+            return Held((), 0, "the index file is of another state of the gallery, as after a restore")
         if not {entry["kind"] for entry in manifest["segments"]} <= {FLAT, *BITS}:
             return Held((), 0, "the index is of a kind that is not made any more")
         segments = tuple(_load_segment(gallery, entry) for entry in manifest["segments"])

@@ -13,11 +13,24 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from facesearch.errors import CannotWrite, CorruptGallery, FacesearchError, GalleryBusy, writing
+from facesearch.errors import (
+    CannotRead,
+    CannotWrite,
+    CorruptGallery,
+    FacesearchError,
+    GalleryBusy,
+    GalleryChanged,
+    writing,
+)
 from facesearch.files import OWNER_ONLY, make_folder
 
 WAIT_S = 30.0
 """How long a writer waits for another one."""
+IN_LOG = "the latest changes stand in a log beside it (-wal or -journal), which cannot be read here"
+MAKE_WRITABLE = (
+    "Make the folder writable and run any command once, or copy the folder, its log included, to where you"
+    " may write."
+)
 NOT_TEXT = "it holds text that is not UTF-8"
 Corrupt = Callable[[Path, str], FacesearchError]
 """The error for a file that is damaged, made of its folder and the reason."""
@@ -28,6 +41,7 @@ class Database:
 
     def __init__(self, path: Path, connection: sqlite3.Connection, corrupt: Corrupt = CorruptGallery) -> None:
         self.path, self._db, self._corrupt = path, connection, corrupt
+        self._seen: tuple[object, ...] | None = None
 
     @classmethod
     def open(cls, path: Path, application_id: int, corrupt: Corrupt = CorruptGallery, *, said: str) -> Self:
@@ -37,11 +51,15 @@ class Database:
         """
         with sqlite_errors(path, corrupt):
             writable = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
+            seen = None if writable else _seen(path)
             db = connect(path) if writable else read_only(path)
+            db.execute("PRAGMA trusted_schema = OFF")
             if db.execute("PRAGMA application_id").fetchone()[0] != application_id:
                 db.close()
                 raise corrupt(path.parent, said)
-        return cls(path, db, corrupt)
+        opened = cls(path, db, corrupt)
+        opened._seen = seen
+        return opened
 
     @staticmethod
     def create(
@@ -73,8 +91,15 @@ class Database:
 
     # ---- statements
 
+    def holds(self, is_right: Callable[[sqlite3.Connection], bool]) -> bool:
+        """Whether its schema is right."""
+        with self.errors():
+            return is_right(self._db)
+
     def all(self, sql: str, *values: object) -> list[Any]:
         """Every row of the answer."""
+        if self._seen is not None and self._seen != _seen(self.path):
+            raise GalleryChanged(self.path.parent)  # SQLite was told that nobody writes
         with self.errors():
             return self._db.execute(sql, values).fetchall()
 
@@ -120,6 +145,15 @@ class Database:
                 self._db.execute("COMMIT")
 
     @contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Wait so long for another writer, and no longer."""
+        self.run(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
+        try:
+            yield
+        finally:
+            self.run(f"PRAGMA busy_timeout = {int(1000 * WAIT_S)}")
+
+    @contextmanager
     def attached(self, path: Path, name: str) -> Iterator[None]:
         """Another file of the same kind, as a schema of this name."""
         with self.errors():
@@ -163,9 +197,32 @@ def connect(path: Path) -> sqlite3.Connection:
 def read_only(path: Path) -> sqlite3.Connection:
     """Open a file that nobody writes, in a place where nothing may be written: not even WAL's own files are
     made.
+
+    Where a log lies beside it, the log is read, or the file is refused: what was confirmed stands there.
+    Raises CannotRead.
     """
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-    return sqlite3.connect(uri, uri=True, isolation_level=None)
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    if not any(_logs(path)):
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+    db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        db.close()
+        raise CannotRead(path, IN_LOG, MAKE_WRITABLE) from error
+    return db
+
+
+def _logs(path: Path) -> list[int]:
+    """The sizes of the logs that SQLite may have left beside a file; 0: there is none."""
+    beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")]
+    return [one.stat().st_size if one.is_file() else 0 for one in beside]
+
+
+def _seen(path: Path) -> tuple[object, ...]:
+    """What changes when somebody writes."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, *_logs(path)
 
 
 def statements(schema: str) -> list[str]:

@@ -125,6 +125,15 @@ class Faces:
             found[stored[0]] = _face(stored[0], row), row.vector
         return found
 
+    def with_vectors(self, face_ids: Iterable[int]) -> tuple[dict[int, EnrolledFace], F32]:
+        """The faces with these ids, each checked, and their unit vectors (n, d) in the same order; ids that
+        were deleted meanwhile are missing. Raises CorruptGallery.
+        """
+        stored = list(self._database.of_ids(ROWS, face_ids))
+        rows = [self._codec.read(row) for row in stored]
+        faces = {face[0]: _face(face[0], row) for face, row in zip(stored, rows, strict=True)}
+        return faces, self._codec.vectors(rows)
+
     def vectors_at(self, face_ids: Iterable[int]) -> dict[int, F32]:
         """The unit vectors (d,) of these faces; ids that were deleted meanwhile are missing. Raises
         CorruptGallery.

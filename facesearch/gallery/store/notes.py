@@ -7,6 +7,7 @@ All of it lies in the table `meta`, as text under a key, and tells of no person 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -14,20 +15,31 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from facesearch.errors import CannotRead, CorruptGallery, GalleryChanged
 from facesearch.gallery.store.cipher import PLAIN
 from facesearch.gallery.store.database import Database
-from facesearch.gallery.store.encoder_note import note_of_name, read_note
-from facesearch.gallery.store.rows import Threshold, Unfinished, way_of
+from facesearch.gallery.store.encoder_note import LONGEST, note_of_name, read_note
+from facesearch.gallery.store.rows import Threshold, Unfinished, is_count, is_word, way_of
 from facesearch.gallery.store.schema import ADD_DETECTOR, ENCRYPTED_FORMAT, FILE, FORMAT
-from facesearch.records import WAYS_TO_SCORE, ScoredBy
+from facesearch.records import ScoredBy
 
 DETECTOR = "detector:"
 """Under this and its name stands each detector that faces of the gallery were found by."""
 PROJECTION, PENDING, PROJECTION_KEY = "projection:", "owed:", "projection_key"
+MOST_DIMENSIONS = 65536
+UNREADABLE = (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError)
+"""What reading a note that anybody may have written can raise."""
 SET = "INSERT INTO main.meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+INDEX_MARKS = "index_marks"
+FORGET_INDEX = f"DELETE FROM main.meta WHERE key = '{INDEX_MARKS}'"
+"""Within a transaction that changes rows: no index of before shows them."""
+NEW_MOMENT = (
+    "INSERT INTO main.meta VALUES ('moment', lower(hex(randomblob(8))))"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+"""Counts are given again after a backup is put back; what is drawn anew with every change is not."""
 COUNT_CHANGE = "UPDATE main.meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'"
 COUNT_ERASURE = (
     "INSERT INTO main.meta VALUES ('erasures', '1')"
@@ -66,6 +78,16 @@ class Projection:
     synced: float = 0.0
     former: tuple[str, ...] = ()
 
+    @classmethod
+    def read(cls, noted: Any) -> Self:
+        """From a gallery's note. Raises what UNREADABLE lists."""
+        found = cls(**{**noted, "former": tuple(noted["former"])})
+        words = (found.store, found.collection, found.index, found.stamp, *found.former)
+        counts = (found.faces, found.last_face_id, found.erasures, found.generation)
+        if not (all(map(is_word, words)) and all(map(is_count, counts)) and 0 <= float(found.synced) < 1e12):
+            raise ValueError("not the values of a projection")
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class PendingErasure:
@@ -78,6 +100,15 @@ class PendingErasure:
     digest: str
     face_ids: tuple[int, ...]
     receipt: str = ""
+
+    @classmethod
+    def read(cls, number: int, noted: Any) -> Self:
+        """From a gallery's note. Raises what UNREADABLE lists."""
+        found = cls(number, **{**noted, "face_ids": tuple(noted["face_ids"])})
+        words = all(map(is_word, (found.salt, found.digest, found.receipt)))
+        if not (words and all(map(is_count, found.face_ids))):
+            raise ValueError("not the values of an erasure")
+        return found
 
     def is_of(self, name: str) -> bool:
         """Whether it is of this person."""
@@ -98,8 +129,10 @@ class Notes:
         """Raises CorruptGallery, CannotRead."""
         noted: dict[str, str] = dict(self._database.all("SELECT key, value FROM meta"))
         try:
-            encoder_id, dimension = noted["encoder_id"], int(noted["dimension"])
-            version, _ = int(noted["format"]), int(noted["generation"])
+            encoder_id, dimension = noted["encoder_id"], count_of(noted["dimension"])
+            version, _ = count_of(noted["format"]), count_of(noted["generation"])
+            if not (is_word(encoder_id) and encoder_id and 0 < dimension <= MOST_DIMENSIONS):
+                raise ValueError
         except (KeyError, ValueError) as error:
             raise CorruptGallery(self.folder, "its description is incomplete") from error
         if version not in (FORMAT, ENCRYPTED_FORMAT):
@@ -129,6 +162,24 @@ class Notes:
         """Take the folders of this machine out of the note of the encoder's file."""
         self._set("encoder_file", note_of_name(self._get("encoder_file") or ""))
 
+    def wrong(self) -> Iterator[str]:
+        """What cannot be read or cannot be, of all that is noted; it may come from anybody."""
+        for key, value in self._database.all("SELECT key, value FROM main.meta"):
+            if not (isinstance(key, str) and isinstance(value, str) and key.isprintable()):
+                yield "a note in it is no text"
+                return
+        notes = (self.description, self.threshold, self.unfinished, self.projections, self.pending_erasures)
+        for read in (*notes, lambda: self.erasures):
+            try:
+                read()
+            except CorruptGallery as error:
+                yield error.reason
+        for key in ("encoder", "index", PROJECTION_KEY, "moment", INDEX_MARKS):
+            if not is_word(self._get(key) or ""):
+                yield f"its note {key} cannot be"
+        if len(self._get("encoder_file") or "") > LONGEST:
+            yield "its note of the encoder's file is too long"
+
     def all_words(self) -> str:
         """Everything that is noted, as one text: a name that is part of it cannot be searched for."""
         return " ".join(word for row in self._database.all("SELECT key, value FROM meta") for word in row)
@@ -145,6 +196,7 @@ class Notes:
             self._require_as_opened()
             yield db
             db.execute(COUNT_CHANGE)
+            db.execute(NEW_MOMENT)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -175,6 +227,13 @@ class Notes:
         return self._count("generation", None)
 
     @property
+    def moment(self) -> tuple[int, str]:
+        """The generation, and a mark that no other state of any gallery has; empty in a gallery that has not
+        changed since version 0.1.0. Raises CorruptGallery.
+        """
+        return self.generation, self._get("moment") or ""
+
+    @property
     def erasures(self) -> int:
         """How often bytes had to go for good: an index file made before the last time may still hold them.
         Raises CorruptGallery.
@@ -189,13 +248,8 @@ class Notes:
         if noted is None:
             return None
         try:
-            stored = json.loads(noted)
-            curve = tuple((float(score), float(share)) for score, share in stored.get("curve", ()))
-            found = Threshold(**{**stored, "curve": curve})
-            if found.by not in WAYS_TO_SCORE:
-                raise ValueError
-            return found
-        except (TypeError, ValueError) as error:
+            return Threshold.read(json.loads(noted))
+        except UNREADABLE as error:
             raise CorruptGallery(self.folder, "its threshold cannot be read") from error
 
     def set_threshold(self, threshold: Threshold) -> None:
@@ -214,6 +268,22 @@ class Notes:
 
     def set_index(self, choice: str) -> None:
         self._set("index", choice)
+
+    def is_index_mark(self, mark: object) -> bool:
+        """Whether an index with this mark was made of this gallery, in its present state or an earlier one.
+
+        A backup that was put back does not know the marks of what came after it.
+        """
+        return isinstance(mark, str) and mark in (self._get(INDEX_MARKS) or "").split()
+
+    def new_index_mark(self, former: object) -> str:
+        """Note a mark for an index that is about to be named; that of the former one, if it is ours, holds
+        until then. Raises CannotWrite, GalleryBusy.
+        """
+        mark = secrets.token_hex(8)
+        known = [str(former)] if self.is_index_mark(former) else []
+        self._set(INDEX_MARKS, " ".join([*known, mark]))
+        return mark
 
     # ---- what found its faces
 
@@ -244,7 +314,7 @@ class Notes:
         value = self._get("erasing")
         try:
             return Unfinished.read(json.loads(value)) if value else None
-        except (TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise CorruptGallery(self.folder, "its note of an unfinished erasure cannot be read") from error
 
     def begin_erasure(self, db: sqlite3.Connection, note: Unfinished) -> None:
@@ -275,8 +345,8 @@ class Notes:
         """Every projection of the gallery, by address. Raises CorruptGallery."""
         try:
             read = [json.loads(value) for _, value in self._like(PROJECTION)]
-            found = [Projection(**{**fields, "former": tuple(fields["former"])}) for fields in read]
-        except (TypeError, ValueError, KeyError) as error:
+            found = [Projection.read(fields) for fields in read]
+        except UNREADABLE as error:
             raise CorruptGallery(self.folder, "its list of projections cannot be read") from error
         return sorted(found, key=lambda projection: projection.store)
 
@@ -292,12 +362,11 @@ class Notes:
     def pending_erasures(self) -> list[PendingErasure]:
         """Erasures that not every projection has carried out yet, in order. Raises CorruptGallery."""
         try:
-            read = [(int(key.removeprefix(PENDING)), json.loads(value)) for key, value in self._like(PENDING)]
             found = [
-                PendingErasure(number, **{**fields, "face_ids": tuple(fields["face_ids"])})
-                for number, fields in read
+                PendingErasure.read(count_of(key.removeprefix(PENDING)), json.loads(value))
+                for key, value in self._like(PENDING)
             ]
-        except (TypeError, ValueError, KeyError) as error:
+        except UNREADABLE as error:
             reason = "its list of erasures that projections have to carry out cannot be read"
             raise CorruptGallery(self.folder, reason) from error
         return sorted(found, key=lambda item: item.number)
@@ -349,9 +418,16 @@ class Notes:
         if noted is None and absent is not None:
             return absent
         try:
-            return int(noted or "")
+            return count_of(noted or "")
         except ValueError as error:
             raise CorruptGallery(self.folder, f"its {key} cannot be read") from error
+
+
+def count_of(text: object) -> int:
+    """A whole number from 0, as this module writes it. Raises ValueError."""
+    if not (isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text)):
+        raise ValueError("not a count")
+    return int(text)
 
 
 def without_private_notes(db: sqlite3.Connection) -> None:
@@ -360,6 +436,7 @@ def without_private_notes(db: sqlite3.Connection) -> None:
     """
     for pattern in (f"{PROJECTION[:-1]}*", f"{PENDING}*"):
         db.execute("DELETE FROM meta WHERE key GLOB ?", (pattern,))
+    db.execute("DELETE FROM meta WHERE key = ?", (INDEX_MARKS,))
     for (value,) in db.execute("SELECT value FROM meta WHERE key = 'encoder_file'").fetchall():
         db.execute("UPDATE meta SET value = ? WHERE key = 'encoder_file'", (note_of_name(value),))
 

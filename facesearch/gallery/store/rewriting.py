@@ -13,7 +13,7 @@ from facesearch.gallery.store.cipher import Cipher
 from facesearch.gallery.store.database import connect
 from facesearch.gallery.store.faces import AT_ONCE
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.notes import COUNT_ERASURE, DETECTOR, SET, without_private_notes
+from facesearch.gallery.store.notes import COUNT_ERASURE, DETECTOR, FORGET_INDEX, SET, without_private_notes
 from facesearch.gallery.store.rows import Unfinished
 from facesearch.gallery.store.schema import ENCRYPTED_FORMAT, FILE, FORMAT
 from facesearch.gallery.store.store import Store
@@ -41,6 +41,7 @@ def change_cipher(store: Store, cipher: Cipher, key: Key | None) -> Unfinished |
             db.executemany(SET, [("format", str(ENCRYPTED_FORMAT)), ("cipher", cipher.description)])
             note = Unfinished(secrets.token_hex(16), "", faces, notes.generation, "encrypt")
             notes.begin_erasure(db, note)
+            db.execute(FORGET_INDEX)
         else:
             db.execute(SET, ("format", str(FORMAT)))
             db.execute("DELETE FROM main.meta WHERE key = 'cipher'")
@@ -80,6 +81,7 @@ def take_vectors_of(store: Store, other: Store) -> int:
         db.execute(f"UPDATE main.faces SET ({', '.join(values)}) = (SELECT {', '.join(theirs)} {same})")
         db.executemany("INSERT OR REPLACE INTO main.meta VALUES (?, ?)", list(new.items()))
         db.execute("DELETE FROM main.meta WHERE key = 'threshold'")
+        db.execute(FORGET_INDEX)
         db.execute(COUNT_ERASURE)
     store.now_of(other.encoder_id, other.dimension, store.cipher, store.key)
     return len(store.faces)

@@ -12,9 +12,11 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from facesearch.errors import BadName
-from facesearch.records import F32, ScoredBy
+from facesearch.records import F32, WAYS_TO_SCORE, ScoredBy
 
 LONGEST_NAME = 200
+LONGEST_WORD = 4096
+"""Characters of what a gallery says of itself."""
 VECTOR = np.dtype("<f2")
 
 Stored = str | bytes
@@ -73,6 +75,28 @@ class Threshold:
     curve: tuple[tuple[float, float], ...] = ()
     by: ScoredBy = "best-photo"
 
+    @classmethod
+    def read(cls, noted: Any) -> Self:
+        """From a gallery's note, which may come from anybody. Raises ValueError, TypeError and the like for
+        what no threshold can say.
+        """
+        found = cls(**{**noted, "curve": tuple((point[0], point[1]) for point in noted.get("curve", ()))})
+        scores, shares = [point[0] for point in found.curve], [point[1] for point in found.curve]
+        right = (
+            all(_is_between(score, -1.001, 1.001) for score in (found.score, *scores))
+            and all(_is_between(share, 0, 1) for share in (found.fpir, *shares))
+            and all(end is None or _is_between(end, 0, 1) for end in (found.low, found.high))
+            and all(is_count(count) for count in (found.searches, found.faces, found.people))
+            and all(share > 0 for share in shares)
+            and scores == sorted(scores)
+            and isinstance(found.on_strangers, bool)
+            and is_word(found.method)
+            and found.by in WAYS_TO_SCORE
+        )
+        if not right:
+            raise ValueError("not the values of a threshold")
+        return found
+
     def expected_fpir(self, score: float, faces: int) -> float | None:
         """The FPIR to be expected when `score` decides, in a gallery of so many faces now; None when nothing
         tells.
@@ -93,6 +117,21 @@ class Threshold:
             return None
         scores, shares = zip(*self.curve, strict=True)
         return min(1.0, float(np.exp(np.interp(score, scores, np.log(shares)))) * faces / self.faces)
+
+
+def is_count(value: object) -> bool:
+    """Whether this is a whole number from 0 that SQLite can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_word(value: object) -> bool:
+    """Whether this is a text of bounded length that a terminal only shows."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_WORD
+
+
+def _is_between(value: object, low: float, high: float) -> bool:
+    """NaN is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def way_of(threshold: Threshold | None) -> ScoredBy:
@@ -138,11 +177,17 @@ class Unfinished:
 
     @classmethod
     def read(cls, noted: dict[str, Any]) -> Self:
-        """From a gallery's note; until version 0.1.0 the action was called deed. Raises TypeError."""
+        """From a gallery's note; until version 0.1.0 the action was called deed. Raises TypeError,
+        ValueError.
+        """
         if "deed" in noted:
             noted = {**noted, "action": noted["deed"]}
             del noted["deed"]
-        return cls(**noted)
+        found = cls(**noted)
+        words = is_word(found.salt) and is_word(found.digest) and found.action in ("forget", "encrypt")
+        if not (words and is_count(found.faces) and is_count(found.generation)):
+            raise ValueError("not the values of an erasure")
+        return found
 
 
 def usual_form(name: str) -> str:

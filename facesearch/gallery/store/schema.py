@@ -28,12 +28,14 @@ CREATE TABLE faces (
 """
 SCHEMA_BEFORE = SCHEMA.replace("  detector TEXT,\n", "")
 """Of galleries made before rows noted what found the face; ADD_DETECTOR brings them up to date."""
+COUNTERS = "CREATE TABLE sqlite_sequence(name,seq)"
+"""SQLite's own, of AUTOINCREMENT."""
 ADD_DETECTOR = "ALTER TABLE main.faces ADD COLUMN detector TEXT"
 
 
 def is_ours(db: sqlite3.Connection) -> bool:
     """Whether this file holds a gallery's tables, to the letter, in one of the three forms they can have, and
-    nothing else.
+    nothing else: no view that never ends, no trigger that keeps what is deleted.
     """
     there = _sql_in(db)
     if there in (set(statements(SCHEMA)), set(statements(SCHEMA_BEFORE))):
@@ -45,5 +47,5 @@ def is_ours(db: sqlite3.Connection) -> bool:
 
 
 def _sql_in(db: sqlite3.Connection) -> set[str]:
-    found = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence'")
-    return {row[0] for row in found}
+    found = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {row[0] for row in found} - {COUNTERS}

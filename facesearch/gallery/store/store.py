@@ -28,6 +28,8 @@ NEXT = "next"
 first.
 """
 
+FOREIGN = "it holds other tables, views or triggers than those of facesearch"
+
 
 class Store:
     """An open gallery. Use it in a with statement; it belongs to one thread."""
@@ -93,6 +95,9 @@ class Store:
         if not path.is_file():
             raise NoGallery(folder)
         database = Database.open(path, APPLICATION_ID, said=f"{FILE} is not a gallery of facesearch")
+        if not database.holds(is_ours):
+            database.close()
+            raise CorruptGallery(folder, FOREIGN)
         return cls(folder, database, key, either=either)
 
     @classmethod
@@ -148,12 +153,12 @@ class Store:
         return bool(self.cipher.description)
 
     @property
-    def state(self) -> tuple[int, int, str, int]:
+    def state(self) -> tuple[int, int, str, int, str]:
         """What a picture of the gallery, held in memory, is a picture of: the file itself, its encoder, its
-        number of changes.
+        number of changes, and the mark of the last one.
         """
         found = (self.folder / FILE).stat()
-        return found.st_dev, found.st_ino, self.encoder_id, self.notes.generation
+        return found.st_dev, found.st_ino, self.encoder_id, *self.notes.moment
 
     def require_encoder(self, encoder_id: str) -> None:
         """Raises EncoderMismatch when vectors of this encoder do not belong here."""
