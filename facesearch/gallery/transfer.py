@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def import_into(
         if source.is_dir()
         else Store.open_snapshot(source, source_key) as other
     ):
-        if wrong := next(wrong_rows(other), ""):
+        if wrong := next(chain(other.notes.wrong(), wrong_rows(other)), ""):
             raise CorruptGallery(source, wrong)
         fresh = not (folder / FILE).is_file()
         key = key or (other.key if other.encrypted else None)

@@ -12,7 +12,8 @@ from facesearch.gallery.store.store import Store
 def problems(store: Store) -> list[str]:
     """Everything that is wrong, a sentence each. Empty: nothing."""
     every = store.database.all
-    found = [f"SQLite: {row[0]}" for row in every("PRAGMA integrity_check") if row[0] != "ok"]
+    found = list(store.notes.wrong())
+    found += [f"SQLite: {row[0]}" for row in every("PRAGMA integrity_check") if row[0] != "ok"]
     found += [f"a row of {row[0]} refers to nobody" for row in every("PRAGMA foreign_key_check")]
     alone = "SELECT person_id FROM people WHERE person_id NOT IN (SELECT person_id FROM faces)"
     found += [f"person {row[0]} has no photo" for row in every(alone)]
