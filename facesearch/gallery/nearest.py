@@ -163,9 +163,11 @@ def _photos_near(
 
 
 def _cosines(vectors: F32, vector: F32) -> list[float]:
-    """Of unit vectors (n, d) with one (d,)."""
-    cosines: list[float] = np.clip(vectors @ vector, -1, 1).tolist()
-    return cosines
+    """Of unit vectors (n, d) with one (d,). Summed in float64: equal vectors have equal scores, however many
+    are compared at once.
+    """
+    cosines = vectors.astype(np.float64) @ vector.astype(np.float64)
+    return [float(cosine) for cosine in np.clip(cosines, -1, 1).astype(np.float32)]
 
 
 def _require_alike(gallery: Store, own: dict[int, float], proposed: dict[int, float]) -> None:

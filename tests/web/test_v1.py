@@ -77,7 +77,7 @@ def test_a_search_says_what_the_command_lines_job_says(client: TestClient, galle
     )
     assert (photo["skipped"], photo["faces_left_out"], told["enrolled"], told["stale"]) == (None, 0, 6, False)
     assert (face["face"], face["of"], face["box"], face["decision"]) == (1, 1, [0, 0, 112, 112], "match")
-    assert [match["person"] for match in face["matches"]] == ["Ada", "Cleo"] and face[
+    assert [match["person"] for match in face["matches"]] == ["Ada", "Ben"] and face[
         "scored_by"
     ] == "best-photo"
     assert face["gap"] == pytest.approx(face["matches"][0]["score"] - face["matches"][1]["score"], abs=1e-6)
