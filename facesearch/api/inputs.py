@@ -13,7 +13,7 @@ import numpy as np
 
 from facesearch.errors import UnusablePhoto
 from facesearch.faces.people_folders import people_folders as people_folders
-from facesearch.faces.photos import DECODER_ERRORS, MAX_PIXELS, as_rgb, photo_of, read_photo
+from facesearch.faces.photos import MAX_PIXELS, as_rgb, damage, photo_of, read_photo
 from facesearch.faces.photos import walk as walk
 from facesearch.faces.watch import arriving as arriving
 from facesearch.records import U8, Photo, Skipped
@@ -101,5 +101,5 @@ def _pixels_of(photo: Any) -> U8 | str:
         )
     try:
         return as_rgb(ImageOps.exif_transpose(photo))
-    except DECODER_ERRORS as error:
-        return f"the picture is damaged: {error or type(error).__name__}"
+    except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is this one picture's fault
+        return damage(error)
