@@ -102,13 +102,42 @@ def replace_json(path: Path, value: Any) -> None:
     replace_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def replace_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table as CSV in one step. Raises CannotWrite."""
+_FORMULA = ("=", "+", "@", "-", "'", "\t", "\r", "\n")
+EMPTY_MARK = "-"
+"""What a review writes for nobody; alone it is no formula."""
+
+
+def as_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes first. of_cell is the way back."""
+    return "'" + text if text.startswith(_FORMULA) and text != EMPTY_MARK else text
+
+
+def of_cell(text: str) -> str:
+    """The text that as_cell was given."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def replace_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, exact: bool = False
+) -> None:
+    """Write a table as CSV in one step, for spreadsheets: no text in it is a formula. exact: for our own
+    reading, as it is. Halves of characters, as in file names that are not UTF-8, are written as `\\udce9`.
+    Raises CannotWrite.
+    """
+    wanted: Iterable[Sequence[object]] = rows if exact else map(_as_cells, rows)
+    lines = [_csv_line(cells) for cells in (header, *wanted)]
+    replace_file(path, "".join(lines).encode(errors="backslashreplace"))
+
+
+def _as_cells(row: Sequence[object]) -> list[object]:
+    return [as_cell(cell) if isinstance(cell, str) else cell for cell in row]
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    """One line, which ends in a line feed alone; a cell with either half of a line's end is quoted."""
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(rows)
-    replace_file(path, text.getvalue().encode())
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()[:-2] + "\n"
 
 
 def read_json(path: Path) -> Any:

@@ -253,7 +253,7 @@ def _finish(
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})
     crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)
-    replace_csv(partial / TABLE, COLUMNS, (list(asdict(row).values()) for row in rows))
+    replace_csv(partial / TABLE, COLUMNS, (list(asdict(row).values()) for row in rows), exact=True)
     replace_csv(partial / "skipped.csv", ("file", "reason"), ((str(s.path), s.reason) for s in skipped))
     manifest = {
         "format": FORMAT, "geometry": GEOMETRY, "kind": source.kind, "photos": len(rows), "people": people,

@@ -57,10 +57,20 @@ def test_a_cut_off_avif_is_skipped_beside_a_good_photo(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "error",
-    [Odd("odd"), Mute(), RuntimeError("a\x1b[2Jb\nc"), AssertionError(), RecursionError("deep"),
-     NotImplementedError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), StopIteration(), MemoryError(),
-     BufferError("b"), LookupError("x" * 5000)],
-)  # fmt: skip
+    [
+        Odd("odd"),
+        Mute(),
+        RuntimeError("a\x1b[2Jb\nc"),
+        AssertionError(),
+        RecursionError("deep"),
+        NotImplementedError(),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        StopIteration(),
+        MemoryError(),
+        BufferError("b"),
+        LookupError("x" * 5000),
+    ],
+)
 def test_whatever_a_decoder_raises_is_one_skipped_photo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
