@@ -13,6 +13,7 @@ from facesearch.errors import NotFound, reason_of
 from facesearch.faces.decoding import FORMATS as FORMATS
 from facesearch.faces.decoding import MAX_PIXELS as MAX_PIXELS
 from facesearch.faces.decoding import decode as decode
+from facesearch.files import open_regular
 from facesearch.records import Photo, Skipped
 
 SUFFIXES = frozenset(
@@ -83,8 +84,11 @@ def read_bytes(path: Path) -> bytes | Skipped:
     if "\0" in str(path):
         return Skipped(path, "no file can have this name")
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
-        return path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > MAX_FILE_BYTES else file.read(size + 1) or b""
+            if max(size, len(data)) > MAX_FILE_BYTES:
+                return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+            return data
     except OSError as error:
         return Skipped(path, f"cannot be read: {reason_of(error)}")

@@ -48,6 +48,7 @@ def sort(
     if not is_album(scan_folder) and is_album(album_folder(scan_folder)):
         scan_folder = album_folder(scan_folder)  # the album itself was named
     with open_album(scan_folder) as album, bar("sort", "photo") as progress:
+        tell(f"photos: {shown(photos or album.root)}")
         result = sort_album(album, out, progress, way=link or "copy", root=photos, dry_run=dry_run)
     for folder, count in result.folders.items():
         say(f"{count:5d}  {shown(out / folder)}")
