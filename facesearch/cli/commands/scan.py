@@ -173,8 +173,9 @@ def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | No
     from facesearch.api.albums import recognise_album
     from facesearch.errors import EncoderMismatch
 
+    opened = gallery_of(gallery)
     try:
-        known = recognise_album(album, gallery_of(gallery))
+        known = recognise_album(album, opened)
     except EncoderMismatch:
         if named:
             raise
@@ -184,6 +185,12 @@ def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | No
         tell(f"gallery: none at {shown(gallery.folder)}; nobody is named by one")
     else:
         tell(f"gallery: {shown(gallery.folder)}, {known} faces match somebody in it")
+        with opened.store() as store:
+            if store is not None and store.encrypted:
+                tell(
+                    f"its names, which are encrypted there, stand in plain text in {shown(album.folder)}:"
+                    " keep that as secret as the gallery's key, or delete it when it has served"
+                )
     return known
 
 
