@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
+import secrets
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 OWNER_ONLY = 0o600
 OWNER_ONLY_FOLDER = 0o700
+_NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 def make_folder(path: Path) -> Path:
@@ -39,15 +44,44 @@ def replace_file(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def new_file_beside(path: Path) -> tuple[Path, BinaryIO]:
+    """An empty file in path's folder that nobody could have foreseen or put a link in the place of. Raises
+    OSError.
+    """
+    fresh = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.{os.getpid()}.new")
+    return fresh, open(os.open(fresh, os.O_WRONLY | _NEW, OWNER_ONLY), "wb")
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file, or a link to one, for reading; of a pipe, a device or a folder it is an OSError at
+    once, with no waiting for whoever is at the other end.
+    """
+    _require_regular(path.stat().st_mode, path)
+    file = open(os.open(path, os.O_RDONLY | _AT_ONCE), "rb")  # noqa: SIM115 -- the caller's
+    try:
+        _require_regular(os.fstat(file.fileno()).st_mode, path)  # it may have become another meanwhile
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _require_regular(mode: int, path: Path) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError("it is not a regular file")
+
+
 @contextmanager
 def growing_file(path: Path) -> Iterator[BinaryIO]:
     """A file to be written bit by bit that takes the place of path, in one step, when all is written. Raises
     CannotWrite.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     with writing(path):
+        fresh, opened = new_file_beside(path)
         try:
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "wb") as file:
+            with opened as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -102,13 +136,42 @@ def replace_json(path: Path, value: Any) -> None:
     replace_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def replace_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table as CSV in one step. Raises CannotWrite."""
+_FORMULA = ("=", "+", "@", "-", "'", "\t", "\r", "\n")
+EMPTY_MARK = "-"
+"""What a review writes for nobody; alone it is no formula."""
+
+
+def as_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes first. of_cell is the way back."""
+    return "'" + text if text.startswith(_FORMULA) and text != EMPTY_MARK else text
+
+
+def of_cell(text: str) -> str:
+    """The text that as_cell was given."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def replace_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, exact: bool = False
+) -> None:
+    """Write a table as CSV in one step, for spreadsheets: no text in it is a formula. exact: for our own
+    reading, as it is. Halves of characters, as in file names that are not UTF-8, are written as `\\udce9`.
+    Raises CannotWrite.
+    """
+    wanted: Iterable[Sequence[object]] = rows if exact else map(_as_cells, rows)
+    lines = [_csv_line(cells) for cells in (header, *wanted)]
+    replace_file(path, "".join(lines).encode(errors="backslashreplace"))
+
+
+def _as_cells(row: Sequence[object]) -> list[object]:
+    return [as_cell(cell) if isinstance(cell, str) else cell for cell in row]
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    """One line, which ends in a line feed alone; a cell with either half of a line's end is quoted."""
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(rows)
-    replace_file(path, text.getvalue().encode())
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()[:-2] + "\n"
 
 
 def read_json(path: Path) -> Any:
@@ -145,7 +208,7 @@ def map_array(path: Path, mode: Literal["r", "r+"]) -> NDArray[Any]:
 def sha256_of(path: Path) -> str:
     """Hash a file's bytes. Raises CannotRead."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CannotRead(path, reason_of(error)) from error

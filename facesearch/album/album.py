@@ -9,10 +9,11 @@ See gallery/store.py for the gallery.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any, Self
 
@@ -226,8 +227,15 @@ class Album:
     # ---- reading
 
     def files(self) -> dict[str, AlbumFile]:
-        """Every file that was looked at, by its path below the album's root."""
+        """Every file that was looked at, by its path below the album's root. Raises CorruptAlbum: the scan
+        may come from anybody, and no path in it may lead out of the album.
+        """
         rows = self._database.all("SELECT path, bytes, mtime_ns, sha256, reason FROM files ORDER BY path")
+        for row in rows:
+            if list(map(type, row)) != [str, int, int, str, str] or not _is_below(row[0]):
+                raise CorruptAlbum(self.folder, f"{row[0]!r} is no file below an album")
+            if row[3] and not _SHA256.fullmatch(row[3]):
+                raise CorruptAlbum(self.folder, f"the content hash of {row[0]!r} is none")
         return {row[0]: AlbumFile(*row) for row in rows}
 
     def photos(self) -> dict[str, str]:
@@ -309,9 +317,25 @@ class Album:
     # ---- inside
 
     def _face_rows(self) -> list[Any]:
-        return self._database.all(
+        rows = self._database.all(
             f"SELECT {_COLUMNS} FROM faces WHERE sha256 IN (SELECT sha256 FROM files) ORDER BY face_id"
         )
+        for row in rows:
+            texts = (row[1], row[7], row[14], row[17], row[18])
+            if not all(isinstance(text, str) for text in texts) or not _SHA256.fullmatch(row[1]):
+                raise CorruptAlbum(self.folder, f"the texts of face {row[0]!r} are none")
+            if not isinstance(row[2], int) or not isinstance(row[13], int):
+                raise CorruptAlbum(self.folder, f"the numbers of face {row[0]!r} are none")
+        return rows
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def _is_below(path: str) -> bool:
+    """Whether this is a path of a file below a folder, whatever folder that is."""
+    parts = PurePath(path).parts
+    return bool(parts) and not PurePath(path).is_absolute() and ".." not in parts and "\0" not in path
 
 
 def _face(row: Any) -> AlbumFace:

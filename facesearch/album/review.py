@@ -14,6 +14,8 @@ import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
 from facesearch.errors import BadName, BadReview, NotFound, reason_of
+from facesearch.files import EMPTY_MARK, of_cell
+from facesearch.files import as_cell as as_cell
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.rows import NewFace, clean_name
 from facesearch.gallery.store.schema import FILE
@@ -21,11 +23,10 @@ from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
 from facesearch.records import F32
 
-NOBODY = "-"
+NOBODY = EMPTY_MARK
 """As a name: this face is put aside. It is in no group, has no name, and is not asked about again."""
 REVIEW = "review.csv"
 LARGEST_REVIEW_BYTES = 256 * 2**20
-_FORMULA = ("=", "+", "@", "-", "'", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,15 +222,6 @@ def _enroll(
             opened.faces.add(new)
             tidy(opened, album.notes, fpir)
         return Counter(face.person for face in new)
-
-
-def as_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula; of_cell is the way back."""
-    return "'" + text if text.startswith(_FORMULA) and text != NOBODY else text
-
-
-def of_cell(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
 def _row(face: AlbumFace, photo: str, fit: float) -> ReviewRow:

@@ -22,7 +22,7 @@ from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded_batches
 from facesearch.errors import NotFound, NothingToDo
 from facesearch.faces.align import crop_face, scaled
-from facesearch.faces.detect import Detector
+from facesearch.faces.detect import Detector, find_faces
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import decode, read_bytes, read_photo, walk
 from facesearch.gallery.decision import DecisionRule
@@ -220,7 +220,7 @@ def _look_at_all(
         if own is None:
             return _Looked(file, found=((None, scaled(pixels)),))
         return _Looked(
-            file, found=tuple((face, crop_face(pixels, face.landmarks)) for face in own.detect(pixels))
+            file, found=tuple((face, crop_face(pixels, face.landmarks)) for face in find_faces(own, pixels))
         )
 
     return detected(look, files, detector, workers=workers)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from facesearch.album.album import Album, AlbumFile
 from facesearch.errors import CannotRead, InsideAlbum, NotFound, NothingToDo, writing
-from facesearch.files import make_folder, sha256_of
+from facesearch.files import make_folder, new_file_beside, open_regular, sha256_of
 from facesearch.records import Progress, Skipped
 
 UNKNOWN = "_unknown"
@@ -130,7 +130,9 @@ def _place(
     taken: what this run has put where, by content, so that a dry run foresees the same.
     """
     source = root / file.path
-    name = Path(file.path).name
+    name = source.name
+    if not source.resolve().is_relative_to(root.resolve()):
+        return Skipped(source, "it leads out of the album")
     for choice in (name, f"{Path(name).stem}~{file.sha256[:8]}{Path(name).suffix}"):
         target = out / folder / choice
         if taken.get(target) == file.sha256:
@@ -179,7 +181,7 @@ def _put(source: Path, target: Path, way: str) -> bool:
             if way == "sym":
                 target.symlink_to(os.path.relpath(source.resolve(), target.parent.resolve()))
             elif way == "hard":
-                os.link(source, target)
+                os.link(source.resolve(), target)
             else:
                 _copy(source, target)
         except FileExistsError:
@@ -188,12 +190,9 @@ def _put(source: Path, target: Path, way: str) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    fresh = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.{os.getpid()}.new")
+    fresh, copy = new_file_beside(target)
     try:
-        with (
-            source.open("rb") as file,
-            open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy,
-        ):
+        with copy, open_regular(source) as file:
             shutil.copyfileobj(file, copy, 2**20)
         facts = source.stat()
         os.utime(fresh, ns=(facts.st_atime_ns, facts.st_mtime_ns))

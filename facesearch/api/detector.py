@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facesearch.api import checks
 from facesearch.api.per_process import PerProcess
-from facesearch.faces.detect import Detector, load_detector
+from facesearch.faces.detect import Detector, find_faces, load_detector
 from facesearch.records import U8, Face
 
 ALIGNED = "aligned"
@@ -56,7 +56,7 @@ class FaceDetector:
         with self.place() as detector:
             if detector is None:
                 raise ValueError("nothing is detected in photos that are taken as aligned crops")
-            return detector.detect(pixels)
+            return find_faces(detector, pixels)
 
     def another(self) -> FaceDetector:
         """Itself: one is enough for all threads."""

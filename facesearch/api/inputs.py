@@ -13,7 +13,7 @@ import numpy as np
 
 from facesearch.errors import UnusablePhoto
 from facesearch.faces.people_folders import people_folders as people_folders
-from facesearch.faces.photos import DECODER_ERRORS, MAX_PIXELS, as_rgb, photo_of, read_photo
+from facesearch.faces.photos import MAX_PIXELS, photo_of, read_photo
 from facesearch.faces.photos import walk as walk
 from facesearch.faces.watch import arriving as arriving
 from facesearch.records import U8, Photo, Skipped
@@ -72,7 +72,7 @@ def _in_memory(photo: Any, name: str, max_pixels: int) -> Photo | Skipped:
         return photo_of(
             data, Path(name or f"photo-{hashlib.sha256(data).hexdigest()[:8]}"), max_pixels=max_pixels
         )
-    pixels = photo if isinstance(photo, np.ndarray) else _pixels_of(photo)
+    pixels = photo if isinstance(photo, np.ndarray) else _pixels_of(photo, max_pixels)
     if isinstance(pixels, str):
         return Skipped(Path(name or "photo"), pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
@@ -88,18 +88,15 @@ def _in_memory(photo: Any, name: str, max_pixels: int) -> Photo | Skipped:
     return Photo(Path(name or f"photo-{sha256[:8]}"), sha256, pixels)
 
 
-def _pixels_of(photo: Any) -> U8 | str:
-    """A Pillow image's pixels, or why they cannot be had: it may be of a file that is cut off, and is read
-    only now.
-    """
-    from PIL import Image, ImageOps
+def _pixels_of(photo: Any, max_pixels: int) -> U8 | str:
+    """A Pillow image's pixels, or why they cannot be had."""
+    from PIL import Image
+
+    from facesearch.faces.decoding import pixels_of
 
     if not isinstance(photo, Image.Image):
         raise TypeError(
             f"a {type(photo).__name__} is no photo; give a path, bytes, a Pillow image or an array (h, w, 3)"
             " uint8 RGB"
         )
-    try:
-        return as_rgb(ImageOps.exif_transpose(photo))
-    except DECODER_ERRORS as error:
-        return f"the picture is damaged: {error or type(error).__name__}"
+    return pixels_of(photo, max_pixels=max_pixels)

@@ -12,7 +12,7 @@ import click
 
 from facesearch.cli import options
 from facesearch.cli.terminal import tell
-from facesearch.errors import BadStore, CannotRead, NoGallery, NotFound, reason_of
+from facesearch.errors import BadStore, CannotRead, NoGallery, NotFound, pasted, reason_of, shown
 
 if TYPE_CHECKING:
     from facesearch.api.detector import FaceDetector
@@ -33,9 +33,9 @@ def default_data() -> Path:
     """The dataset of bare commands. Raises NotFound with the command that makes it."""
     own = options.DEFAULT_DATA
     if not own.exists():
-        make = f"facesearch prepare PATH/celebA_train_500 --out {own}"
+        make = f"facesearch prepare PATH/celebA_train_500 --out {pasted(own)}"
         raise NotFound(own, "prepared dataset", f"Make it with: {make}   or pass --data FOLDER")
-    tell(f"data: {own} (the default)")
+    tell(f"data: {shown(own)} (the default)")
     return own
 
 
@@ -153,7 +153,7 @@ def access_of() -> Access:
 
 
 def _told(encoder: Encoder) -> Encoder:
-    tell(f"encoder: {encoder.words} ({encoder.file}, {encoder.why})")
+    tell(f"encoder: {shown(encoder.words)} ({shown(encoder.file)}, {shown(encoder.why)})")
     return encoder
 
 

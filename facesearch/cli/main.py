@@ -39,7 +39,7 @@ from facesearch.cli.commands.sync import sync
 from facesearch.cli.commands.toy import toy
 from facesearch.cli.commands.train import train
 from facesearch.cli.commands.verify import verify
-from facesearch.errors import FacesearchError, Interrupted, PackageMissing
+from facesearch.errors import FacesearchError, Interrupted, PackageMissing, calm
 from facesearch.version import __version__
 
 EXTRA_OF = {
@@ -80,6 +80,9 @@ class Commands(click.Group):
             if (now := NOW_CALLED.get((command or "", error.option_name))) is None:
                 raise
             raise click.UsageError(f"{error.option_name} is now: facesearch {now}", error.ctx) from error
+        except click.ClickException as error:
+            vars(error)["message"] = calm(error.message)
+            raise
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in EXTRA_OF:

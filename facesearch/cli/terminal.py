@@ -1,5 +1,6 @@
-"""What a person in front of the screen sees on stderr: one line at a time, what was left out, progress
-bars."""
+"""What a person in front of the screen sees: answers on stdout; on stderr one line at a time, what was left
+out, progress bars.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facesearch.errors import PhotosSkipped
+from facesearch.errors import PhotosSkipped, calm, shown
 
 if TYPE_CHECKING:
     from facesearch.records import Progress, Skipped
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
 SHOWN_SKIPS = 20
 
 
+def say(text: str, *, nl: bool = True) -> None:
+    """Put an answer on stdout. No character of it is one that a terminal obeys; names in it are `shown`."""
+    click.echo(calm(text), nl=nl)
+
+
 def tell(line: str) -> None:
-    """Say one line on stderr."""
-    click.echo(line, err=True)
+    """Say one line on stderr; the same holds for it."""
+    click.echo(calm(line), err=True)
 
 
 def report_skips(skipped: Sequence[Skipped], strict: bool) -> None:
     for item in skipped[:SHOWN_SKIPS]:
-        tell(f"skipped {item}")
+        tell(f"skipped {shown(item)}")
     if len(skipped) > SHOWN_SKIPS:
         tell(f"... and {len(skipped) - SHOWN_SKIPS} more")
     if skipped:

@@ -24,7 +24,7 @@ from facesearch.datasets.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, lan
 from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.crop import CROP_PX, GEOMETRY
-from facesearch.faces.detect import Detector
+from facesearch.faces.detect import Detector, find_faces
 from facesearch.faces.found_by import ALIGNED, KNOWN, name_before
 from facesearch.faces.photos import read_photo
 from facesearch.files import make_folder, read_json, replace_csv, replace_json
@@ -227,7 +227,7 @@ def _cut(source: Source, entry: Entry, detector: Detector | None, config: Prepar
             )
         return _Cut([row(entry.landmarks, KNOWN)], [crop_face(photo.pixels, entry.landmarks)], 1)
     assert detector is not None, "entries without landmarks need a detector"
-    found = detector.detect(photo.pixels)
+    found = find_faces(detector, photo.pixels)
     if not found:
         return Skipped(entry.path, "no face found")
     if len(found) > 1 and config.several == "skip":
@@ -253,7 +253,7 @@ def _finish(
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})
     crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)
-    replace_csv(partial / TABLE, COLUMNS, (list(asdict(row).values()) for row in rows))
+    replace_csv(partial / TABLE, COLUMNS, (list(asdict(row).values()) for row in rows), exact=True)
     replace_csv(partial / "skipped.csv", ("file", "reason"), ((str(s.path), s.reason) for s in skipped))
     manifest = {
         "format": FORMAT, "geometry": GEOMETRY, "kind": source.kind, "photos": len(rows), "people": people,

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.datasets.packs import PackedCrops
-from facesearch.errors import BadDataset, CannotRead, NotFound, reason_of
+from facesearch.errors import BadDataset, CannotRead, NotFound, pasted, reason_of
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.found_by import current_name
 from facesearch.files import map_array, read_json
@@ -113,7 +113,9 @@ def open_dataset(folder: Path) -> Dataset:
     if folder.suffix == ".zip" and folder.is_file():
         return _open_pack(folder)
     if not (folder / MANIFEST).is_file():
-        raise NotFound(folder, "prepared dataset", f"Make it with: facesearch prepare SOURCE --out {folder}")
+        raise NotFound(
+            folder, "prepared dataset", f"Make it with: facesearch prepare SOURCE --out {pasted(folder)}"
+        )
     try:
         manifest = read_json(folder / MANIFEST)
     except CannotRead as error:

@@ -57,7 +57,8 @@ def _open(path: Path, n: int, d: int) -> F32:
     if not os.access(path.parent, os.W_OK):
         return np.full((n, d), np.nan, np.float32)
     with writing(path):
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, OWNER_ONLY))
+        path.unlink(missing_ok=True)  # a link is let go of, never followed
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
         fresh: F32 = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, d))
         fresh[:] = np.nan
     return fresh

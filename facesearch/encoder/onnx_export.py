@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from facesearch.encoder.checkpoint import load_encoder
 from facesearch.encoder.openvino_runtime import Engine, import_openvino
-from facesearch.errors import BadCheckpoint, OutputExists
-from facesearch.files import replace_file
+from facesearch.errors import BadCheckpoint, OutputExists, writing
+from facesearch.files import new_file_beside, replace_file
 
 OPSET = 17
 LEAST_COSINE = 0.9999
@@ -47,7 +47,9 @@ def write_onnx(weights: Path, out: Path) -> OnnxFile:
     encoder, meta = load_encoder(weights)
     size = encoder.config.size_px
     pixels = torch.randn(CHECKED, 3, size, size, generator=torch.Generator().manual_seed(0))
-    fresh = out.with_name(f".{out.name}.new")
+    with writing(out):
+        fresh, opened = new_file_beside(out)
+        opened.close()
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # the exporter that needs no further package is called old

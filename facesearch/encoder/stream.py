@@ -21,7 +21,7 @@ import numpy as np
 from facesearch.encoder.runtime import Runtime
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
 from facesearch.faces.align import crop_face, scaled
-from facesearch.faces.detect import Detector
+from facesearch.faces.detect import Detector, find_faces
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import read_photo
 from facesearch.records import F32, U8, Photo, Skipped
@@ -67,7 +67,7 @@ def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
                 photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)), ALIGNED
             )
         ]
-    found = detector.detect(photo.pixels)
+    found = find_faces(detector, photo.pixels)
     return [
         Cropped(
             photo.path,

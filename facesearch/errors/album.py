@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.errors.base import AlbumError, sentence
+from facesearch.errors.showing import pasted
 
 
 @dataclass(eq=False)
@@ -18,7 +19,7 @@ class NoAlbum(AlbumError):
 
     @property
     def advice(self) -> str:
-        return f"Make one with: facesearch scan PHOTOS --out {self.folder}"
+        return f"Make one with: facesearch scan PHOTOS --out {pasted(self.folder)}"
 
 
 @dataclass(eq=False)

@@ -6,6 +6,8 @@ import copyreg
 import re
 from typing import Any, ClassVar
 
+from facesearch.errors.showing import shown
+
 
 class FacesearchError(Exception):
     """Base of all expected errors: the world outside is not as it should be. Its fields go in, sentences come
@@ -43,8 +45,9 @@ class FacesearchError(Exception):
         return ""
 
     def message(self) -> str:
-        """All of it, as the command line prints it."""
-        return f"{self}\n{self.advice}" if self.advice else str(self)
+        """All of it, as the command line prints it: what others named is shown, not obeyed."""
+        seen = shown(self)
+        return f"{seen}\n{seen.advice}" if seen.advice else str(seen)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" if self.where else self.what

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from facesearch.errors.base import EncoderError, GalleryError, sentence
+from facesearch.errors.showing import pasted
 
 
 @dataclass(eq=False)
@@ -20,8 +21,8 @@ class NoGallery(GalleryError):
     @property
     def advice(self) -> str:
         return (
-            f"Make one with: facesearch build-index --gallery {self.gallery}   or: facesearch enroll NAME"
-            f" PHOTO... --gallery {self.gallery}"
+            f"Make one with: facesearch build-index --gallery {pasted(self.gallery)}   "
+            f"or: facesearch enroll NAME PHOTO... --gallery {pasted(self.gallery)}"
         )
 
 
@@ -36,7 +37,7 @@ class EmptyGallery(GalleryError):
 
     @property
     def advice(self) -> str:
-        return f"Add people with: facesearch enroll NAME PHOTO... --gallery {self.gallery}"
+        return f"Add people with: facesearch enroll NAME PHOTO... --gallery {pasted(self.gallery)}"
 
 
 @dataclass(eq=False)
@@ -199,7 +200,7 @@ class EncoderMismatch(GalleryError, EncoderError):
     def advice(self) -> str:
         return (
             "Pass the first encoder with --weights, or embed the enrolled photos again: "
-            f"facesearch reindex --weights NEW --photos FOLDER --gallery {self.gallery}"
+            f"facesearch reindex --weights NEW --photos FOLDER --gallery {pasted(self.gallery)}"
         )
 
 
@@ -292,7 +293,7 @@ class UnknownPhoto(GalleryError):
 
     @property
     def advice(self) -> str:
-        return f"Give the file itself, or its name as `facesearch list {self.name!r}` shows it."
+        return f"Give the file itself, or its name as `facesearch list {pasted(self.name)}` shows it."
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.errors.base import GalleryError
+from facesearch.errors.showing import pasted
 
 
 class KeyFileError(GalleryError):
@@ -75,6 +76,6 @@ class NotEncrypted(KeyFileError):
     def advice(self) -> str:
         return (
             f"The key that was given is the one in {self.origin}.\n"
-            f"Encrypt the gallery with: facesearch encrypt --gallery {self.gallery}   "
+            f"Encrypt the gallery with: facesearch encrypt --gallery {pasted(self.gallery)}   "
             "or use it without a key (no --key-file, FACESEARCH_KEY_FILE and FACESEARCH_KEY empty)."
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.errors.base import DataError, FacesearchError, sentence
+from facesearch.errors.showing import pasted
 
 
 @dataclass(eq=False)
@@ -209,7 +210,7 @@ class BadDataset(DataError):
 
     @property
     def advice(self) -> str:
-        return f"Make it again with: facesearch prepare SOURCE --out {self.path}"
+        return f"Make it again with: facesearch prepare SOURCE --out {pasted(self.path)}"
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.errors.base import StoreError
+from facesearch.errors.showing import pasted
 
 
 @dataclass(eq=False)
@@ -60,7 +61,7 @@ class StoreRefused(StoreError):
     @property
     def advice(self) -> str:
         return (
-            f"Run: facesearch sync --store {self.store}\n"
+            f"Run: facesearch sync --store {pasted(self.store)}\n"
             "It goes on from there. Files of a Milvus Lite that cannot be read are written again."
         )
 
@@ -101,7 +102,7 @@ class NotSynced(StoreError):
 
     @property
     def advice(self) -> str:
-        return f"Run: facesearch sync --store {self.store} --gallery {self.gallery}"
+        return f"Run: facesearch sync --store {pasted(self.store)} --gallery {pasted(self.gallery)}"
 
 
 @dataclass(eq=False)
@@ -122,7 +123,8 @@ class ProjectionDiffers(StoreError):
 
     @property
     def advice(self) -> str:
-        return f"Repair it with: facesearch sync --full --store {self.store} --gallery {self.gallery}"
+        where = f"--store {pasted(self.store)} --gallery {pasted(self.gallery)}"
+        return f"Repair it with: facesearch sync --full {where}"
 
 
 @dataclass(eq=False)
@@ -165,7 +167,8 @@ class ProjectedInPlain(StoreError):
     @property
     def advice(self) -> str:
         drops = "".join(
-            f"\n  facesearch sync --drop --store {store} --gallery {self.gallery}" for store in self.stores
+            f"\n  facesearch sync --drop --store {pasted(store)} --gallery {pasted(self.gallery)}"
+            for store in self.stores
         )
         return f"First:{drops}"
 

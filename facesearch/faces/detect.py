@@ -17,6 +17,8 @@ YUNET = Path(__file__).parent / "yunet" / "face_detection_yunet_2026may.onnx"
 YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
 LONG_SIDE_PX = 640
 MIN_SCORE = 0.7
+LEAST_INSIDE = 0.5
+"""The share of a face's box that lies in the photo, at least."""
 
 
 class Detector(Protocol):
@@ -32,6 +34,31 @@ class Detector(Protocol):
     def another(self) -> Detector:
         """The same detector once more, for another thread."""
         ...
+
+
+def find_faces(detector: Detector, pixels: U8) -> list[Face]:
+    """What a detector finds in pixels (h, w, 3) uint8 RGB, largest first, without what can be no face of this
+    photo, whatever detector it was: boxes without area or mostly outside the photo, landmarks on one point or
+    around one that is outside.
+    """
+    h, w = pixels.shape[:2]
+    return [face for face in detector.detect(pixels) if _is_in(face, w, h)]
+
+
+def _is_in(face: Face, w: int, h: int) -> bool:
+    box, points = np.asarray(face.box, np.float64), np.asarray(face.landmarks, np.float64)
+    if not (np.isfinite(box).all() and np.isfinite(points).all()):
+        return False
+    low, high = box[:2], box[:2] + box[2:]
+    inside = np.clip(np.minimum(high, (w, h)) - np.maximum(low, 0), 0, None)
+    area, middle = float(box[2] * box[3]), points.mean(axis=0)
+    return bool(
+        (box[2:] > 0).all()
+        and inside.prod() >= LEAST_INSIDE * area
+        and np.ptp(points, axis=0).max() > 0
+        and (middle >= 0).all()
+        and (middle <= (w, h)).all()
+    )
 
 
 class YuNet:

@@ -1,67 +1,26 @@
-"""Find photo files and decode them safely. One that cannot be used comes out as `Skipped`, never as an
+"""Find photo files and read them safely. One that cannot be used comes out as `Skipped`, never as an
 exception.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib
-import io
 import os
-import re
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from facesearch.errors import NotFound, reason_of
-from facesearch.records import U8, Photo, Skipped
+from facesearch.faces.decoding import FORMATS as FORMATS
+from facesearch.faces.decoding import MAX_PIXELS as MAX_PIXELS
+from facesearch.faces.decoding import decode as decode
+from facesearch.files import open_regular
+from facesearch.records import Photo, Skipped
 
-for _plugin in (
-    "Jpeg",
-    "Png",
-    "WebP",
-    "Gif",
-    "Bmp",
-    "Tiff",
-    "Ppm",
-    "Avif",
-):  # Image.init() would load forty, at every start
-    with contextlib.suppress(ImportError):  # this Pillow was built without it
-        importlib.import_module(f"PIL.{_plugin}ImagePlugin")
-FORMATS = tuple(
-    name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN
-)
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"}
 )
-MAX_PIXELS = 120_000_000
-"""Above this a picture is refused from its header alone: 120 megapixels are 360 MB of RGB."""
 MAX_FILE_BYTES = 256 * 2**20
 NOT_TEXT = "its name is not UTF-8"
-
-# What Pillow's parsers raise on broken files, besides OSError. MemoryError: a header that promises too much.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    ZeroDivisionError,
-    AttributeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
 
 
 def walk(root: Path) -> Iterator[Path | Skipped]:
@@ -125,64 +84,11 @@ def read_bytes(path: Path) -> bytes | Skipped:
     if "\0" in str(path):
         return Skipped(path, "no file can have this name")
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
-        return path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > MAX_FILE_BYTES else file.read(size + 1) or b""
+            if max(size, len(data)) > MAX_FILE_BYTES:
+                return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+            return data
     except OSError as error:
         return Skipped(path, f"cannot be read: {reason_of(error)}")
-
-
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
-    """Decode a picture file's bytes to (h, w, 3) uint8 RGB, or say in words why it cannot be done."""
-    if not data:
-        return "the file is empty"
-    try:
-        with _pillow_is_quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            w, h = image.size
-            if w * h > max_pixels:
-                return f"the picture has more than {max_pixels // 1_000_000} megapixels"
-            if min(w, h) < 1:
-                return "the picture has no pixels"
-            image.seek(0)
-            image.load()
-            return as_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError:  # Pillow's own limit, from the header too
-        return f"the picture has more than {max_pixels // 1_000_000} megapixels"
-    except UnidentifiedImageError:
-        return "not a picture that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF)"
-    except DECODER_ERRORS as error:
-        return f"the picture is damaged: {error or type(error).__name__}"
-
-
-PILLOWS_WARNINGS: Any = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-
-
-@contextlib.contextmanager
-def _pillow_is_quiet() -> Iterator[None]:
-    """Pillow warns of large pictures and odd EXIF, about which we have rules of our own.
-
-    warnings.catch_warnings belongs to the whole process: in several threads at once it would leave the
-    filters of another one behind, and keep all else silent meanwhile. Here each thread puts one entry in and
-    takes one out, which are all alike.
-    """
-    warnings.filters.insert(0, PILLOWS_WARNINGS)  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):  # somebody has put other filters there meanwhile
-            warnings.filters.remove(PILLOWS_WARNINGS)  # type: ignore[attr-defined]
-
-
-def as_rgb(image: Image.Image) -> U8:
-    """A decoded picture of any mode as (h, w, 3) uint8; transparency is laid on white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, dtype=np.float64)
-        # 16-bit greys span 0..65535, whatever mode Pillow holds them in; floats are scaled by their own
-        # range.
-        top = 65535.0 if image.mode != "F" else max(1.0, float(grey.max(initial=0.0)))
-        return np.repeat((np.clip(grey / top, 0, 1) * 255 + 0.5).astype(np.uint8)[:, :, None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from facesearch.gallery.forget import finish_erasure
 from facesearch.gallery.index.choice import choose_index, chosen_index, index_parts, part_words
 from facesearch.gallery.index.faiss_index import drop_unfinished, is_current, refresh, wrong_with_index
+from facesearch.gallery.index.files import keeps_files
 from facesearch.gallery.store.checks import problems as problems_of
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.store import Store
@@ -60,9 +61,17 @@ def _wrong_index(gallery: Store, mended: list[str], *, repair: bool, rebuild: bo
         started = time.perf_counter()
         faces = len(refresh(gallery, "it was asked for"))
         seconds = time.perf_counter() - started
-        mended.append(f"rebuilt the index: {chosen_index(gallery)}, {faces} faces, in {seconds:.1f} s")
+        told = f"{chosen_index(gallery)}, {faces} faces, in {seconds:.1f} s"
+        mended.append(f"{_rebuilt(gallery)}: {told}")
         mended.extend(map(part_words, index_parts(gallery)))
     elif wrong and repair:
         refresh(gallery, reason)
-        mended.append("rebuilt the index")
+        mended.append(_rebuilt(gallery))
     return wrong
+
+
+def _rebuilt(gallery: Store) -> str:
+    """What was done to the index, which of a folder that cannot be written is nothing that lasts."""
+    if gallery.encrypted or keeps_files(gallery):
+        return "rebuilt the index"
+    return "the folder cannot be written: the index was made in memory only, and its files are as they were"

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from facesearch.album.album import Album
-from facesearch.album.review import COLUMNS, NOBODY, REVIEW, ReviewRow, as_cell, review_rows
+from facesearch.album.review import COLUMNS, NOBODY, REVIEW, ReviewRow, review_rows
 from facesearch.files import make_folder, replace_csv, replace_file
 
 PAGE = "review.html"
@@ -79,13 +79,9 @@ def write_review(album: Album, crops: dict[str, bytes] | None, command: str) -> 
     rows = review_rows(album)
     table, page = folder / REVIEW, folder / PAGE
     kept = _set_aside(album, table)
-    shown = [
-        (as_cell(row.group), as_cell(row.name), row.face, _photo_cell(row.photo), *astuple(row)[4:12])
-        for row in rows
-    ]
+    shown = [(row.group, row.name, row.face, _photo_cell(row.photo), *astuple(row)[4:12]) for row in rows]
     lines = [
-        (*cells, as_cell(row.nearest), row.nearest_score, row.state)
-        for cells, row in zip(shown, rows, strict=True)
+        (*cells, row.nearest, row.nearest_score, row.state) for cells, row in zip(shown, rows, strict=True)
     ]
     replace_csv(table, COLUMNS, [["" if cell is None else cell for cell in line] for line in lines])
     album.remember(WRITTEN, hashlib.sha256(table.read_bytes()).hexdigest())

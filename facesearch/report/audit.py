@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from facesearch.errors import shown
 from facesearch.evaluation.audit import Audit, Labelled
 from facesearch.files import make_folder, replace_csv, replace_file
 from facesearch.report.lines import as_json
@@ -143,7 +144,7 @@ def audit_json(result: Audit) -> str:
 
 def audit_lines(result: Audit, top: int) -> list[str]:
     """Per list a heading with its count, then its first `top` findings."""
-    looked = _summary(result)
+    looked = shown(_summary(result))
     lines = [f"{looked['data']}: {looked['photos']} photos of {looked['people']} people"]
     if result.unjudged:
         lines.append(f"{result.unjudged} photos have no other photo of their person to be judged by")
@@ -155,7 +156,7 @@ def audit_lines(result: Audit, top: int) -> list[str]:
             splits, people = looked["copies_across_splits"], looked["copies_across_people"]
             extra = f"; {splits} across splits, {people} across people"
         lines += ["", f"{len(found)} {TITLES[name]}{extra}"]
-        lines += [f"  {record['rank']:3d}. {_line(name, record)}" for record in found[:top]]
+        lines += [f"  {record['rank']:3d}. {_line(name, shown(record))}" for record in found[:top]]
         if len(found) > top:
             lines.append(f"       ... and {len(found) - top} more (--top)")
     if result.crops is None:
@@ -183,13 +184,13 @@ def write_sheet(result: Audit, path: Path, top: int) -> int:
     """
     from facesearch.report.pages import rendered
 
-    data, lists, shown = result.data, [], 0
+    data, lists, crops = result.data, [], 0
     for name, found in findings(result).items():
         beside = [
             [_crop(data, row, mark) for row, mark in rows]
             for rows in itertools.islice(_rows_beside(result, name), top)
         ]
-        shown += sum(map(len, beside))
+        crops += sum(map(len, beside))
         lines = [f"{record['rank']}. {_line(name, record)}" for record in found[:top]]
         lists.append(
             {
@@ -201,7 +202,7 @@ def write_sheet(result: Audit, path: Path, top: int) -> int:
         )
     make_folder(path.parent)
     replace_file(path, rendered("audit.html", where=data.where, photos=len(data), lists=lists).encode())
-    return shown
+    return crops
 
 
 def _rows_beside(result: Audit, name: str) -> Iterator[list[tuple[int, str]]]:

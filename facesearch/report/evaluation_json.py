@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facesearch.records import F32, F64
-from facesearch.report.lines import plain
+from facesearch.report.lines import escaped, plain
 from facesearch.version import __version__
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WIDTH = 140
 
 def evaluation_json(result: Evaluation) -> str:
     """The whole result as JSON text; what fits on a line stands on one."""
-    return _text(plain(evaluation_dict(result)))
+    return escaped(_text(plain(evaluation_dict(result))))
 
 
 def evaluation_dict(result: Evaluation) -> dict[str, Any]:

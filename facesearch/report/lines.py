@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesearch.errors import calm, shown
 from facesearch.records import ScoredBy
 
 if TYPE_CHECKING:
@@ -31,8 +32,18 @@ if TYPE_CHECKING:
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """JSON for stdout, on one line with indent None; NaN, which JSON has not, becomes null."""
-    return json.dumps(plain(value), indent=indent, ensure_ascii=False)
+    """JSON for stdout, on one line with indent None; NaN, which JSON has not, becomes null.
+
+    Every value is exact: what no reader would see, or a terminal would obey, stands there as `\\u001b`.
+    """
+    return escaped(json.dumps(plain(value), indent=indent, ensure_ascii=False))
+
+
+def escaped(text: str) -> str:
+    """The same JSON, with JSON's own escapes for all that `shown` escapes: so it is UTF-8 too."""
+    if calm(text) == text:
+        return text
+    return "".join(c if c == calm(c) else json.dumps(c)[1:-1] for c in text)
 
 
 def plain(value: Any) -> Any:
@@ -54,6 +65,7 @@ def plain(value: Any) -> Any:
 
 def answer_lines(photo: PhotoAnswer) -> list[str]:
     """One heading a face, then one line a person."""
+    photo = shown(photo)
     return [line for face in photo for line in _face_lines(photo.photo, face)]
 
 
@@ -97,12 +109,14 @@ def _share(share: float) -> str:
 
 
 def people_lines(people: Sequence[PersonPhotos]) -> list[str]:
+    people = [shown(person) for person in people]
     width = max((len(str(person.photos)) for person in people), default=1)
     return [f"{person.photos:{width}d}  {person.person}" for person in people]
 
 
 def info_lines(info: GalleryInfo) -> list[str]:
     """What a gallery is, one fact a line."""
+    info = shown(info)
     facts: dict[str, object] = {
         "gallery": info.gallery,
         "people": info.people,
@@ -146,6 +160,7 @@ def info_lines(info: GalleryInfo) -> list[str]:
 
 def detected_lines(photo: DetectedPhoto) -> list[str]:
     """One line a face."""
+    photo = shown(photo)
     lines = []
     for face in photo:
         x, y, w, h = (round(value) for value in face.box)
@@ -157,6 +172,7 @@ def detected_lines(photo: DetectedPhoto) -> list[str]:
 
 def compared_lines(result: Comparison) -> list[str]:
     """The decision, and what it rests on."""
+    result = shown(result)
     words = {
         "same": "the same person",
         "different": "different people",
@@ -173,6 +189,7 @@ def compared_lines(result: Comparison) -> list[str]:
 
 def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
     """What a scan found, in what groups, and where the review is."""
+    folder, found = shown(folder), shown(found)
     gone = f", {found.gone} gone" if found.gone else ""
     faceless = f"; {found.without_face} photos show no face" if found.without_face else ""
     aside = f", {found.put_aside} put aside" if found.put_aside else ""
@@ -189,6 +206,7 @@ def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
 
 def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | None) -> list[str]:
     """What was promised, on what, and what stood there before."""
+    gallery, new = shown(gallery), shown(new)
     lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
     if new.low is not None and new.high is not None:
         lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
@@ -208,6 +226,7 @@ def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
     """The threshold, what it is for and what it was set on."""
     if threshold is None:
         return "none (too few people and photos to set one; pass --threshold to query)"
+    threshold = shown(threshold)
     basis = f"{threshold.searches} searches, " if threshold.searches else ""
     scores = "" if threshold.by == "best-photo" else "mean templates, "
     between = (
@@ -257,6 +276,7 @@ def rate_words(rate: Rate) -> str:
 
 def evaluation_lines(result: Evaluation) -> list[str]:
     """The table: figure, value with its 95 % interval, trials, threshold, note."""
+    result = shown(result)
     lines = [
         f"encoder {result.encoder}",
         f"split {result.split}; intervals are 95 %, bootstrapped over people",

@@ -16,14 +16,13 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from facesearch.api.names import clean_name
+from facesearch.api.names import clean_source
 from facesearch.web.problems import Problem
 from facesearch.web.requests import EncodedPhoto
 from facesearch.web.settings import Limits
 
 FIELD_BYTES = 2**16
 NAMELESS = "photo"
-LONGEST_OWN_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,4 @@ def _from_json(body: bytes, several: str | None) -> tuple[list[Upload], dict[str
 def _own_name(given: str | None) -> str:
     """A photo's name without folders, control characters or excess; a plain word for none."""
     last = PurePosixPath((given or "").replace("\\", "/")).name
-    printable = "".join(character for character in last if character.isprintable())[
-        -LONGEST_OWN_NAME:
-    ].strip()
-    return clean_name(printable) if printable else NAMELESS
+    return clean_source(last) if last.strip() else NAMELESS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from facesearch.album.arrange import arrange
 from facesearch.album.review import apply, review_rows
 from facesearch.album.scan import scan
 from facesearch.album.sort import folder_names, sort_album
-from facesearch.errors import InsideAlbum, NothingToDo
+from facesearch.errors import CorruptAlbum, InsideAlbum, NothingToDo
 from tests.helpers.album import GREEN, RED, Halves, name_groups
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet
@@ -146,3 +148,43 @@ def test_an_album_without_a_face_has_nothing_to_sort(tmp_path: Path):
         sort_album(album, tmp_path / "out", quiet)
     with Album.open(tmp_path / "s") as album:
         assert arrange(album, "average").groups == 0 and review_rows(album) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("files", "path", "/etc/passwd"),
+        ("files", "path", "../outside.png"),
+        ("files", "path", "a/../../outside.png"),
+        ("files", "path", ""),
+        ("files", "path", b"a.png"),
+        ("files", "sha256", "../../../x"),
+        ("faces", "grp", "1/../../../x"),
+        ("faces", "name", b"x"),
+    ],
+)
+@pytest.mark.parametrize("way", ["copy", "hard", "sym"])
+def test_a_scan_from_elsewhere_leads_nowhere_else(
+    named: Path, photos: Path, tmp_path: Path, table: str, column: str, value: object, way: str
+):
+    (photos.parent / "outside.png").write_bytes((photos / "blue.png").read_bytes())
+    with closing(sqlite3.connect(named / "scan.sqlite")) as db, db:
+        one = "rowid" if table == "faces" else "path"
+        db.execute(
+            f"UPDATE {table} SET {column} = ? WHERE {one} = (SELECT max({one}) FROM {table})", (value,)
+        )
+    before = tree(tmp_path)
+    with Album.open(named) as album, pytest.raises(CorruptAlbum):
+        sort_album(album, tmp_path / "out", quiet, way=way)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("way", ["copy", "hard", "sym"])
+def test_a_link_out_of_the_album_is_not_followed(named: Path, photos: Path, tmp_path: Path, way: str):
+    outside = tmp_path / "outside.png"
+    (photos / "blue.png").rename(outside)
+    (photos / "blue.png").symlink_to(outside)
+    with Album.open(named) as album:
+        result = sort_album(album, tmp_path / "out", quiet, way=way)
+    assert [skip.reason for skip in result.skipped] == ["it leads out of the album"]
+    assert not (tmp_path / "out" / "_unknown" / "blue.png").exists() and result.made > 0

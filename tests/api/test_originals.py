@@ -33,3 +33,24 @@ def test_a_thumbnail_is_a_small_jpeg_or_nothing(tmp_path: Path):
     with Image.open(io.BytesIO(small)) as image:
         assert (image.format, image.size) == ("JPEG", (320, 160))
     assert thumbnail(data, 1000) is None and thumbnail(b"no picture", 1_000_000) is None
+
+
+def test_thumbnails_are_made_once_and_let_go_of(
+    colours: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    originals, made = Originals(tmp_path / "photos"), []
+    monkeypatch.setattr("facesearch.api.originals.thumbnail", lambda data, most: made.append(1) or data[:4])
+    first, second = colours.photos_of("Ada")[:2]
+
+    def ask() -> bytes | None:
+        return originals.thumbnail(first.photo, first.sha256, 1_000_000)
+
+    assert ask() == ask() == b"\x89PNG" and len(made) == 1
+    assert originals.thumbnail(second.photo, first.sha256, 1_000_000) is None, "under its own name only"
+    originals.let_go()
+    assert ask() is not None and len(made) == 2
+    monkeypatch.setattr("facesearch.api.originals.KEPT_S", -1.0)
+    assert ask() is not None and len(made) == 3
+    (tmp_path / "photos" / "Ada" / first.photo).write_bytes(b"another content")
+    monkeypatch.setattr("facesearch.api.originals.KEPT_S", 60.0)
+    assert ask() is None

@@ -93,3 +93,14 @@ def test_pictures_of_faces_are_on_the_page_only_when_asked_and_it_is_said(scanne
     assert "holds 12 pictures of faces" in told and page.read_text().count("data:image/jpeg") == 12
     scanned()
     assert "data:image/jpeg" not in page.read_text()
+
+
+def test_scan_says_that_names_of_an_encrypted_gallery_stand_in_it_in_plain(
+    scanned: Any, run: Any, album: Path, weights: Path
+):
+    pytest.importorskip("cryptography")
+    run("enroll", "Ada", album / "p000" / "00.png", "--aligned", "--weights", weights)
+    assert "plain text" not in scanned().stderr
+    run("encrypt", "--new-key", "k.key")
+    said = scanned("--key-file", "k.key").stderr
+    assert "encrypted there, stand in plain text in" in said and "heap.scan" in said

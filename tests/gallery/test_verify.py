@@ -94,3 +94,14 @@ def test_a_byte_flipped_anywhere_in_the_file_is_noticed_or_of_no_consequence(fol
         except FacesearchError:
             noticed += 1
     assert noticed > 20
+
+
+def test_in_a_folder_that_cannot_be_written_no_index_is_said_to_be_rebuilt(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    verify(folder, repair=True)
+    before = {path.name: path.read_bytes() for path in folder.glob("vectors*")}
+    monkeypatch.setattr("facesearch.gallery.index.files.os.access", lambda *asked: False)
+    (said, *_) = verify(folder, repair=True, rebuild=True).mended
+    assert "cannot be written" in said and "in memory only" in said and "rebuilt" not in said
+    assert {path.name: path.read_bytes() for path in folder.glob("vectors*")} == before

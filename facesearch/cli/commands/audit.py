@@ -10,7 +10,8 @@ from click.core import ParameterSource
 from facesearch.cli import options
 from facesearch.cli.given import announced, default_data, gallery_of
 from facesearch.cli.options import DATASET, FILE, FOLDER, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, tell
+from facesearch.cli.terminal import bar, say, tell
+from facesearch.errors import shown
 
 
 @click.command()
@@ -79,10 +80,10 @@ def audit(
         announced(opened)
         with bar("embed", "photo") as on_embed, bar("audit", "photo") as progress:
             result = evaluation.audit_dataset(opened, dataset, on_embed, progress)
-    click.echo(report.audit_json(result) if as_json else "\n".join(report.audit_lines(result, top)))
+    say(report.audit_json(result) if as_json else "\n".join(report.audit_lines(result, top)))
     if tables is not None:
         written = report.write_tables(result, tables)
-        tell(f"{len(written)} tables are in {tables}")
+        tell(f"{len(written)} tables are in {shown(tables)}")
     if sheet is not None:
-        shown = report.write_sheet(result, sheet, top)
-        tell(f"{sheet} holds {shown} photos of people: keep it as you keep the photos")
+        count = report.write_sheet(result, sheet, top)
+        tell(f"{shown(sheet)} holds {count} photos of people: keep it as you keep the photos")

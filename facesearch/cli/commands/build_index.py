@@ -11,7 +11,8 @@ from facesearch.api.processes import together
 from facesearch.cli import options
 from facesearch.cli.given import announced, default_data, gallery_of
 from facesearch.cli.options import DATASET, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, tell
+from facesearch.cli.terminal import bar, say, tell
+from facesearch.errors import shown
 
 
 @click.command("build-index")
@@ -59,5 +60,5 @@ def build_index(
             tell(f"{result.nobody} photos name nobody and were passed over")
         speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
         new = f"{result.added} vectors added{speed}, {result.known} known already"
-        click.echo(f"{gallery.folder}: {new}; {result.faces} vectors of {result.people} people")
+        say(f"{shown(gallery.folder)}: {new}; {result.faces} vectors of {result.people} people")
         tell(f"threshold: {threshold_words(result.threshold)}")

@@ -10,7 +10,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, existing, gallery_of
 from facesearch.cli.options import FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
 
 if TYPE_CHECKING:  # records needs numpy, which help does without
     from facesearch.records import ScoredBy
@@ -87,5 +87,5 @@ def calibrate(
         )
     threshold = done.threshold
     lines = report.calibration_lines(gallery.folder, threshold, before)
-    click.echo(report.as_json(done) if as_json else "\n".join(lines))
+    say(report.as_json(done) if as_json else "\n".join(lines))
     report_skips(as_skips(done.skipped), strict)

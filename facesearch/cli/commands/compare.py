@@ -10,6 +10,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import detector_of, encoder_of
 from facesearch.cli.options import FILE, DetectionChoice, EncoderChoice
+from facesearch.cli.terminal import say
 
 if TYPE_CHECKING:
     pass
@@ -52,4 +53,4 @@ def compare(
     result = photos.compare(
         a, b, fmr=fmr, largest=largest, encoder=encoder_of(encoder), detector=detector_of(detection)
     )
-    click.echo(report.as_json(result) if as_json else "\n".join(report.compared_lines(result)))
+    say(report.as_json(result) if as_json else "\n".join(report.compared_lines(result)))

@@ -11,7 +11,8 @@ from facesearch.cli import options
 from facesearch.cli.given import detector_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice
 from facesearch.cli.photos import files_of, require_a_face, watched
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:
     from facesearch.answers import DetectedPhoto
@@ -48,16 +49,16 @@ def detect(
             detect_each(files, detector=detector_of(detection)), len(files), progress, skipped
         ):
             if as_json:
-                click.echo(report.as_json(found, indent=None))
+                say(report.as_json(found, indent=None))
             else:
                 for line in report.detected_lines(found):
-                    click.echo(line)
+                    say(line)
             faces += len(found)
             if crops is not None:
                 _write_crops(found, crops)
     require_a_face(faces, skipped)
     if crops is not None:
-        tell(f"{crops} holds pictures of faces: keep it as you keep the photos")
+        tell(f"{shown(crops)} holds pictures of faces: keep it as you keep the photos")
     report_skips(skipped, strict)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from facesearch.cli import options
 from facesearch.cli.given import detector_of, encoder_of
 from facesearch.cli.options import FILE, DetectionChoice, EncoderChoice
 from facesearch.cli.photos import files_of, require_a_face, watched
-from facesearch.cli.terminal import bar, report_skips
+from facesearch.cli.terminal import bar, report_skips, say
 
 if TYPE_CHECKING:
     from facesearch.answers import EmbeddedPhoto
@@ -76,6 +75,7 @@ def _write_array(found: Iterator[EmbeddedPhoto], out: Path, skipped: Sequence[Sk
 
     from facesearch.files import growing_file
     from facesearch.records import F32
+    from facesearch.report import lines as report
 
     vectors = list[F32]()
     for photo in found:
@@ -88,7 +88,7 @@ def _write_array(found: Iterator[EmbeddedPhoto], out: Path, skipped: Sequence[Sk
                 "of": face.of,
                 "box": face.box,
             }
-            click.echo(json.dumps(row, ensure_ascii=False))
+            say(report.as_json(row, indent=None))
             vectors.append(face.vector)
     require_a_face(len(vectors), skipped)
     with growing_file(out) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -10,7 +9,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import FILE, GalleryChoice
-from facesearch.cli.terminal import tell
+from facesearch.cli.terminal import say, tell
+from facesearch.errors import pasted, shown
 
 
 @click.command()
@@ -37,21 +37,19 @@ def encrypt(new_key: Path | None, gallery: GalleryChoice) -> None:
         from facesearch.api.keys import new_key_file
 
         new_key_file(new_key)
-        click.echo(f"{new_key}: a new key, which only you can read")
+        say(f"{shown(new_key)}: a new key, which only you can read")
         tell(
             "keep a copy of it elsewhere: without it nobody can read what is encrypted with it, you included"
         )
         if not opened.exists:
-            tell(
-                f"no gallery is in {gallery.folder} yet; make one with --key-file {shlex.quote(str(new_key))}"
-            )
+            tell(f"no gallery is in {shown(gallery.folder)} yet; make one with --key-file {pasted(new_key)}")
             return
     result = opened.encrypt(new_key)
     if result.receipt is None:
-        click.echo(f"{gallery.folder}: encrypted with this key already, {result.faces} faces")
+        say(f"{shown(gallery.folder)}: encrypted with this key already, {result.faces} faces")
         return
-    click.echo(f"{gallery.folder}: {result.faces} faces encrypted; no byte of what lay there before is left")
-    tell(f"receipt: {result.path}")
+    say(f"{shown(gallery.folder)}: {result.faces} faces encrypted; no byte of what lay there before is left")
+    tell(f"receipt: {shown(result.path)}")
     tell(
         "copies, exports and backups that were made before are as they were: delete them, or encrypt them too"
     )
@@ -66,8 +64,8 @@ def decrypt(gallery: GalleryChoice) -> None:
     Example:  facesearch decrypt --key-file ~/.facesearch.key
     """
     result = gallery_of(gallery).decrypt()
-    click.echo(
-        f"{gallery.folder}:"
+    say(
+        f"{shown(gallery.folder)}:"
         f" {'not encrypted, nothing was done' if result.already else f'{result.faces} faces decrypted'}"
     )
     tell("anybody who can read its files can now recognise these people")

@@ -10,7 +10,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:
     from facesearch.answers import EnrolledPhotos
@@ -84,13 +85,13 @@ def enroll(
             skipped=skipped,
         )
     if as_json:
-        click.echo(report.as_json(result))
+        say(report.as_json(result))
     else:
         for added in result.added:
-            click.echo(f"{added.person}: {added.photos} photo{'s' if added.photos != 1 else ''} enrolled")
+            say(f"{shown(added.person)}: {added.photos} photo{'s' if added.photos != 1 else ''} enrolled")
     _say(result)
     for note in opened.notes():
-        tell(note)
+        tell(shown(note))
     report_skips(as_skips(result.skipped), strict)
 
 

@@ -11,7 +11,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, default_data, detector_of, gallery_of
 from facesearch.cli.options import DATASET, FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:
     from facesearch.api.datasets import Dataset
@@ -137,7 +138,7 @@ def evaluate(
             with_photos=with_photos,
             progress=progress,
         )
-    click.echo(evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
+    say(evaluation_json(result) if as_json else "\n".join(report.evaluation_lines(result)))
     write_report(result, report_folder)
     _say(result, report_folder)
 
@@ -167,4 +168,4 @@ def _say(result: Evaluation, folder: Path) -> None:
             f"warning: {folder / PAGE} holds {2 * faces} face crops, which are biometric data; only you can"
             " read it"
         )
-    tell(f"{PAGE}, evaluation.json and charts are in {folder}")
+    tell(f"{PAGE}, evaluation.json and charts are in {shown(folder)}")

@@ -9,7 +9,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
-from facesearch.cli.terminal import tell
+from facesearch.cli.terminal import say, tell
+from facesearch.errors import shown
 
 
 @click.command("export")
@@ -34,7 +35,7 @@ def export_gallery(target: Path, onnx: bool, gallery: GalleryChoice) -> None:
         _export_encoder(target)
         return
     result = gallery_of(gallery).export(target)
-    click.echo(
+    say(
         f"{target}: {result.faces} faces of {result.people} people, {result.bytes} bytes, sha256"
         f" {result.sha256}"
     )
@@ -46,6 +47,6 @@ def _export_encoder(target: Path) -> None:
 
     made = export_onnx(target)
     size = "x".join(map(str, made.takes[2:]))
-    click.echo(f"{made.path}: {made.bytes} bytes; takes pixels [n, 3, {size}], gives [n, {made.gives[1]}]")
+    say(f"{shown(made.path)}: {made.bytes} bytes; takes pixels [n, 3, {size}], gives [n, {made.gives[1]}]")
     lowest = f"lowest cosine to torch {made.lowest_cosine:.6f}"
     tell(f"pixels are RGB, less ImageNet's mean, over its spread; {lowest}")

@@ -7,7 +7,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
-from facesearch.cli.terminal import tell
+from facesearch.cli.terminal import say, tell
+from facesearch.errors import shown
 
 
 @click.command()
@@ -34,10 +35,11 @@ def forget(name: str, photos: tuple[str, ...], gallery: GalleryChoice, as_json: 
 
     receipt, path = gallery_of(gallery, engines=True).forget(name, photos or None)
     if as_json:
-        click.echo(report.as_json(receipt))
+        say(report.as_json(receipt))
     else:
         many = "" if receipt.photos == 1 else "s"
-        click.echo(
-            f"{receipt.photos} photo{many} forgotten; no byte of their vectors is left in {gallery.folder}"
+        say(
+            f"{receipt.photos} photo{many} forgotten; no byte of their vectors is left in"
+            f" {shown(gallery.folder)}"
         )
-    tell(f"receipt: {path}")
+    tell(f"receipt: {shown(path)}")

@@ -9,7 +9,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import FILE, GalleryChoice
-from facesearch.cli.terminal import bar
+from facesearch.cli.terminal import bar, say
+from facesearch.errors import shown
 
 
 @click.command("import")
@@ -33,4 +34,4 @@ def import_gallery(source: Path, source_key_file: Path | None, gallery: GalleryC
     with bar("import", "face") as progress:
         result = gallery_of(gallery).import_from(source, source_key=source_key_file, progress=progress)
     people = f"{result.new_people} new people, {result.people} in all"
-    click.echo(f"{gallery.folder}: {result.added} faces added, {result.known} known already; {people}")
+    say(f"{shown(gallery.folder)}: {result.added} faces added, {result.known} known already; {people}")

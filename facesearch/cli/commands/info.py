@@ -7,6 +7,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
+from facesearch.cli.terminal import say
 
 
 @click.command()
@@ -21,4 +22,4 @@ def info(gallery: GalleryChoice, as_json: bool) -> None:
     from facesearch.report import lines as report
 
     facts = gallery_of(gallery).info()
-    click.echo(report.as_json(facts) if as_json else "\n".join(report.info_lines(facts)))
+    say(report.as_json(facts) if as_json else "\n".join(report.info_lines(facts)))

@@ -7,6 +7,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import existing, gallery_of
 from facesearch.cli.options import GalleryChoice
+from facesearch.cli.terminal import say
+from facesearch.errors import shown
 
 
 @click.command("list")
@@ -26,10 +28,10 @@ def list_people(name: str | None, gallery: GalleryChoice, as_json: bool) -> None
     opened = gallery_of(gallery)
     if name is None:
         people = opened.people()
-        click.echo(
+        say(
             report.as_json(people) if as_json else "\n".join(report.people_lines(people)),
             nl=bool(people or as_json),
         )
     else:
         photos = opened.photos_of(name)
-        click.echo(report.as_json(photos) if as_json else "\n".join(photo.photo for photo in photos))
+        say(report.as_json(photos) if as_json else "\n".join(shown(photo.photo) for photo in photos))

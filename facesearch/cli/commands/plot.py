@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from facesearch.cli.options import FILE, FOLDER
-from facesearch.cli.terminal import tell
+from facesearch.cli.terminal import say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
     pass
@@ -37,5 +38,5 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
     make_folder(out.parent)
     write_comparison(histories, out)
     for line in comparison_lines(histories):
-        click.echo(line)
-    tell(f"curves: {out}")
+        say(line)
+    tell(f"curves: {shown(out)}")

@@ -9,7 +9,8 @@ import click
 
 from facesearch.cli import options
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
     pass
@@ -110,7 +111,7 @@ def prepare(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if result.already_there:
-        tell(f"{out} holds exactly this already; nothing was done")
+        tell(f"{shown(out)} holds exactly this already; nothing was done")
     if result.resumed:
         tell(f"{result.resumed} photos had been done by an earlier run")
     if result.crowded:
@@ -118,5 +119,5 @@ def prepare(
         tell(f"{result.crowded} photos show several faces; {taken} was taken")
     parts = ", ".join(f"{name} {count}" for name, count in result.splits.items())
     what = "faces without names" if unlabelled else f"photos of {result.people} people ({parts})"
-    click.echo(f"{out}: {result.photos} {what}")
+    say(f"{shown(out)}: {result.photos} {what}")
     report_skips(result.skipped, strict)

@@ -15,7 +15,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, encoder_soon, existing, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import report_skips, tell
+from facesearch.cli.terminal import report_skips, say, tell
+from facesearch.errors import pasted, shown
 
 if TYPE_CHECKING:
     from facesearch.api.gallery import Gallery
@@ -97,7 +98,7 @@ def query(
         if watch is not None or photos == (STDIN,):
             announced(opened)
             for note in opened.search_all([], **asked).notes:
-                tell(note)
+                tell(shown(note))
             _answer_stream(_paths(watch), opened, asked, as_json=as_json, strict=strict)
             return
         started = time.perf_counter()
@@ -127,16 +128,16 @@ def _answer_all(
         whole = Searched(answers, whole.enrolled, whole.stale, whole.notes)
     announced(gallery)
     for note in whole.notes:
-        tell(note)
+        tell(shown(note))
     if whole.stale:
-        tell(f"set it again with: facesearch calibrate --gallery {gallery.folder}")
+        tell(f"set it again with: facesearch calibrate --gallery {pasted(gallery.folder)}")
     skipped = [
         Skipped(Path(answer.photo), answer.skipped) for answer in whole.photos if answer.skipped is not None
     ]
     if as_json:
-        click.echo(report.as_json(whole))
+        say(report.as_json(whole))
     elif lines := [line for answer in whole.photos for line in report.answer_lines(answer)]:
-        click.echo("\n".join(lines))
+        say("\n".join(lines))
     if len(skipped) == len(whole.photos):
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         reason = skipped[0].reason if skipped else "there is no photo"
@@ -199,11 +200,11 @@ def _answer_stream(
             (answer,) = gallery.search_all([path], **asked).photos
             left_out += answer.skipped is not None
             if as_json:
-                click.echo(report.as_json(answer, indent=None))
+                say(report.as_json(answer, indent=None))
             elif answer.skipped is not None:
-                tell(f"skipped {answer.photo}: {answer.skipped}")
+                tell(f"skipped {shown(answer.photo)}: {shown(answer.skipped)}")
             else:
-                click.echo("\n".join(report.answer_lines(answer)))
+                say("\n".join(report.answer_lines(answer)))
     except KeyboardInterrupt:
         pass
     if left_out and strict:

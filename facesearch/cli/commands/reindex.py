@@ -10,7 +10,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import RUNS, encoder_of, existing, gallery_of
 from facesearch.cli.options import DATASET, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
 
 
 @click.command()
@@ -68,7 +68,7 @@ def reindex(
     if result.known:
         tell(f"{result.known} photos had been embedded by an earlier run")
     dropped = f", {result.dropped} let go" if result.dropped else ""
-    click.echo(
+    say(
         f"{gallery.folder}: {result.embedded} photos embedded again{dropped}; {result.faces} faces of"
         f" {new.words}"
     )

@@ -7,6 +7,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
+from facesearch.cli.terminal import say
+from facesearch.errors import shown
 
 
 @click.command()
@@ -23,4 +25,4 @@ def rename(old: str, new: str, join: bool, gallery: GalleryChoice) -> None:
     Example:  facesearch rename "Ada Byron" "Ada Lovelace"
     """
     moved = gallery_of(gallery).rename(old, new, join=join)
-    click.echo(f"{new}: {moved} photo{'' if moved == 1 else 's'}, enrolled as {old} until now")
+    say(f"{shown(new)}: {moved} photo{'' if moved == 1 else 's'}, enrolled as {shown(old)} until now")

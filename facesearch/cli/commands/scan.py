@@ -12,7 +12,8 @@ from click.core import ParameterSource
 from facesearch.cli import options
 from facesearch.cli.given import RUNS, announced, detector_of, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.errors import pasted, shown
 
 if TYPE_CHECKING:
     from facesearch.answers import AlbumScan
@@ -101,7 +102,7 @@ def scan(
             _apply(album, gallery, review, fpir, as_json=as_json)
             written = _written(album, folder, with_photos)
         if not as_json:
-            click.echo(f"review: {written.table} and {written.page}")
+            say(f"review: {shown(written.table)} and {shown(written.page)}")
         return
     if folder is None:
         raise click.UsageError("give the folder of photos, DIR")
@@ -111,13 +112,14 @@ def scan(
         known = _recognise(album, gallery, named=named)
         result, written = _grouped(album, folder, found, known, method, cut, regroup, with_photos)
     if as_json:
-        click.echo(report.as_json(result))
+        say(report.as_json(result))
     else:
-        click.echo("\n".join(report.scan_lines(folder, result)))
+        say("\n".join(report.scan_lines(folder, result)))
     if written.kept is not None:
-        tell(f"{written.table.name} had been changed and not applied; it is kept as {written.kept}")
+        kept = shown(written.kept)
+        tell(f"{written.table.name} had been changed and not applied; it is kept as {kept}")
     if written.crops:
-        tell(f"{written.page} holds {written.crops} pictures of faces: keep it as you keep the photos")
+        tell(f"{shown(written.page)} holds {written.crops} pictures of faces: keep it as you keep the photos")
     report_skips(found.skipped, strict)
 
 
@@ -171,17 +173,24 @@ def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | No
     from facesearch.api.albums import recognise_album
     from facesearch.errors import EncoderMismatch
 
+    opened = gallery_of(gallery)
     try:
-        known = recognise_album(album, gallery_of(gallery))
+        known = recognise_album(album, opened)
     except EncoderMismatch:
         if named:
             raise
-        tell(f"gallery: {gallery.folder} is of another encoder; nobody is named by it")
+        tell(f"gallery: {shown(gallery.folder)} is of another encoder; nobody is named by it")
         return None
     if known is None:
-        tell(f"gallery: none at {gallery.folder}; nobody is named by one")
+        tell(f"gallery: none at {shown(gallery.folder)}; nobody is named by one")
     else:
-        tell(f"gallery: {gallery.folder}, {known} faces match somebody in it")
+        tell(f"gallery: {shown(gallery.folder)}, {known} faces match somebody in it")
+        with opened.store() as store:
+            if store is not None and store.encrypted:
+                tell(
+                    f"its names, which are encrypted there, stand in plain text in {shown(album.folder)}:"
+                    " keep that as secret as the gallery's key, or delete it when it has served"
+                )
     return known
 
 
@@ -233,17 +242,17 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
     if own:
         applied(album)
     if as_json:
-        click.echo(report.as_json(result))
+        say(report.as_json(result))
         return
     for person, count in sorted(result.enrolled.items()):
-        click.echo(f"{person}: {count} photo{'s' if count != 1 else ''} enrolled")
-    click.echo(
+        say(f"{shown(person)}: {count} photo{'s' if count != 1 else ''} enrolled")
+    say(
         f"{result.named} faces of {result.people} people have names, {result.known} were enrolled before; "
         f"{result.unnamed} faces without a name, {result.aside} put aside"
     )
     for name, photo in result.elsewhere:
-        mend = f'facesearch forget "{name}" --photo "{photo}" --gallery {gallery.folder}'
-        tell(f"an earlier review enrolled {photo} as {name}; if that was wrong: {mend}")
+        mend = f"facesearch forget {pasted(name)} --photo {pasted(photo)} --gallery {pasted(gallery.folder)}"
+        tell(f"an earlier review enrolled {shown(photo)} as {shown(name)}; if that was wrong: {mend}")
 
 
 def _written(album: Album, folder: Path | None, with_photos: bool) -> Written:
@@ -255,4 +264,4 @@ def _written(album: Album, folder: Path | None, with_photos: bool) -> Written:
     if with_photos:
         with bar("faces", "photo") as progress:
             pictures = face_pictures(album, CROP_PX, progress)
-    return write_review(album, pictures, f"facesearch scan {folder or album.root} --apply review.csv")
+    return write_review(album, pictures, f"facesearch scan {pasted(folder or album.root)} --apply review.csv")

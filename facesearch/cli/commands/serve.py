@@ -9,8 +9,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import tell
-from facesearch.errors import PackageMissing
+from facesearch.cli.terminal import say, tell
+from facesearch.errors import PackageMissing, shown
 
 
 @click.command()
@@ -120,7 +120,7 @@ def serve(
     service = Service(settings, opened)
     with listen(host, port) as listening:
         if not opened.exists:
-            tell(f"gallery: {gallery.folder} (there is none yet; the first face enrolled makes it)")
+            tell(f"gallery: {shown(gallery.folder)} (there is none yet; the first face enrolled makes it)")
         if not is_loopback(host):
             tell(
                 "warning: what is sent over this address is not encrypted; put a server that speaks TLS"
@@ -128,7 +128,7 @@ def serve(
             )
         if made_up:
             tell(f"token (shown this once): {token}")
-        click.echo(url_of(host, listening))
+        say(url_of(host, listening))
         log_to()
         run(service, listening)
 

@@ -9,7 +9,8 @@ import click
 
 from facesearch.cli import options
 from facesearch.cli.options import FOLDER
-from facesearch.cli.terminal import bar, report_skips, tell
+from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:
     pass
@@ -47,9 +48,10 @@ def sort(
     if not is_album(scan_folder) and is_album(album_folder(scan_folder)):
         scan_folder = album_folder(scan_folder)  # the album itself was named
     with open_album(scan_folder) as album, bar("sort", "photo") as progress:
+        tell(f"photos: {shown(photos or album.root)}")
         result = sort_album(album, out, progress, way=link or "copy", root=photos, dry_run=dry_run)
     for folder, count in result.folders.items():
-        click.echo(f"{count:5d}  {out / folder}")
+        say(f"{count:5d}  {shown(out / folder)}")
     verb = {None: "copied", "hard": "linked", "sym": "linked"}[link]
     would = "would be " if dry_run else ""
     tell(

@@ -9,7 +9,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import access_of, gallery_of
 from facesearch.cli.options import GalleryChoice
-from facesearch.cli.terminal import bar, tell
+from facesearch.cli.terminal import bar, say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:
     from facesearch.api.engines import Synced
@@ -77,26 +78,26 @@ def sync(
     place, opened = engines.place_of(store, access_of()), gallery_of(gallery)
     if place.is_open_wire:
         tell(
-            f"{place.text} is not encrypted: anybody on the way can read the vectors. Use https where the"
-            " network is not yours"
+            f"{shown(place.text)} is not encrypted: anybody on the way can read the vectors. Use https where"
+            " the network is not yours"
         )
     if drop_it or abandon:
         engines.drop(opened, place, abandon=abandon)
         gone = "taken off the list of this gallery; its bytes stay"
-        click.echo(f"{place.text}: {'dropped' if drop_it else gone}")
+        say(f"{shown(place.text)}: {'dropped' if drop_it else gone}")
     elif only_check:
         with bar("check", "face") as progress:
             found = engines.check(opened, place, progress)
         words = f"{found.missing} missing, {found.extra} too many, {found.wrong} with another vector"
-        said = f"{place.text}: {words}, {found.same} right"
-        click.echo(report.as_json(found) if as_json else said)
+        said = f"{shown(place.text)}: {words}, {found.same} right"
+        say(report.as_json(found) if as_json else said)
         if found.words():
             raise ProjectionDiffers(gallery.folder, place.text, found.words())
     else:
         with bar("sync", "face") as progress:
             done = engines.sync(opened, place, index=index, full=full, progress=progress)
-        said = f"{place.text}: {done.added} added, {done.removed} removed, {done.same} same"
-        click.echo(report.as_json(done) if as_json else said)
+        said = f"{shown(place.text)}: {done.added} added, {done.removed} removed, {done.same} same"
+        say(report.as_json(done) if as_json else said)
         _explain(done, local=place.local is not None)
 
 

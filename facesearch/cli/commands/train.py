@@ -14,7 +14,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import RUNS, default_data
 from facesearch.cli.options import DATASET, FILE, FOLDER
-from facesearch.cli.terminal import bar, epochs_bar, tell
+from facesearch.cli.terminal import bar, epochs_bar, say, tell
+from facesearch.errors import shown
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
     from facesearch.api.encoder import Precision
@@ -80,7 +81,7 @@ def train(
     from facesearch.api.training import train as run
 
     if explain:
-        click.echo("\n".join(setting_lines()))
+        say("\n".join(setting_lines()))
         return
     started = time.monotonic()
     if resume and out is None:
@@ -100,8 +101,8 @@ def train(
         nameless = open_datasets(unlabelled)
         processes = f"{ranks.world} processes, this one on " if ranks.world > 1 else ""
         places = ", ".join(str(dataset.folder) for dataset in datasets)
-        tell(f"training on {processes}{computes.words}; data {places}; run {folder}")
-        with _shown(config) as shown:
+        tell(f"training on {processes}{computes.words}; data {places}; run {shown(folder)}")
+        with _shown(config) as bars:
             result = run(
                 config,
                 datasets,
@@ -113,7 +114,7 @@ def train(
                 tell=tell,
                 ranks=ranks,
                 started=started,
-                **shown,
+                **bars,
             )
         _say(result)
 
@@ -153,11 +154,11 @@ def _say(result: TrainResult) -> None:
     best = result.best_epoch
     if best.usable:
         where = RUNS / FINISHED
-        tell(f"new galleries are made with it ({where}); those that are there keep their own encoder")
+        tell(f"new galleries are made with it ({shown(where)}); those that are there keep their own encoder")
     else:
         tell(
             "not usable: on val it tells people apart no better than chance; new galleries are made with the"
             " encoder as before"
         )
     figures = f"val verification {best.val_tpr:.4f}, val accuracy {best.val_accuracy:.4f}"
-    click.echo(f"{result.best}: epoch {best.epoch}, {figures}")
+    say(f"{shown(result.best)}: epoch {best.epoch}, {figures}")

@@ -7,7 +7,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import KINDS, GalleryChoice
-from facesearch.errors import Damaged
+from facesearch.cli.terminal import say
+from facesearch.errors import Damaged, shown
 
 
 @click.command()
@@ -43,13 +44,13 @@ def verify(no_repair: bool, rebuild: bool, index: str | None, gallery: GalleryCh
     opened = gallery_of(gallery)
     result = opened.verify(repair=not no_repair, rebuild=rebuild, index=index)
     if as_json:
-        click.echo(report.as_json(result))
+        say(report.as_json(result))
     else:
         right = "every page, row and checksum is right"
         state = f"{len(result.problems)} things wrong" if result.problems else right
-        click.echo(f"{gallery.folder}: {result.faces} faces of {result.people} people; {state}")
+        say(f"{shown(gallery.folder)}: {result.faces} faces of {result.people} people; {state}")
         wrong = [f"index: {result.index}"] if result.index else []
         for line in (*result.problems, *wrong, *result.mended):
-            click.echo(f"  {line}")
+            say(f"  {shown(line)}")
     if result.problems:
         raise Damaged(gallery.folder, len(result.problems))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facesearch.errors import EmptyGallery, NotSynced, ProjectionDiffers
+from facesearch.errors import EmptyGallery, NotSynced, ProjectionDiffers, pasted
 from facesearch.gallery.milvus.engine import MOST, Engine, connected
 from facesearch.gallery.milvus.projections import Place, collection_of, projection_at, require_plain, row_id
 from facesearch.gallery.store.notes import Projection
@@ -179,4 +179,4 @@ def _notes(gallery: Store, known: Projection, newer: int) -> tuple[str, ...]:
             f"somebody was forgotten since the last sync: no answer names them, but {known.store} still holds"
             " their vectors"
         )
-    return tuple(f"{note}. Run: facesearch sync --store {known.store}" for note in notes)
+    return tuple(f"{note}. Run: facesearch sync --store {pasted(known.store)}" for note in notes)

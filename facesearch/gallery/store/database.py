@@ -74,7 +74,11 @@ class Database:
         """
         make_folder(path.parent)
         with writing(path):
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY))
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
+            except FileExistsError:
+                if not path.exists():  # a link to nowhere: what it names is not made
+                    raise
         with sqlite_errors(path, corrupt), closing(connect(path)) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")

@@ -10,7 +10,6 @@ from facesearch.answers import Enrolled, PhotosOfPerson, Renamed
 from facesearch.api.erasing import Forgotten
 from facesearch.api.erasing import forget as erase
 from facesearch.api.names import LONGEST_NAME
-from facesearch.api.originals import thumbnail
 from facesearch.api.people import ORDERS, People, enroll_file, people_page, photos_of
 from facesearch.api.results import Moved
 from facesearch.report.lines import plain
@@ -91,9 +90,10 @@ def _show(routes: APIRouter, context: Context) -> None:
             if originals is None or not gallery.exists:
                 return None
             for photo in gallery.photos_of(name):
-                data = originals.read(photo.photo, sha256) if photo.sha256 == sha256 else None
-                if data is not None:
-                    return thumbnail(data, context.settings.limits.pixels)
+                if photo.sha256 == sha256:
+                    picture = originals.thumbnail(photo.photo, sha256, context.settings.limits.pixels)
+                    if picture is not None:
+                        return picture
             return None
 
         picture = await in_thread(look)
@@ -135,3 +135,5 @@ def _forget(routes: APIRouter, context: Context) -> None:
             return plain(await in_thread(lambda: erase(gallery, wanted.name, wanted.photos)))
         finally:
             context.roster.let_go()
+            if context.originals is not None:
+                context.originals.let_go()

@@ -1,0 +1,107 @@
+"""What others named is shown, not obeyed: names of photos and people, paths, and words from files may hold
+anything that a terminal, a shell or a reader takes for something else.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shlex
+import unicodedata
+from dataclasses import fields, is_dataclass
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+"""Characters that are letters, marks or symbols by their category, and show nothing."""
+_UNSEEN_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_SUSPECT = re.compile(r"[^ -~]|\\")
+_BLANK = re.compile(f"[{_UNSEEN}]")
+_AFTER_BACKSLASH = frozenset("xuU\\")
+
+
+def shown(value: T) -> T:
+    """The same text with every character escaped that is not seen as it is: controls, line feeds, those that
+    turn or hide text, halves of characters (a file's name that is not UTF-8); as `\\x1b`, `\\u202e`.
+
+    `unshown` is the way back. Of a path, list, tuple, dict or record all texts in it are shown.
+    """
+    if isinstance(value, str):
+        return _shown(value)  # type: ignore[return-value]
+    if isinstance(value, PurePath):
+        text = str(value)
+        return value if (safe := _shown(text)) == text else type(value)(safe)
+    if isinstance(value, dict):
+        return {shown(key): shown(item) for key, item in value.items()}  # type: ignore[return-value]
+    if isinstance(value, list):
+        return [shown(item) for item in value]  # type: ignore[return-value]
+    if type(value) is tuple:
+        return tuple(shown(item) for item in value)  # type: ignore[attr-defined, return-value]
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {}
+        for field in fields(value):
+            before = getattr(value, field.name)
+            if (after := shown(before)) is not before:
+                changed[field.name] = after
+        if not changed:
+            return value
+        twin = copy.copy(value)
+        for name, after in changed.items():
+            object.__setattr__(twin, name, after)
+        return twin
+    return value
+
+
+def unshown(text: str) -> str:
+    """The text that `shown` was given."""
+    return re.sub(
+        r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(\\))",
+        lambda found: "\\" if found[4] else chr(int(found[1] or found[2] or found[3], 16)),
+        text,
+    )
+
+
+def calm(text: str) -> str:
+    """The last door before a terminal: as shown, but lines stay lines and backslashes as they are."""
+    if not _odd(text):
+        return text
+    return "".join(c if c in "\n\t" or not _is_unseen(c) else _escape(c) for c in text)
+
+
+def pasted(thing: str | Path) -> str:
+    """A path or a name as one word of a command line that may be pasted into a shell."""
+    text = str(thing)
+    if not any(map(_is_unseen, text)):
+        return shlex.quote(text)
+    whole = (chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in os.fsencode(text))
+    return f"$'{''.join(whole)}'"
+
+
+def _odd(text: str) -> bool:
+    return _SUSPECT.search(text) is not None
+
+
+def _shown(text: str) -> str:
+    if not _odd(text):
+        return text
+    out = []
+    for i, c in enumerate(text):
+        if c == "\\":
+            following = text[i + 1 : i + 2]
+            ambiguous = following in _AFTER_BACKSLASH or _is_unseen(following) if following else False
+            out.append("\\\\" if ambiguous else c)
+        else:
+            out.append(_escape(c) if _is_unseen(c) else c)
+    return "".join(out)
+
+
+def _is_unseen(c: str) -> bool:
+    return unicodedata.category(c) in _UNSEEN_CATEGORIES or _BLANK.match(c) is not None
+
+
+def _escape(c: str) -> str:
+    code = ord(c)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
