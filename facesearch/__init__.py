@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facesearch.answers import EmbeddedFace as EmbeddedFace
     from facesearch.answers import EmbeddedPhoto as EmbeddedPhoto
     from facesearch.answers import EnrolledPhotos as EnrolledPhotos
+    from facesearch.answers import EnrolledVectors as EnrolledVectors
     from facesearch.answers import FaceAnswer as FaceAnswer
     from facesearch.answers import GalleryInfo as GalleryInfo
     from facesearch.answers import PersonPhotos as PersonPhotos
@@ -74,6 +75,7 @@ _PLACES = {
         "EmbeddedFace",
         "EmbeddedPhoto",
         "EnrolledPhotos",
+        "EnrolledVectors",
         "FaceAnswer",
         "GalleryInfo",
         "PersonPhotos",

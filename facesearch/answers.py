@@ -237,6 +237,18 @@ class EnrolledPhotos:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolledVectors:
+    """What bringing vectors in did. known: vectors that their people had already; new_people: names that were
+    not in the gallery before; people: in the gallery now; encoder_id: of the encoder that made them."""
+
+    added: int
+    known: int
+    new_people: int
+    people: int
+    encoder_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Enrolled:
     """One photo, enrolled. photos: how many the person has now. known: it was enrolled under the name
     already, and nothing was changed. unchecked: there is no threshold yet, so nobody could say whether the

@@ -35,6 +35,7 @@ FORMS: dict[str, tuple[Any, str]] = {
     ),
     "detected": (model_of(answers.DetectedPhoto), "a line of detect --json, a photo of POST /v1/detect"),
     "enroll": (model_of(answers.EnrolledPhotos), "enroll --json"),
+    "enroll-vectors": (model_of(answers.EnrolledVectors), "enroll --vectors --json"),
     "people": (list[model_of(answers.PersonPhotos)], "list --json"),  # type: ignore[misc]
     "person": (list[model_of(answers.EnrolledPhoto)], "list NAME --json"),  # type: ignore[misc]
     "info": (model_of(answers.GalleryInfo), "info --json"),

@@ -23,12 +23,19 @@ def sync(
     index: str | None = None,
     full: bool = False,
     progress: Progress = quiet,
+    wait: bool = True,
+    waiting: Progress = quiet,
 ) -> Synced:
-    """Send what has changed, so that the engine holds what the gallery holds. See gallery.milvus.sync."""
+    """Send what has changed, so that the engine holds what the gallery holds. See gallery.milvus.sync.
+
+    wait: until it searches all of it by its index; until then a search may miss some of it. waiting is told
+    how many rows it does, of how many.
+    """
     from facesearch.gallery.milvus import sync as engine
 
     with gallery.opened() as store:
-        return engine.sync(store, place, index=index, full=full, progress=progress)
+        later = waiting if wait else None
+        return engine.sync(store, place, index=index, full=full, progress=progress, waiting=later)
 
 
 def check(gallery: Gallery, place: Place, progress: Progress = quiet) -> Checked:

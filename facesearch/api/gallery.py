@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facesearch.answers import (
     Calibrated,
     EnrolledPerson,
     EnrolledPhoto,
     EnrolledPhotos,
+    EnrolledVectors,
     GalleryInfo,
     PersonPhotos,
     PhotoAnswer,
@@ -33,7 +35,7 @@ from facesearch.api.per_process import PerProcess, in_this_process, run
 from facesearch.api.photos import DetectorLike, Look, as_look, look, looks, usable_look
 from facesearch.api.searching import Searcher, SearchIn, SearchOptions
 from facesearch.encoder.stream import embedded
-from facesearch.errors import EmptyGallery, GalleryBusy, NoGallery, NotErasedYet, StillThere
+from facesearch.errors import EmptyGallery, FacesearchError, GalleryBusy, NoGallery, NotErasedYet, StillThere
 from facesearch.gallery import enroll as enrolling
 from facesearch.gallery.calibration import DEFAULT_FPIR
 from facesearch.gallery.detectors import other_detectors
@@ -318,6 +320,42 @@ class Gallery:
             done.known,
             done.unchecked,
             left_out,
+        )
+
+    @in_this_process
+    def enroll_vectors(
+        self,
+        vectors: str | os.PathLike[str] | NDArray[np.floating],
+        names: str | os.PathLike[str] | Sequence[str],
+        *,
+        encoder_id: str,
+        fpir: float | None = None,
+        progress: Progress = quiet,
+    ) -> EnrolledVectors:
+        """Add vectors that the encoder with this id has made elsewhere; the gallery is made when it is not
+        there.
+
+        vectors: a .npy file or an array (n, d) of floats; rows are made unit vectors. names: a row each, as a
+        CSV file with the column name, and perhaps photo (its name) and sha256 (of its file), or a list of
+        names. Everything is checked before anything is added; what a person has already is left as it is.
+        Raises BadVectors, BadTable, CannotRead, NothingToDo, EncoderMismatch, GalleryBusy, CannotWrite;
+        ValueError for what is no id.
+        """
+        from facesearch.api.bringing import encoder_named, made_by
+        from facesearch.gallery.bring_in import bring_in, given
+
+        checks.share("fpir", fpir)
+        named = encoder_named(encoder_id)
+        what = given(
+            Path(vectors) if isinstance(vectors, str | os.PathLike) else vectors,
+            Path(names) if isinstance(names, str | os.PathLike) else checks.many("names", names),
+        )
+        with self.store() as store:  # before an encoder is loaded
+            if store is not None:
+                store.require_encoder(named)
+        of = made_by(named, self._encoder_with(named))
+        return bring_in(
+            what, of, self.folder, fpir=fpir, progress=progress, key=self.key, writing=self._writing
         )
 
     def require_people(self) -> None:
@@ -610,6 +648,20 @@ class Gallery:
         return done
 
     # ---- inside
+
+    def _encoder_with(self, encoder_id: str) -> Encoder | None:
+        """The gallery's encoder when it has this id. None when it is another one, or not at hand: vectors
+        that are there already do not need it.
+        """
+        with self._locks.get().choosing:
+            try:
+                chosen = self._encoder or self._choose(self.key)
+            except FacesearchError:
+                return None
+            if chosen.id != encoder_id:  # and a new gallery's is not chosen by that
+                return None
+            self._encoder = chosen
+        return chosen
 
     @in_this_process
     def refresh(self) -> int:

@@ -108,6 +108,7 @@ class Searcher:
                 )
             store.require_encoder(encoder_id)
             ids = store.faces.ids(asked.among) if asked.among else None
+            missed = index.may_miss() if ids is None else ""
             rule = DecisionRule.of(store, asked.threshold, len(index) if ids is None else len(ids))
             photos = [
                 _photo(
@@ -120,7 +121,8 @@ class Searcher:
                 )
                 for found, own in zip(seen, vectors, strict=True)
             ]
-            return Searched(tuple(photos), rule.faces, rule.stale, self._notes(store, built, rule, detector))
+            notes = self._notes(store, built, rule, detector)
+            return Searched(tuple(photos), rule.faces, rule.stale, (missed, *notes) if missed else notes)
 
     def _notes(self, store: Store, built: str, rule: DecisionRule, detector: str) -> tuple[str, ...]:
         """What should be known of the answers, in sentences."""

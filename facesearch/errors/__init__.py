@@ -53,6 +53,7 @@ from facesearch.errors.keys import NotEncrypted as NotEncrypted
 from facesearch.errors.keys import WrongKey as WrongKey
 from facesearch.errors.outside import BadDataset as BadDataset
 from facesearch.errors.outside import BadTable as BadTable
+from facesearch.errors.outside import BadVectors as BadVectors
 from facesearch.errors.outside import CannotRead as CannotRead
 from facesearch.errors.outside import CannotWrite as CannotWrite
 from facesearch.errors.outside import Interrupted as Interrupted

@@ -198,6 +198,26 @@ class BadTable(DataError):
 
 
 @dataclass(eq=False)
+class BadVectors(DataError):
+    """An array of vectors, or a row of it, counted from 0 as NumPy does, that cannot be enrolled."""
+
+    path: Path
+    row: int | None
+    reason: str
+
+    status = 422
+    advice = "Nothing was added. Mend the array, or leave that row out of it and of the names."
+
+    @property
+    def where(self) -> str:
+        return str(self.path) if self.row is None else f"{self.path}, row {self.row} (the first is 0)"
+
+    @property
+    def what(self) -> str:
+        return sentence(self.reason)
+
+
+@dataclass(eq=False)
 class BadDataset(DataError):
     path: Path
     reason: str

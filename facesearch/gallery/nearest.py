@@ -43,6 +43,10 @@ class Nearest(Protocol):
         """
         ...
 
+    def may_miss(self) -> str:
+        """What a search now may miss, in a sentence; empty for nothing."""
+        ...
+
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
         """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best
         first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,24 @@ if TYPE_CHECKING:
     default=None,
     help="Enroll everybody below this folder: one folder a person.",
 )
+@click.option(
+    "--vectors",
+    type=FILE,
+    default=None,
+    help="Enroll vectors made elsewhere: a .npy file (n, d) of floats, with --names and --encoder-id.",
+)
+@click.option(
+    "--names",
+    type=FILE,
+    default=None,
+    help="Whose they are: a CSV file, a line a vector, with the column name, and perhaps photo and sha256.",
+)
+@click.option(
+    "--encoder-id",
+    default=None,
+    metavar="ID",
+    help="The encoder that made the vectors, as info tells it; or --weights, its file.",
+)
 @click.option("--largest", is_flag=True, help="In a photo with several faces take the largest.")
 @click.option("--refuse-lookalikes", is_flag=True, help="Leave out photos that are closer to somebody else.")
 @options.gallery
@@ -39,6 +58,9 @@ def enroll(
     name: str | None,
     photos: tuple[Path, ...],
     folder: Path | None,
+    vectors: Path | None,
+    names: Path | None,
+    encoder_id: str | None,
     largest: bool,
     refuse_lookalikes: bool,
     gallery: GalleryChoice,
@@ -50,11 +72,14 @@ def enroll(
 ) -> None:
     """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
 
-    With --refuse-lookalikes a photo that is closer to somebody else who is enrolled is left out.
+    With --refuse-lookalikes a photo that is closer to somebody else who is enrolled is left out. With
+    --vectors no photo is looked at: either all rows are right, or none is added; the same call again adds
+    what is missing.
 
     \b
     Example:  facesearch enroll "Ada Lovelace" ada1.jpg ada2.jpg
               facesearch enroll --from people/
+              facesearch enroll --vectors vectors.npy --names names.csv --encoder-id 7756d128...
     """
     from facesearch.api.inputs import people_folders
     from facesearch.api.names import clean_name
@@ -62,8 +87,15 @@ def enroll(
     from facesearch.records import Skipped
     from facesearch.report import lines as report
 
+    if vectors is not None or names is not None or encoder_id is not None:
+        if vectors is None or names is None:
+            raise click.UsageError("--vectors FILE.npy and --names FILE.csv go together")
+        if name is not None or folder is not None or largest or refuse_lookalikes or detection.aligned:
+            raise click.UsageError("--vectors excludes photos, and all options that are about photos")
+        _bring_in(vectors, names, _encoder_id(encoder_id, encoder), gallery, encoder, fpir, as_json)
+        return
     if (folder is None) == (name is None):
-        raise click.UsageError("give either NAME PHOTO... or --from FOLDER")
+        raise click.UsageError("give NAME PHOTO..., --from FOLDER, or --vectors FILE.npy --names FILE.csv")
     if name is not None and not photos:
         raise click.UsageError("give at least one photo after the name")
     skipped: list[Skipped] = []
@@ -93,6 +125,39 @@ def enroll(
     for note in opened.notes():
         tell(shown(note))
     report_skips(as_skips(result.skipped), strict)
+
+
+def _encoder_id(given: str | None, encoder: EncoderChoice) -> str:
+    """The id of the encoder that made vectors, which has to be said."""
+    from facesearch.api.encoder import load_encoder
+
+    if (given is None) == (encoder.weights is None):
+        raise click.UsageError("say which encoder made the vectors: --encoder-id ID, or --weights FILE")
+    if given is None:
+        return load_encoder(encoder.weights, preprocess=encoder.preprocess).id
+    if not re.fullmatch("[0-9a-f]{64}", given.lower()):
+        raise click.BadParameter("64 hexadecimal digits, as info tells them", param_hint="--encoder-id")
+    return given.lower()
+
+
+def _bring_in(
+    vectors: Path,
+    names: Path,
+    encoder_id: str,
+    gallery: GalleryChoice,
+    encoder: EncoderChoice,
+    fpir: float | None,
+    as_json: bool,
+) -> None:
+    """Enroll vectors that were made elsewhere."""
+    from facesearch.report import lines as report
+
+    opened = gallery_of(gallery, encoder)
+    with bar("enroll", "vector") as progress:
+        done = opened.enroll_vectors(vectors, names, encoder_id=encoder_id, fpir=fpir, progress=progress)
+    added = f"{done.added} vectors added, {done.known} known already"
+    people = f"{done.new_people} new people, {done.people} in all"
+    click.echo(report.as_json(done) if as_json else f"{gallery.folder}: {added}; {people}")
 
 
 def _say(result: EnrolledPhotos) -> None:

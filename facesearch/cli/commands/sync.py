@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -14,9 +15,7 @@ from facesearch.errors import shown
 
 if TYPE_CHECKING:
     from facesearch.api.engines import Synced
-
-ALWAYS_INDEXED = 1024
-"""Milvus reads segments of fewer rows than this without an index for good."""
+    from facesearch.records import Progress
 
 
 @click.command()
@@ -43,6 +42,11 @@ ALWAYS_INDEXED = 1024
 @click.option(
     "--abandon", is_flag=True, help="Forget about a projection that is gone for good, without reaching it."
 )
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Do not wait until the engine searches by its index; until then a query may miss some faces.",
+)
 @options.store
 @options.gallery
 @options.as_json
@@ -52,15 +56,17 @@ def sync(
     index: str | None,
     drop_it: bool,
     abandon: bool,
+    no_wait: bool,
     store: str | None,
     gallery: GalleryChoice,
     as_json: bool,
 ) -> None:
     """Bring the gallery's vectors into Milvus, for `query --store`, and keep them as the gallery is.
 
-    Only what changed is sent; names, photos' names and hashes never are. Interrupted, the same command goes
-    on. A server's token comes from FACESEARCH_MILVUS_TOKEN, or from the file that
-    FACESEARCH_MILVUS_TOKEN_FILE names.
+    Only what changed is sent; names, photos' names and hashes never are. A server then needs some time until
+    it searches by its index what it was sent, which is waited for. Interrupted, the same command goes on. A
+    server's token comes from FACESEARCH_MILVUS_TOKEN, or from the file that FACESEARCH_MILVUS_TOKEN_FILE
+    names.
 
     \b
     Example:  facesearch sync --store milvus:faces.db
@@ -94,19 +100,40 @@ def sync(
         if found.words():
             raise ProjectionDiffers(gallery.folder, place.text, found.words())
     else:
-        with bar("sync", "face") as progress:
-            done = engines.sync(opened, place, index=index, full=full, progress=progress)
+        with ExitStack() as bars:
+            progress = bars.enter_context(bar("sync", "face"))
+            done = engines.sync(
+                opened,
+                place,
+                index=index,
+                full=full,
+                progress=progress,
+                wait=not no_wait,
+                waiting=_later(bars),
+            )
         said = f"{shown(place.text)}: {done.added} added, {done.removed} removed, {done.same} same"
         say(report.as_json(done) if as_json else said)
         _explain(done, local=place.local is not None)
 
 
+def _later(bars: ExitStack) -> Progress:
+    """A bar for what is waited for, shown when there is something."""
+    shown: list[Progress] = []
+
+    def waiting(done: int, total: int) -> None:
+        if not shown:
+            shown.append(bars.enter_context(bar("index", "face")))
+        shown[0](done, total)
+
+    return waiting
+
+
 def _explain(done: Synced, *, local: bool) -> None:
     """What should be known of what the engine has done."""
-    if done.unindexed >= ALWAYS_INDEXED:
+    if done.unindexed:
         tell(
-            f"{done.unindexed} rows are not indexed yet: they are found, but more slowly. If this stays, see"
-            " the server's log"
+            f"{done.unindexed} rows are not searched by their index yet: until they are, a query may miss"
+            " some of them. Wait for them with: facesearch sync. If this stays, see the server's log"
         )
     if done.rebuilt:
         tell("dropped and sent again: this engine keeps deleted rows until their collection goes")

@@ -71,6 +71,10 @@ class FaceIndex:
         """The same for another connection to the gallery."""
         return replace(self, reread=gallery.faces.vectors_at)
 
+    def may_miss(self) -> str:
+        """Nothing: whatever is enrolled is searched as its kind of index does."""
+        return ""
+
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
         """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best
         first.

@@ -41,6 +41,10 @@ INDEXES: dict[str, tuple[str, dict[str, int], str]] = {
 """Index kinds: Milvus' name, build parameters, and the parameter that trades time for recall at a search."""
 ENCODER, STAMP = "facesearch.encoder", "facesearch.stamp"
 UNFINISHED = "unfinished"
+SEALED, DROPPED, DELETIONS = 3, 6, 1
+"""Milvus' numbers for states of a segment (common.SegmentState), and for the level of those that hold
+deletions alone (common.SegmentLevel.L0).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +190,26 @@ class Engine:
             yield sorted(found, key=lambda row: row.face)
 
     def unindexed(self, name: str) -> int:
-        """How many rows no index covers yet: they are found all the same, by reading them all."""
-        return int(
-            self._ask("describe its index", self._client.describe_index, name, "vector").get(
-                "pending_index_rows", 0
-            )
-        )
+        """How many rows are not searched by their index yet, but as they grow: approximately, so that a
+        search may miss some of them.
+
+        A server says early that its index is built; the rows are searched by it only when the segments that
+        were written down are loaded in the place of the growing ones, about 15 s later. Where it does not
+        tell its segments, what it says of its index has to do. Milvus Lite compares all rows.
+        """
+        if self.place.local is not None:
+            return 0
+        told = self._ask("describe its index", self._client.describe_index, name, "vector") or {}
+        unbuilt = max(0, int(told.get("total_rows", 0)) - int(told.get("indexed_rows", 0)))
+        try:
+            return max(unbuilt, self._growing(name))
+        except (StoreRefused, StoreUnreachable):  # not everybody may list segments
+            return unbuilt
+
+    def index_failed(self, name: str) -> bool:
+        """Whether the engine has given up making the index."""
+        told = self._ask("describe its index", self._client.describe_index, name, "vector") or {}
+        return str(told.get("state", "")) == "Failed"
 
     def send(self, name: str, rows: Sequence[Row]) -> None:
         """Add rows; what is there under the same id is replaced."""
@@ -251,6 +269,21 @@ class Engine:
             )  # comparing walks by face number; Lite scans, which is quick enough there
         self._slow("index the collection", self._client.create_index, name, wanted, sync=False)
         self.load(name)
+
+    def _growing(self, name: str) -> int:
+        """Rows of segments that are written down, and not loaded: each loaded one has its index."""
+        doing, client = "list its segments", self._client
+        loaded = self._ask(doing, client.list_loaded_segments, name)
+        there = {segment.segment_id for segment in loaded if int(segment.state) == SEALED}
+        written = self._ask(doing, client.list_persistent_segments, name)
+        return sum(
+            segment.num_rows
+            for segment in written
+            if int(segment.state) != DROPPED
+            and int(segment.level) != DELETIONS
+            and segment.segment_id not in there
+            and not (segment.compaction_from and there.issuperset(segment.compaction_from))
+        )
 
     def _describe(self, name: str) -> dict[str, Any]:
         told: dict[str, Any] = self._ask("describe its collection", self._client.describe_collection, name)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import Event
 
 import numpy as np
 
@@ -44,6 +45,8 @@ class MilvusIndex:
     delta: F32
     notes: tuple[str, ...]
     built: str = ""
+    indexed: Event = field(default_factory=Event, repr=False, compare=False)
+    """Set when the engine was seen to search all rows by their index."""
 
     @property
     def erasures(self) -> int:
@@ -55,6 +58,20 @@ class MilvusIndex:
     def of(self, gallery: Store) -> MilvusIndex:
         """The same for another connection to the gallery."""
         return replace(self, gallery=gallery)
+
+    def may_miss(self) -> str:
+        """What a search now may miss, in a sentence; empty for nothing. The engine is asked until all its
+        rows are searched by their index. Raises StoreUnreachable, StoreRefused.
+        """
+        if self.indexed.is_set():
+            return ""
+        if rows := self.engine.unindexed(self.projection.collection):
+            return (
+                f"{rows:,} faces are not searched by their index in {self.projection.store} yet, so the"
+                f" nearest may be missed. Wait for it with: facesearch sync --store {self.projection.store}"
+            )
+        self.indexed.set()
+        return ""
 
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
         """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best

@@ -35,6 +35,7 @@ from facesearch.gallery.milvus.projections import (
     row_id,
     sole_sync,
 )
+from facesearch.gallery.milvus.waiting import wait_until_indexed
 from facesearch.gallery.receipts import RECEIPTS, Elsewhere, mark
 from facesearch.gallery.store.notes import PendingErasure, Projection
 from facesearch.gallery.store.rows import VECTOR, checksum_of, wrong_with
@@ -55,8 +56,8 @@ ROUNDS = 5
 class Synced:
     """added, removed, same: rows; compared: all rows were looked at, not only what changed; rebuilt:
     everything was dropped and sent again, since the engine would have kept deleted bytes, or could not read
-    what it had; erased: erasures that were carried out there; unindexed: rows that the engine has not indexed
-    yet, and finds more slowly."""
+    what it had; erased: erasures that were carried out there; unindexed: rows that the engine does not search
+    by their index yet, so that a search may miss some of them."""
 
     store: str
     collection: str
@@ -99,10 +100,16 @@ class _Part:
 
 
 def sync(
-    gallery: Store, place: Place, *, index: str | None = None, full: bool = False, progress: Progress
+    gallery: Store,
+    place: Place,
+    *,
+    index: str | None = None,
+    full: bool = False,
+    progress: Progress,
+    waiting: Progress | None = None,
 ) -> Synced:
     """Make the projection show the gallery as it is. full: compare every row and vector, whatever the stamps
-    say.
+    say. waiting: wait, too, until the engine searches all rows by their index, and be told how many it does.
 
     index: its kind where a collection is made; None keeps the one that is there, and takes the engine's usual
     one for a new one. Raises CannotProject, SyncRunning, PackageMissing, StoreUnreachable, StoreRefused,
@@ -136,7 +143,11 @@ def sync(
             if before < item.number <= start.erasures and item.receipt:
                 mark(gallery.folder / RECEIPTS / item.receipt, Elsewhere(place.text, True, _how(total)))
         gallery.notes.drop_done_erasures()
-        return replace(total, erased=start.erasures - before, unindexed=engine.unindexed(start.collection))
+        done = replace(total, erased=start.erasures - before, unindexed=engine.unindexed(start.collection))
+    if waiting is None or not done.unindexed:
+        return done
+    with connected(place) as engine:  # others may sync and forget meanwhile
+        return replace(done, unindexed=wait_until_indexed(engine, start.collection, waiting))
 
 
 def check(gallery: Store, place: Place, progress: Progress) -> Checked:
