@@ -29,7 +29,7 @@ from facesearch.gallery.index.faiss_index import MANIFEST, erase_from_index, reb
 from facesearch.gallery.index.files import codes_with
 from facesearch.gallery.milvus.projections import Access
 from facesearch.gallery.milvus.sync import erase_elsewhere, unreached
-from facesearch.gallery.receipts import RECEIPTS, Receipt, read_receipt, write_receipt
+from facesearch.gallery.receipts import RECEIPTS, Receipt, named, read_receipt, write_receipt
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.remains import Looked, is_searched, look_for
 from facesearch.gallery.store.rows import Erased, Unfinished
@@ -146,6 +146,7 @@ def wipe(
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)
     looked = _wipe_index_and_log(gallery, pieces, everything=everything)
     verified = SEARCHED + (ENCRYPTED_TOO if gallery.encrypted else "") if pieces else REWRITTEN
+    files, more = named(looked.files)
     receipt = Receipt(
         photos=note.faces,
         whole_person=whole_person,
@@ -153,7 +154,8 @@ def wipe(
         generation_before=note.generation,
         generation_after=gallery.notes.generation,
         verified=verified,
-        files=looked.files,
+        files=files,
+        more_files=more,
         names_too_short_to_search=looked.texts_unsearched,
         projections=tuple(unreached(gallery)),
         action=note.action,

@@ -38,6 +38,8 @@ FEWEST_BYTES = 4
 """A piece of fewer different bytes, such as the zeros of a vector that has many, is in any file and tells
 nothing.
 """
+SMALL = 1 << 16
+"""Files of at most so many bytes are read and searched together."""
 Alive = Callable[[set[bytes | str]], set[bytes | str]]
 """Of these pieces and texts: those that somebody who is still enrolled holds too."""
 
@@ -101,18 +103,38 @@ def search(folder: Path, vectors: Sequence[bytes], texts: Sequence[str]) -> list
     open: see look_for.
     """
     wanted = Wanted(vectors, texts)
-    files = []
-    for path in sorted(folder.rglob("*")):
+    files: list[Found] = []
+    small: list[tuple[str, bytes]] = []
+    waiting = 0
+    for path in sorted(Path(place) / name for place, _, names in os.walk(folder) for name in names):
         try:
-            if path.is_file():
-                size = path.stat().st_size
-                held, named = wanted.held(path) if size else (set(), set())
-                files.append(
-                    Found(str(path.relative_to(folder)), size, tuple(sorted(held)), tuple(sorted(named)))
-                )
+            if not path.is_file():
+                continue
+            name, size = str(path.relative_to(folder)), path.stat().st_size
+            if size > SMALL:
+                files.append(_found(name, size, *wanted.held(path)))
+                continue
+            small.append((name, path.read_bytes()))
+            waiting += size
         except FileNotFoundError:  # another process has just replaced it: it is gone with all that was in it
             continue
-    return files
+        if waiting > CHUNK:
+            files += _found_in(small, wanted)
+            small, waiting = [], 0
+    return sorted(files + _found_in(small, wanted), key=lambda found: found.name)
+
+
+def _found_in(small: Sequence[tuple[str, bytes]], wanted: Wanted) -> list[Found]:
+    """The same of many small files (name, contents), such as receipts: together first, since nearly always
+    nothing is in any of them.
+    """
+    if not any(wanted.within([data for _, data in small])):
+        return [Found(name, len(data), (), ()) for name, data in small]
+    return [_found(name, len(data), *wanted.within([data])) for name, data in small]
+
+
+def _found(name: str, size: int, pieces: set[bytes], texts: set[str]) -> Found:
+    return Found(name, size, tuple(sorted(pieces)), tuple(sorted(texts)))
 
 
 class Wanted:
