@@ -25,13 +25,13 @@ from pathlib import Path
 
 from facesearch.errors import NotErasedYet, StillProjected, StillThere, UnknownPerson, UnknownPhoto
 from facesearch.files import sha256_of
-from facesearch.gallery.index.faiss_index import MANIFEST, erase_from_index, refresh
-from facesearch.gallery.index.files import has_code
+from facesearch.gallery.index.faiss_index import MANIFEST, erase_from_index, rebuild_files
+from facesearch.gallery.index.files import codes_with
 from facesearch.gallery.milvus.projections import Access
 from facesearch.gallery.milvus.sync import erase_elsewhere, unreached
-from facesearch.gallery.receipts import RECEIPTS, Receipt, read_receipt, write_receipt
+from facesearch.gallery.receipts import RECEIPTS, Receipt, named, read_receipt, write_receipt
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.remains import Looked, look_for
+from facesearch.gallery.store.remains import Looked, is_searched, look_for
 from facesearch.gallery.store.rows import Erased, Unfinished
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import NEXT, Store
@@ -39,6 +39,8 @@ from facesearch.records import Tell
 
 TRIES = 4
 """Another process may be writing an index that it read before the rows were gone."""
+MANY = 200
+"""From so many vectors and texts on, those that somebody else has too are sorted out beforehand."""
 Pieces = Callable[[], Iterable[Erased]]
 """Called for all that must be in no file any more, a part at a time."""
 SEARCHED = (
@@ -144,6 +146,7 @@ def wipe(
     shutil.rmtree(gallery.folder / NEXT, ignore_errors=True)
     looked = _wipe_index_and_log(gallery, pieces, everything=everything)
     verified = SEARCHED + (ENCRYPTED_TOO if gallery.encrypted else "") if pieces else REWRITTEN
+    files, more = named(looked.files)
     receipt = Receipt(
         photos=note.faces,
         whole_person=whole_person,
@@ -151,7 +154,8 @@ def wipe(
         generation_before=note.generation,
         generation_after=gallery.notes.generation,
         verified=verified,
-        files=looked.files,
+        files=files,
+        more_files=more,
         names_too_short_to_search=looked.texts_unsearched,
         projections=tuple(unreached(gallery)),
         action=note.action,
@@ -171,7 +175,7 @@ def _wipe_index_and_log(gallery: Store, pieces: Pieces | None, *, everything: bo
     left: tuple[str, ...] = ()
     for again in range(TRIES):
         if everything or set(left) - {FILE}:
-            refresh(gallery, "somebody was forgotten")
+            rebuild_files(gallery, "somebody was forgotten")
         elif not left:
             codes = erase_from_index(gallery)
         if not gallery.eraser.cut_log():
@@ -199,16 +203,31 @@ def _search_files(gallery: Store, parts: Iterable[Erased], codes: tuple[bytes, .
     remains: set[str] = set()
     unsearched = 0
 
-    def is_alive(piece: bytes | str) -> bool:
-        return gallery.eraser.is_alive(piece) or has_code(gallery, piece)
+    def alive(found: set[bytes | str]) -> set[bytes | str]:
+        held = gallery.eraser.alive(found)
+        return held | codes_with(gallery, found - held)
 
     for part in parts:
         texts = [text for text in part.texts if text not in own]
-        looked = look_for(gallery.folder, part.vectors + codes, texts, is_alive)
+        unsearched += len(part.texts) - len(texts)
+        vectors, words = _without_shared(gallery, part.vectors, texts)
+        looked = look_for(gallery.folder, [*vectors, *codes], words, alive)
         files = looked.files
         remains |= set(looked.remains)
-        unsearched += looked.texts_unsearched + len(part.texts) - len(texts)
+        unsearched += looked.texts_unsearched
     return Looked(files, tuple(sorted(remains)), unsearched)
+
+
+def _without_shared(
+    gallery: Store, vectors: Sequence[bytes], texts: Sequence[str]
+) -> tuple[Sequence[bytes], Sequence[str]]:
+    """Of many vectors and texts: those that nobody who is still enrolled holds as they are. The others would
+    be found in every file, only to be found alive. Of few, reading all rows would cost more than that.
+    """
+    if len(vectors) + len(texts) < MANY:
+        return vectors, texts
+    shared = gallery.eraser.shared({*vectors, *(text for text in texts if is_searched(text))})
+    return [one for one in vectors if one not in shared], [one for one in texts if one not in shared]
 
 
 def _forget_elsewhere(gallery: Store, receipt: Receipt, path: Path, tell: Tell, access: Access) -> Done:

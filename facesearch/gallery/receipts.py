@@ -4,11 +4,14 @@ projected to. No receipt holds biometric data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from facesearch.files import make_folder, read_json, replace_json
 from facesearch.gallery.store.rows import Action
+from facesearch.gallery.store.schema import FILE
 from facesearch.version import __version__
 
 RECEIPTS = "receipts"
@@ -24,11 +27,28 @@ class Elsewhere:
     how: str
 
 
+MOST_NAMED = 50
+"""So many files a receipt names one by one. A gallery's own are fewer, and come first."""
+OWN = (FILE, "vectors")
+
+
+@dataclass(frozen=True, slots=True)
+class MoreFiles:
+    """Files that were searched too and are not named one by one: earlier receipts, and whatever else lies in
+    the folder. names_sha256: of their names below the folder, in order, each with a line feed after it; so
+    that a name can be shown to have been among them.
+    """
+
+    files: int
+    bytes: int
+    names_sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """That bytes are gone. when: UTC; generation: the gallery's number of changes; files: what was searched,
-    in bytes; action: what they had to go for, forget or encrypt; photos: how many were forgotten, or
-    encrypted; projections: the engines that held the vectors too."""
+    in bytes, and more_files, what else; action: what they had to go for, forget or encrypt; photos: how many
+    were forgotten, or encrypted; projections: the engines that held the vectors too."""
 
     photos: int
     whole_person: bool | None
@@ -40,8 +60,21 @@ class Receipt:
     names_too_short_to_search: int
     projections: tuple[Elsewhere, ...] = ()
     facesearch: str = __version__
-    schema: int = 1
+    schema: int = 2
     action: Action = "forget"
+    more_files: MoreFiles | None = None
+
+
+def named(files: Sequence[tuple[str, int]]) -> tuple[tuple[tuple[str, int], ...], MoreFiles | None]:
+    """Of all that was searched (name, bytes): what a receipt names, and the rest as a sum, so that a receipt
+    does not grow with the number of those before it.
+    """
+    near = [file for file in files if "/" not in file[0] and "\\" not in file[0]]
+    near = sorted(sorted(near, key=lambda file: not file[0].startswith(OWN))[:MOST_NAMED])
+    rest = sorted(set(files) - set(near))
+    names = "".join(f"{name}\n" for name, _ in rest).encode(errors="surrogateescape")
+    more = MoreFiles(len(rest), sum(size for _, size in rest), sha256(names).hexdigest())
+    return tuple(near), more if rest else None
 
 
 def write_receipt(folder: Path, receipt: Receipt) -> Path:
@@ -53,11 +86,21 @@ def write_receipt(folder: Path, receipt: Receipt) -> Path:
 
 
 def read_receipt(path: Path) -> Receipt:
-    """Raises CannotRead. In receipts of version 0.1.0 the action is called deed."""
+    """Raises CannotRead. In receipts of version 0.1.0 the action is called deed; those of schema 1 name every
+    file.
+    """
     kept = read_json(path)
     action = kept.pop("deed", None) or kept["action"]
     engines = tuple(Elsewhere(**entry) for entry in kept.pop("projections"))
-    return Receipt(**{**kept, "action": action, "projections": engines})
+    more = kept.pop("more_files", None)
+    return Receipt(
+        **{
+            **kept,
+            "action": action,
+            "projections": engines,
+            "more_files": MoreFiles(**more) if more else None,
+        }
+    )
 
 
 def mark(path: Path, elsewhere: Elsewhere) -> None:

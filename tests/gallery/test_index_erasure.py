@@ -73,7 +73,7 @@ def test_the_proof_can_fail(gallery: Store, monkeypatch: pytest.MonkeyPatch):
 
     indexed(gallery, "bits2")
     monkeypatch.setattr(index_files, "overwrite", lambda *args: None)
-    monkeypatch.setattr(erase, "refresh", lambda *args: None)
+    monkeypatch.setattr(erase, "rebuild_files", lambda *args: None)
     monkeypatch.setattr(erase.time, "sleep", lambda seconds: None)
     with pytest.raises(StillThere, match=r"\.faiss"):
         forget("person 00002", gallery.folder, (), lambda line: None)

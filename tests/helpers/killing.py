@@ -11,7 +11,7 @@ from facesearch.gallery.store.notes import Notes
 
 STEPS: dict[str, tuple[object, str]] = {
     "after the rows": (Eraser, "rewrite_file"),
-    "after the file": (erase, "refresh"),
+    "after the file": (erase, "rebuild_files"),
     "before the log is cut": (Eraser, "cut_log"),
     "before the search": (erase, "look_for"),
     "before the receipt": (erase, "write_receipt"),

@@ -136,6 +136,14 @@ def refresh(gallery: Store, reason: str) -> FaceIndex:
     return _bring_up_to_date(gallery, reason)[0]
 
 
+def rebuild_files(gallery: Store, reason: str) -> None:
+    """The same for files alone: of an encrypted gallery they go, and nothing is decrypted to be searched."""
+    if gallery.encrypted:
+        drop_files(gallery)
+    else:
+        refresh(gallery, reason)
+
+
 def update(gallery: Store) -> None:
     """Take into the files whatever was enrolled or forgotten since; what is in them already is not written
     again without need.
@@ -146,7 +154,12 @@ def update(gallery: Store) -> None:
 def erase_from_index(gallery: Store) -> tuple[bytes, ...]:
     """Overwrite the rows and codes of everybody who is not in the store any more. Returns the codes that were
     erased.
+
+    Of an encrypted gallery, which keeps no files, nothing is decrypted for it.
     """
+    if gallery.encrypted:
+        drop_files(gallery)
+        return ()
     return _bring_up_to_date(gallery, "")[1]
 
 

@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -43,6 +43,7 @@ from facesearch.gallery.index.rows import (
     write_rows,
 )
 from facesearch.gallery.index.segments import Segment
+from facesearch.gallery.store.remains import CHUNK, PIECE, Wanted
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, I64, U8
@@ -348,15 +349,21 @@ def erase(gallery: Store, segment: Segment, places: I64) -> tuple[Segment, tuple
     return replace(segment, checksums=checksums), gone
 
 
-def has_code(gallery: Store, piece: bytes | str) -> bool:
-    """Whether a code of somebody who is in the index holds this piece: two photos may be so alike that they
+def codes_with(gallery: Store, pieces: Collection[bytes | str]) -> set[bytes]:
+    """Which of these pieces lie in codes of people who are in the index: two photos may be so alike that they
     share one.
     """
-    if isinstance(piece, str):
-        return False
-    return any(
-        piece in bytes(s.finder.codes.data) for s in load(gallery).segments if s.finder.codes is not None
-    )
+    wanted = {piece for piece in pieces if isinstance(piece, bytes)}
+    if not wanted:
+        return set()
+    search = Wanted(wanted, ())
+    found: set[bytes] = set()
+    for segment in load(gallery).segments:
+        if segment.finder.codes is not None:
+            data = segment.finder.codes.reshape(-1)
+            for start in range(0, len(data), CHUNK):
+                found |= search.within([data[start : start + CHUNK + PIECE].tobytes()])[0]
+    return found
 
 
 def _erased_in_memory(

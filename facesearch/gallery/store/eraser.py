@@ -7,14 +7,17 @@ Deleted bytes are overwritten in the file (`secure_delete`); the log and the ind
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from facesearch.errors import UnknownPhoto
 from facesearch.gallery.store.codec import RowCodec
 from facesearch.gallery.store.database import Database
 from facesearch.gallery.store.faces import Faces
 from facesearch.gallery.store.notes import Notes
+from facesearch.gallery.store.remains import Wanted
 from facesearch.gallery.store.rows import Erased, Unfinished, usual_form
+
+ROWS_AT_ONCE = 8192
 
 
 class Eraser:
@@ -69,18 +72,49 @@ class Eraser:
         """Write the log back and cut it to nothing. False: a reader holds it open."""
         return self._database.cut_log()
 
-    def is_alive(self, piece: bytes | str) -> bool:
-        """Whether a row that is enrolled holds this piece of a vector, or of a name of a person or photo, or
-        a content hash.
+    def alive(self, wanted: set[bytes | str]) -> set[bytes | str]:
+        """Which of these pieces of vectors, names of people or photos and content hashes a row that is
+        enrolled holds. All rows are read once, however many pieces are asked about.
 
         Of an encrypted gallery: the piece as it lies on disk; plain text never does.
         """
-        found = self._database.all
-        if isinstance(piece, str) or self._codec.cipher.description:
-            if found("SELECT 1 FROM people WHERE instr(name, ?) LIMIT 1", piece):
-                return True
-            sql = "SELECT 1 FROM faces WHERE instr(source, ?1) OR instr(sha256, ?1) LIMIT 1"
-            if found(sql, piece):
-                return True
-        sql = "SELECT 1 FROM faces WHERE instr(vector, ?) LIMIT 1"
-        return isinstance(piece, bytes) and bool(found(sql, piece))
+        pieces = [piece for piece in wanted if isinstance(piece, bytes)]
+        texts = [piece for piece in wanted if isinstance(piece, str)]
+        search = Wanted(pieces, texts)
+        encrypted = bool(self._codec.cipher.description)
+        found: set[bytes | str] = set()
+        for vectors, words in self._values(with_words=encrypted or bool(texts)):
+            if encrypted:
+                found.update(*search.within([*vectors, *words]))
+            else:
+                found.update(search.within(vectors)[0] if pieces else (), search.within(words)[1])
+        return found
+
+    def shared(self, wanted: set[bytes | str]) -> set[bytes | str]:
+        """Which of these vectors, names and content hashes a row that is enrolled holds as a whole: the same
+        photos under somebody else's name. All pieces of them are alive.
+        """
+        by_bytes = {value if isinstance(value, bytes) else value.encode(): value for value in wanted}
+        return {
+            by_bytes[value]
+            for vectors, words in self._values(with_words=True)
+            for value in by_bytes.keys() & {*vectors, *words}
+        }
+
+    def _values(self, *, with_words: bool) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """All that rows hold, as bytes: vectors, and names, content hashes and sources; some rows at a time.
+
+        As bytes, since what is no text any more can still be forgotten.
+        """
+        every = self._database.all
+        if with_words:
+            yield [], [name for (name,) in every("SELECT CAST(name AS BLOB) FROM people")]
+        words = ", CAST(sha256 AS BLOB), CAST(source AS BLOB)" if with_words else ""
+        sql = (
+            f"SELECT face_id, CAST(vector AS BLOB){words} FROM faces WHERE face_id > ?"
+            " ORDER BY face_id LIMIT ?"
+        )
+        last = 0
+        while rows := every(sql, last, ROWS_AT_ONCE):
+            yield [row[1] for row in rows], [value for row in rows for value in row[2:]]
+            last = rows[-1][0]

@@ -12,8 +12,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +30,18 @@ CHUNK = 1 << 24
 SHORTEST_TEXT = 6
 """Shorter names turn up in random bytes by chance; the tables alone can speak of them."""
 FIRST_BYTES = np.uint64((1 << 8 * SHORTEST_TEXT) - 1)
-FEWEST_BITS, MOST_BITS = 14, 22
+FEWEST_BITS, MOST_BITS = 14, 24
 """Of the table that a set of words is looked up in: small ones stay in the processor's cache."""
-FEW = 20_000
+FEW = 200_000
 MIX = np.uint64(0x9E3779B97F4A7C15)
 FEWEST_BYTES = 4
 """A piece of fewer different bytes, such as the zeros of a vector that has many, is in any file and tells
 nothing.
 """
-ENOUGH = 1000
-"""So many different pieces a file are looked up; more would not change the answer."""
+SMALL = 1 << 16
+"""Files of at most so many bytes are read and searched together."""
+Alive = Callable[[set[bytes | str]], set[bytes | str]]
+"""Of these pieces and texts: those that somebody who is still enrolled holds too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,9 @@ class Found:
     texts: tuple[str, ...]
 
 
-def look_for(
-    folder: Path, vectors: Sequence[bytes], texts: Sequence[str], is_alive: Callable[[bytes | str], bool]
-) -> Looked:
-    """Search all files below folder. is_alive says whether a piece belongs to somebody who is still enrolled.
+def look_for(folder: Path, vectors: Sequence[bytes], texts: Sequence[str], alive: Alive) -> Looked:
+    """Search all files below folder. alive is asked once, of all that was found, and not at all where nothing
+    was.
 
     The files are read by a process of its own: when a process closes a file that SQLite has open in it too,
     the system drops SQLite's locks, and the next writer corrupts the gallery (sqlite.org/howtocorrupt.html,
@@ -82,21 +85,17 @@ def look_for(
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
     )
     files = json.loads(done.stdout)
-    known: dict[bytes | str, bool] = {}
-
-    def is_remains(piece: bytes | str) -> bool:
-        if piece not in known:
-            known[piece] = not is_alive(piece)
-        return known[piece]
-
-    remains = [
-        entry["name"]
-        for entry in files
-        if any(is_remains(text) for text in entry["texts"])
-        or any(is_remains(bytes.fromhex(piece)) for piece in entry["pieces"])
-    ]
-    short = sum(len(text.encode()) < SHORTEST_TEXT for text in texts)
+    found = [{*entry["texts"], *map(bytes.fromhex, entry["pieces"])} for entry in files]
+    everything: set[bytes | str] = set().union(*found)
+    dead = everything - alive(everything) if everything else everything
+    remains = [entry["name"] for entry, held in zip(files, found, strict=True) if held & dead]
+    short = sum(not is_searched(text) for text in texts)
     return Looked(tuple((entry["name"], entry["bytes"]) for entry in files), tuple(remains), short)
+
+
+def is_searched(text: str) -> bool:
+    """Whether a text is long enough to be looked for."""
+    return len(text.encode()) >= SHORTEST_TEXT
 
 
 def search(folder: Path, vectors: Sequence[bytes], texts: Sequence[str]) -> list[Found]:
@@ -104,39 +103,59 @@ def search(folder: Path, vectors: Sequence[bytes], texts: Sequence[str]) -> list
     open: see look_for.
     """
     wanted = Wanted(vectors, texts)
-    files = []
-    for path in sorted(folder.rglob("*")):
+    files: list[Found] = []
+    small: list[tuple[str, bytes]] = []
+    waiting = 0
+    for path in sorted(Path(place) / name for place, _, names in os.walk(folder) for name in names):
         try:
-            if path.is_file():
-                size = path.stat().st_size
-                held, named = wanted.held(path) if size else (set(), set())
-                files.append(
-                    Found(str(path.relative_to(folder)), size, tuple(sorted(held)), tuple(sorted(named)))
-                )
+            if not path.is_file():
+                continue
+            name, size = str(path.relative_to(folder)), path.stat().st_size
+            if size > SMALL:
+                files.append(_found(name, size, *wanted.held(path)))
+                continue
+            small.append((name, path.read_bytes()))
+            waiting += size
         except FileNotFoundError:  # another process has just replaced it: it is gone with all that was in it
             continue
-    return files
+        if waiting > CHUNK:
+            files += _found_in(small, wanted)
+            small, waiting = [], 0
+    return sorted(files + _found_in(small, wanted), key=lambda found: found.name)
+
+
+def _found_in(small: Sequence[tuple[str, bytes]], wanted: Wanted) -> list[Found]:
+    """The same of many small files (name, contents), such as receipts: together first, since nearly always
+    nothing is in any of them.
+    """
+    if not any(wanted.within([data for _, data in small])):
+        return [Found(name, len(data), (), ()) for name, data in small]
+    return [_found(name, len(data), *wanted.within([data])) for name, data in small]
+
+
+def _found(name: str, size: int, pieces: set[bytes], texts: set[str]) -> Found:
+    return Found(name, size, tuple(sorted(pieces)), tuple(sorted(texts)))
 
 
 class Wanted:
     """What is searched for. A million vectors' pieces and texts are searched for in one reading: NumPy finds
     the places where something may be, and only those are looked at."""
 
-    def __init__(self, vectors: Sequence[bytes], texts: Sequence[str]) -> None:
+    def __init__(self, vectors: Collection[bytes], texts: Collection[str]) -> None:
         pieces = (blob[i : i + PIECE] for blob in vectors for i in range(0, len(blob) - PIECE + 1, WORD))
         self._pieces = {piece for piece in pieces if len(set(piece)) >= FEWEST_BYTES}
-        self._texts = {text.encode(): text for text in texts if len(text.encode()) >= SHORTEST_TEXT}
+        self._texts = {text.encode(): text for text in texts if is_searched(text)}
         self._lengths = sorted({len(text) for text in self._texts})
         self._few = len(self._pieces) <= FEW
-        self._words = Words(
-            [piece[i : i + WORD] for piece in self._pieces for i in range(WORD if self._few else 1)]
-        )
-        self._text_starts = Words([text[:SHORTEST_TEXT].ljust(WORD, b"\0") for text in self._texts])
+        rows = np.frombuffer(b"".join(self._pieces), np.uint8).reshape(-1, PIECE)
+        starts = range(WORD if self._few else 1)
+        self._words = Words(b"".join(rows[:, start : start + WORD].tobytes() for start in starts))
+        self._text_starts = Words(b"".join(text[:SHORTEST_TEXT].ljust(WORD, b"\0") for text in self._texts))
         self._first_two = np.zeros(1 << 16, bool)
         self._first_two[[int.from_bytes(text[:2], "little") for text in self._texts]] = True
 
     def held(self, path: Path) -> tuple[set[bytes], set[str]]:
-        """The pieces and the texts that a file holds; of very many the first ones."""
+        """The pieces and the texts that a file holds."""
         found: set[bytes] = set()
         named: set[str] = set()
         overlap = max([PIECE + WORD, *self._lengths])
@@ -144,39 +163,57 @@ class Wanted:
         with path.open("rb") as file:  # not mapped: a log that is cut meanwhile would kill the reader
             while block := file.read(CHUNK):
                 part = tail + block
-                if self._pieces and len(found) < ENOUGH:
-                    found |= self._pieces_in(part)
-                if self._texts and len(named) < ENOUGH:
-                    named |= self._texts_in(part)
+                found.update(piece for _, piece in self._pieces_in(part))
+                named.update(text for _, text in self._texts_in(part))
                 tail = part[-overlap:]
         return found, named
 
-    def _pieces_in(self, part: bytes) -> set[bytes]:
-        """Of few pieces every word is known that can lie at a multiple of 8 within one, so those places alone
-        are looked at; of many the first word, which may lie anywhere."""
-        found: set[bytes] = set()
+    def within(self, values: Sequence[bytes]) -> tuple[set[bytes], set[str]]:
+        """The pieces and the texts that lie within one of these values; one that reaches from a value into
+        the next does not.
+        """
+        ends = list(accumulate(map(len, values)))
+        joined = b"".join(values)
+
+        def is_in_one(start: int, length: int) -> bool:
+            return start + length <= ends[bisect_right(ends, start)]
+
+        found = {piece for start, piece in self._pieces_in(joined) if is_in_one(start, PIECE)}
+        named = {text for start, text in self._texts_in(joined) if is_in_one(start, len(text.encode()))}
+        return found, named
+
+    def _pieces_in(self, part: bytes) -> Iterator[tuple[int, bytes]]:
+        """Where pieces begin, and which, some of them more than once.
+
+        Of few pieces every word is known that can lie at a multiple of 8 within one, so those places alone
+        are looked at; of many the first word, which may lie anywhere.
+        """
+        if not self._pieces:
+            return
         for shift in range(1 if self._few else WORD):
             there = np.frombuffer(
                 part, "<u8", count=max(0, len(part) - shift) // WORD, offset=min(shift, len(part))
             )
             for place in (shift + WORD * self._words.among(there)).tolist():
-                starts = range(max(0, place - WORD + 1), place + 1) if self._few else (place,)
-                found |= {part[start : start + PIECE] for start in starts} & self._pieces
-        return found
+                for start in range(max(0, place - WORD + 1), place + 1) if self._few else (place,):
+                    if (piece := part[start : start + PIECE]) in self._pieces:
+                        yield start, piece
 
-    def _texts_in(self, part: bytes) -> set[str]:
-        """By their first two bytes, then by the first six, then whole."""
+    def _texts_in(self, part: bytes) -> Iterator[tuple[int, str]]:
+        """Where texts begin, and which: by their first two bytes, then by the first six, then whole."""
+        if not self._texts:
+            return
         padded = np.frombuffer(part + bytes(WORD), np.uint8)
         words = np.ndarray((len(part),), "<u8", padded.data, strides=(1,))  # the one that begins at each byte
-        named: set[str] = set()
         for shift in range(2):
             pairs = np.frombuffer(padded.data, "<u2", count=(len(padded) - shift) // 2, offset=shift)
             places = 2 * np.flatnonzero(self._first_two[pairs]) + shift
             places = places[places < len(part)]
             likely = places[self._text_starts.among(words[places] & FIRST_BYTES)]
-            ends = ((place, place + length) for place in likely.tolist() for length in self._lengths)
-            named |= {self._texts[piece] for start, end in ends if (piece := part[start:end]) in self._texts}
-        return named
+            for start in likely.tolist():
+                for length in self._lengths:
+                    if text := self._texts.get(part[start : start + length]):
+                        yield start, text
 
 
 class Words:
@@ -184,8 +221,8 @@ class Words:
     not in it.
     """
 
-    def __init__(self, words: Sequence[bytes]) -> None:
-        self._words = np.unique(np.frombuffer(b"".join(words), "<u8"))
+    def __init__(self, words: bytes) -> None:
+        self._words = np.unique(np.frombuffer(words, "<u8"))
         self._bits = min(MOST_BITS, max(FEWEST_BITS, (16 * len(self._words)).bit_length()))
         self._table = np.zeros(1 << self._bits, bool)
         self._table[self._place(self._words)] = True

@@ -30,12 +30,13 @@ export async function forget(name, photos, what, after = () => {}) {
 }
 
 function showReceipt(receipt) {
-  const bytes = receipt.files.reduce((sum, file) => sum + file.bytes, 0);
+  const more = receipt.more_files ?? { files: 0, bytes: 0 };
+  const bytes = receipt.files.reduce((sum, file) => sum + file.bytes, more.bytes);
   const facts = [
     ["Erased", count(receipt.photos, "photo") + (receipt.whole_person ? ", the whole person" : "")],
     ["When", new Date(receipt.when).toLocaleString()],
     ["Proof", receipt.verified],
-    ["Searched", `${count(receipt.files.length, "file")}, ${bytes.toLocaleString("en")} bytes`],
+    ["Searched", `${count(receipt.files.length + more.files, "file")}, ${bytes.toLocaleString("en")} bytes`],
     ["Receipt", `receipts/${receipt.file} beside the gallery, without biometric data`],
   ];
   if (receipt.names_too_short_to_search) facts.push(["Not searched for", `${count(receipt.names_too_short_to_search, "name")} too short to tell from chance`]);
