@@ -47,11 +47,12 @@ class Service:
         self.meters = Meters()
         gallery.on_look, gallery.encoder.on_batch = self.meters.on_look, self.meters.on_batch
         require_own_encoder(gallery)
+        self._roster = Roster(gallery)
         context = Context(
             settings=settings,
             gallery=gallery,
             checkup=Checkup(gallery),
-            roster=Roster(gallery),
+            roster=self._roster,
             originals=Originals(settings.photos) if settings.photos else None,
             meters=self.meters,
             encoder=gallery.encoder.words,
@@ -77,7 +78,10 @@ class Service:
         self.asgi: ASGIApp = Observed(Guard(self.api, settings, sessions, pages.login_page), self.meters)
 
     def close(self) -> None:
-        """Let what is under way end, then stop the encoder's thread."""
+        """Let what is under way end, but for what is computed in the background; then stop the encoder's
+        thread.
+        """
+        self._roster.close()
         self.gallery.close()
 
     @contextlib.asynccontextmanager

@@ -25,9 +25,19 @@ EXAMPLES: dict[type, dict[str, Any]] = {
     },
     Enrolled: {"person": "Ada Lovelace", "sha256": SHA, "photos": 4, "known": False, "unchecked": False},
     People: {
-        "people": [{"name": "Ada Lovelace", "photos": 4, "separation": 0.31, "nearest": "Grace Hopper"}],
+        "people": [
+            {
+                "name": "Ada Lovelace",
+                "photos": 4,
+                "separation": 0.31,
+                "nearest": "Grace Hopper",
+                "pending": False,
+            }
+        ],
         "total": 1,
         "offset": 0,
+        "generation": 47,
+        "separations": {"state": "done", "generation": 47, "computed_at": "2026-11-25T10:00:00+00:00"},
     },
     PhotosOfPerson: {"name": "Ada Lovelace", "photos": [{"source": "ada2.jpg", "sha256": SHA}]},
     Renamed: {"name": "Ada Lovelace", "photos": 4},

@@ -49,6 +49,36 @@ class Faces:
         sql = "SELECT count(DISTINCT person_id) FROM faces JOIN people USING (person_id)"
         return int(self._database.one(sql))
 
+    def listed(self) -> tuple[I64, list[str], I64]:
+        """Everyone enrolled, in no order: number (p,), name, count of faces (p,). No row of a face is read.
+        Raises CorruptGallery.
+        """
+        counts = "SELECT person_id, count(*) AS faces FROM faces GROUP BY person_id"
+        rows = self._database.all(
+            f"SELECT person_id, faces, name FROM ({counts}) JOIN people USING (person_id)"
+        )
+        numbers = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
+        return numbers[:, 0], [self._codec.name(row[2]) for row in rows], numbers[:, 1]
+
+    def faces_a_person(self) -> tuple[I64, I64]:
+        """The numbers (p,) of all people, rising, and their counts of faces (p,). No name is read."""
+        sql = "SELECT person_id, count(*) FROM faces GROUP BY person_id ORDER BY person_id"
+        numbers = np.array(self._database.all(sql), np.int64).reshape(-1, 2)
+        return numbers[:, 0], numbers[:, 1]
+
+    def of_people(self, first: int, last: int) -> tuple[I64, list[str], F32]:
+        """The faces of everyone whose number lies between these two, each checked, person by person: whose
+        (n,), content hashes, vectors (n, d) float32. Raises CorruptGallery, GalleryChanged.
+        """
+        sql = ROWS.replace(" FROM", ", person_id FROM", 1)
+        with self._notes.reading():
+            stored = self._database.all(
+                f"{sql} WHERE person_id BETWEEN ? AND ? ORDER BY person_id", first, last
+            )
+        rows = [self._codec.read(row[:-1]) for row in stored]
+        people = np.array([row[-1] for row in stored], np.int64)
+        return people, [row.sha256 for row in rows], self._codec.vectors(rows)
+
     def person_id(self, name: str) -> int:
         """Raises UnknownPerson, with the name most like it."""
         name = usual_form(name)
