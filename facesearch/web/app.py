@@ -20,6 +20,7 @@ from facesearch.web import pages, problems
 from facesearch.web.checkup import Checkup
 from facesearch.web.examples import EXAMPLES
 from facesearch.web.observe import LOG, Meters, Observed
+from facesearch.web.readiness import Readiness
 from facesearch.web.roster import Roster
 from facesearch.web.routes.context import Context
 from facesearch.web.routes.people import people_routes
@@ -53,6 +54,7 @@ class Service:
             gallery=gallery,
             checkup=Checkup(gallery),
             roster=self._roster,
+            readiness=Readiness(gallery),
             originals=Originals(settings.photos) if settings.photos else None,
             meters=self.meters,
             encoder=gallery.encoder.words,

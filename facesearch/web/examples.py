@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from facesearch.answers import Enrolled, Health, PhotosOfPerson, Renamed, Version
+from facesearch.answers import Enrolled, Health, PhotosOfPerson, Ready, Renamed, Version
 from facesearch.api.audit import Audit
 from facesearch.api.erasing import Forgotten
 from facesearch.api.measured import Calibration, Evaluation
@@ -14,6 +14,7 @@ from facesearch.web.requests import SHA
 
 EXAMPLES: dict[type, dict[str, Any]] = {
     Health: {"status": "ok", "gallery": "ready", "people": 500, "faces": 12011, "generation": 47},
+    Ready: {"status": "ready", "gallery": "ready"},
     Version: {
         "facesearch": "0.1.0",
         "api": "v1",

@@ -26,7 +26,7 @@ COOKIE = "facesearch_session"
 MOST_SESSIONS = 1000
 SMALL_BODY = 2**20
 UPLOADS = frozenset({"/v1/search", "/v1/compare", "/v1/embed", "/v1/detect", "/v1/enroll"})
-OPEN_PATHS = frozenset({"/login", "/favicon.ico"})
+OPEN_PATHS = frozenset({"/login", "/favicon.ico", "/v1/health", "/v1/ready"})
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"

@@ -137,6 +137,13 @@ class Faces:
     def last_id(self) -> int:
         return int(self._database.one("SELECT coalesce(max(face_id), 0) FROM faces"))
 
+    def some_ids(self) -> list[int]:
+        """The first id, one from the middle, and the last; fewer where there are fewer."""
+        least = "SELECT min(face_id) FROM faces WHERE face_id >= ?"
+        first, last = self._database.one(least, 0), self.last_id()
+        middle = self._database.one(least, ((first or 0) + last) // 2)
+        return sorted({face_id for face_id in (first, middle, last) if face_id})
+
     def count_after(self, face_id: int) -> int:
         """How many faces have an id above that one: takes as long as they are many."""
         return int(self._database.one("SELECT count(*) FROM faces WHERE face_id > ?", face_id))
