@@ -4,7 +4,7 @@ bars."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,27 @@ if TYPE_CHECKING:
 SHOWN_SKIPS = 20
 
 
+def _on_stderr(line: str) -> None:
+    click.echo(line, err=True)
+
+
+_say: Callable[[str], None] = _on_stderr
+
+
 def tell(line: str) -> None:
     """Say one line on stderr."""
-    click.echo(line, err=True)
+    _say(line)
+
+
+@contextmanager
+def saying(say: Callable[[str], None]) -> Iterator[None]:
+    """Within, in every thread, what is told goes there: stderr is a log then."""
+    global _say
+    _say = say
+    try:
+        yield
+    finally:
+        _say = _on_stderr
 
 
 def report_skips(skipped: Sequence[Skipped], strict: bool) -> None:

@@ -103,12 +103,16 @@ class Service:
     async def _watch(self) -> None:
         """Every two seconds: has another process changed the gallery?"""
         seen: State | None = None
+        told = ""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 seen = await anyio.to_thread.run_sync(self._refresh, seen)
-            except FacesearchError:  # the next one who asks is told
-                LOG.warning("the gallery could not be looked at")
+                told = ""
+            except FacesearchError as error:  # the next one who asks is told
+                if str(error) != told:  # once, not every two seconds
+                    LOG.error("the gallery could not be looked at", exc_info=error)
+                told = str(error)
             except Exception:  # noqa: BLE001 - a fault must not end the watch
                 LOG.exception("the gallery could not be looked at")
 

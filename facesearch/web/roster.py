@@ -150,7 +150,7 @@ class Roster:
         except _Stopped:
             return False
         except FacesearchError as error:
-            LOG.warning("separations failed", extra={"fields": {"error": type(error).__name__}})
+            LOG.error("separations failed", exc_info=error)
         except Exception:
             LOG.exception("separations failed")
         else:
