@@ -5,8 +5,8 @@ their photos, and enrolled one photo at a time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from facesearch.api.names import clean_name
 from facesearch.api.results import Apart
 from facesearch.api.state import State
 from facesearch.errors import UnknownPerson
+from facesearch.gallery.store.rows import Stored
 from facesearch.records import I64
 
 ORDERS = ("separation", "name", "photos")
@@ -66,8 +67,8 @@ class People:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Everybody enrolled in one state of a gallery, by name. numbers (p,): each person's own, kept as
-    long as they are enrolled; folded: the names in lower case; photos (p,). state: None while there is no
-    gallery.
+    long as they are enrolled; folded: the names in lower case; photos (p,); stored: names by
+    how they lie on disk. state: None while there is no gallery.
     """
 
     state: State | None
@@ -75,25 +76,48 @@ class Listing:
     names: tuple[str, ...]
     folded: tuple[str, ...]
     photos: I64
+    stored: Mapping[Stored, str] = field(default_factory=dict, repr=False)
 
     @property
     def generation(self) -> int:
         return self.state[3] if self.state else 0
 
 
-def listing(gallery: Gallery) -> Listing:
-    """List everybody now; no vector is read. Raises CorruptGallery, GalleryChanged."""
+def listing(gallery: Gallery, before: Listing | None = None) -> Listing:
+    """List everybody now; no vector is read. before: an earlier list, which saves decrypting and sorting what
+    is in it. Raises CorruptGallery, GalleryChanged.
+    """
     with gallery.store() as store:
         if store is None:
             return Listing(None, np.empty(0, np.int64), (), (), np.empty(0, np.int64))
         with store.notes.reading():
             state = store.state
-            numbers, names, photos = store.faces.listed()
+            numbers, stored, photos = store.faces.listed(before.stored if before else {})
+    names = list(stored.values())
     folded = [name.casefold() for name in names]
-    order = sorted(range(len(names)), key=lambda i: (folded[i], names[i]))
+    start = range(len(names)) if before is None else _order_before(numbers, before)
+    order = [i for _, _, i in sorted([(folded[i], names[i], i) for i in start])]
     return Listing(
-        state, numbers[order], tuple(names[i] for i in order), tuple(folded[i] for i in order), photos[order]
+        state,
+        numbers[order],
+        tuple(names[i] for i in order),
+        tuple(folded[i] for i in order),
+        photos[order],
+        stored,
     )
+
+
+def _order_before(numbers: I64, before: Listing) -> list[int]:
+    """Places of people with these numbers in the order of the list before, those who are new last: what is
+    almost sorted is sorted soon.
+    """
+    rising = np.argsort(before.numbers)
+    places = np.searchsorted(before.numbers, numbers, sorter=rising).clip(max=max(0, len(rising) - 1))
+    if not len(rising):
+        return list(range(len(numbers)))
+    ranks = np.where(before.numbers[rising[places]] == numbers, rising[places], len(rising))
+    order: list[int] = np.argsort(ranks, kind="stable").tolist()
+    return order
 
 
 def how_apart(gallery: Gallery, pause: Callable[[], None]) -> tuple[State | None, Apart | None]:

@@ -51,10 +51,10 @@ def separations(gallery: Store) -> list[Separation]:
     """
     apart = measure(gallery)
     people, names, photos = gallery.faces.listed()
-    called = dict(zip(people.tolist(), names, strict=True))
+    called = dict(zip(people.tolist(), names.values(), strict=True))
     place = {number: i for i, number in enumerate(apart.people.tolist())}
     found = []
-    for number, name, count in zip(people.tolist(), names, photos.tolist(), strict=True):
+    for number, name, count in zip(people.tolist(), names.values(), photos.tolist(), strict=True):
         i = place.get(number)
         known = i is not None and bool(np.isfinite(apart.separation[i]))
         value = float(apart.separation[i]) if known else None

@@ -93,7 +93,7 @@ class Roster:
         with self._listing_turn:
             known = self._listing
             if known is None or known.state != state_of(self._gallery):
-                known = self._listing = listing(self._gallery)
+                known = self._listing = listing(self._gallery, known)
             return known
 
     # ---- separations

@@ -12,7 +12,7 @@ import pytest
 from facesearch.answers import Enrolled
 from facesearch.api.gallery import Gallery
 from facesearch.api.names import LONGEST_NAME, clean_name
-from facesearch.api.people import Listing, enroll_file, people_page, photos_of
+from facesearch.api.people import Listing, enroll_file, listing, people_page, photos_of
 from facesearch.api.results import Apart
 from facesearch.errors import BadName, CloserToAnother, NoFace, UnknownPerson
 from facesearch.gallery.store.rows import Threshold
@@ -69,6 +69,24 @@ def test_separations_of_before_are_pending_for_the_new_and_where_the_nearest_has
     assert (told["Ada"].nearest, told["Ada"].pending) == ("Ben", False)
     assert (told["Ben"].nearest, told["Ben"].pending) == (None, True)  # to number 4, who was forgotten
     assert (told["cleo"].separation, told["cleo"].pending) == (None, True)
+
+
+def test_a_list_made_from_the_one_before_is_the_same_as_one_made_anew(
+    colours: Gallery, nobody: Gallery, tmp_path: Path
+):
+    before = listing(nobody)
+    assert before.names == () and before.generation == 0
+    for change in (
+        lambda: colours.enroll("ada", save_colour(tmp_path / "new.png", (9, 120, 130))),
+        lambda: colours.rename("Ben", "Zoe"),
+        lambda: colours.rename("Cleo", "Zoe", join=True),
+        lambda: colours.forget("Ada"),
+    ):
+        change()
+        old, before = before, listing(colours, before)
+        assert repr(before) == repr(listing(colours)) and before.state != old.state
+    assert before.names == ("ada", "Zoe") and before.photos.tolist() == [1, 4]
+    assert set(before.stored.values()) == {"ada", "Zoe"}  # nobody forgotten
 
 
 def test_photos_are_told_by_name_and_content(colours: Gallery, nobody: Gallery, tmp_path: Path):

@@ -4,7 +4,7 @@ keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from facesearch.gallery.store.rows import (
     NewFace,
     PersonCount,
     Row,
+    Stored,
     as_note,
     clean_name,
     clean_source,
@@ -49,16 +50,19 @@ class Faces:
         sql = "SELECT count(DISTINCT person_id) FROM faces JOIN people USING (person_id)"
         return int(self._database.one(sql))
 
-    def listed(self) -> tuple[I64, list[str], I64]:
-        """Everyone enrolled, in no order: number (p,), name, count of faces (p,). No row of a face is read.
-        Raises CorruptGallery.
+    def listed(self, known: Mapping[Stored, str] = {}) -> tuple[I64, dict[Stored, str], I64]:
+        """Everyone enrolled, in no order: number (p,), name by the name as it is stored, count of faces (p,).
+        No row of a face is read.
+
+        known: the same of before: what is in it is not decrypted again. Raises CorruptGallery.
         """
         counts = "SELECT person_id, count(*) AS faces FROM faces GROUP BY person_id"
         rows = self._database.all(
             f"SELECT person_id, faces, name FROM ({counts}) JOIN people USING (person_id)"
         )
-        numbers = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
-        return numbers[:, 0], [self._codec.name(row[2]) for row in rows], numbers[:, 1]
+        numbers, faces, stored = zip(*rows, strict=True) if rows else ((), (), ())
+        names = {name: known.get(name) or self._codec.name(name) for name in stored}
+        return np.array(numbers, np.int64), names, np.array(faces, np.int64)
 
     def faces_a_person(self) -> tuple[I64, I64]:
         """The numbers (p,) of all people, rising, and their counts of faces (p,). No name is read."""
