@@ -61,6 +61,16 @@ def test_our_own_names_are_answered(client: TestClient, host: str):
     assert client.get("/v1/version", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("address", ["127.0.0.2", "127.8.9.10", "0:0:0:0:0:0:0:1"])
+def test_the_address_that_it_listens_on_is_its_own(gallery: Path, address: str):
+    name = f"[{address}]" if ":" in address else address
+    with TestClient(service(gallery, host=address).asgi, base_url=HOST) as client:
+        for host in (name, f"{name}:8008", "127.0.0.1:8008", "localhost"):
+            assert client.get("/v1/version", headers={"host": host}).status_code == 200
+        for host in ("127.0.0.3", "evil.example", "10.0.0.1"):
+            problem(client.get("/v1/version", headers={"host": host}), 421, "wrong-host")
+
+
 @pytest.mark.parametrize(
     "headers",
     [
