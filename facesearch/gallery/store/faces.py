@@ -29,6 +29,8 @@ from facesearch.records import F32, I64, EnrolledFace
 
 ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
 AT_ONCE = 1000
+HINTED, HINTED_DECRYPTED = 100_000, 20_000
+"""So many names are looked through for the one that was meant."""
 
 
 class Faces:
@@ -300,10 +302,12 @@ class Faces:
         return self._database.all(sql, face_id, most)
 
     def _close_names(self, name: str) -> tuple[str, ...]:
-        import difflib
+        """A hint: in a gallery of very many people only some of them are looked at."""
+        from facesearch.gallery.store.close_names import closest
 
-        names = [self._codec.name(row[0]) for row in self._database.all("SELECT name FROM people")]
-        return tuple(difflib.get_close_matches(name, sorted(names), n=1))
+        most = HINTED_DECRYPTED if self._codec.cipher.description else HINTED
+        stored = self._database.all("SELECT name FROM people LIMIT ?", most)
+        return closest(name, [self._codec.name(row[0]) for row in stored])
 
     def _detector(self, stored: object) -> str:
         if not is_note(stored):
