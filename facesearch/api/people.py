@@ -96,7 +96,7 @@ def listing(gallery: Gallery, before: Listing | None = None) -> Listing:
     names = list(stored.values())
     folded = [name.casefold() for name in names]
     start = range(len(names)) if before is None else _order_before(numbers, before)
-    order = [i for _, _, i in sorted([(folded[i], names[i], i) for i in start])]
+    order = sorted(sorted(start, key=names.__getitem__), key=folded.__getitem__)
     return Listing(
         state,
         numbers[order],

@@ -59,11 +59,12 @@ class Faces:
         known: the same of before: what is in it is not decrypted again. Raises CorruptGallery.
         """
         counts = "SELECT person_id, count(*) AS faces FROM faces GROUP BY person_id"
-        rows = self._database.all(
-            f"SELECT person_id, faces, name FROM ({counts}) JOIN people USING (person_id)"
-        )
-        numbers, faces, stored = zip(*rows, strict=True) if rows else ((), (), ())
-        names = {name: known.get(name) or self._codec.name(name) for name in stored}
+        sql = f"SELECT person_id, faces, name FROM ({counts}) JOIN people USING (person_id)"
+        numbers, faces, names = [], [], {}
+        for number, count, stored in self._database.each(sql):
+            numbers.append(number)
+            faces.append(count)
+            names[stored] = known.get(stored) or self._codec.name(stored)
         return np.array(numbers, np.int64), names, np.array(faces, np.int64)
 
     def faces_a_person(self) -> tuple[I64, I64]:
