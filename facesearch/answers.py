@@ -415,13 +415,24 @@ class GalleryInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How a gallery stands: ready, or empty while nobody is enrolled. generation: its number of changes."""
+    """That a service is alive, and how its gallery stands: ready; empty, while nobody is enrolled; not-ready,
+    when searches fail: whoever asks whether it is ready is told why. generation: its number of changes. None
+    where the gallery cannot be read.
+    """
 
     status: Literal["ok"] = "ok"
+    gallery: Literal["ready", "empty", "not-ready"]
+    people: int | None
+    faces: int | None
+    generation: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """That a service answers searches; gallery: empty while nobody is enrolled."""
+
+    status: Literal["ready"] = "ready"
     gallery: Literal["ready", "empty"]
-    people: int
-    faces: int
-    generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

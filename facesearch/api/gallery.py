@@ -670,6 +670,13 @@ class Gallery:
         """
         return self._searcher.refresh()
 
+    @in_this_process
+    def try_out(self) -> bool:
+        """Search with a few vectors that are enrolled, as a question would; False while nobody is enrolled.
+        Raises what loading the encoder and a search raise, and CorruptGallery where such a face is not found.
+        """
+        return self._searcher.try_out(self.encoder.runtime.encoder_id)
+
     @contextmanager
     def _erasing(self) -> Iterator[None]:
         """As _writing, without an index open in this process: it would keep what is erased, or keep an engine

@@ -1,55 +1,181 @@
-"""The people of an open gallery as a page shows them: listed and searched, with their photos, and enrolled
-one photo at a time.
+"""The people of an open gallery as a page shows them: listed and searched, with how well they stand apart,
+their photos, and enrolled one photo at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
 
 from facesearch.answers import Enrolled, PhotosOfPerson, PhotoSource
 from facesearch.api import checks
 from facesearch.api.gallery import Gallery
 from facesearch.api.inputs import NamedPhoto
 from facesearch.api.names import clean_name
-from facesearch.api.results import Separation
+from facesearch.api.results import Apart
+from facesearch.api.state import State
 from facesearch.errors import UnknownPerson
+from facesearch.gallery.store.rows import Stored
+from facesearch.records import I64
 
 ORDERS = ("separation", "name", "photos")
 
 
 @dataclass(frozen=True, slots=True)
-class People:
-    """A page of the people enrolled. total: how many were found; offset: how many of them come before this
-    page.
+class Person:
+    """Somebody enrolled, as a page lists them. pending: the separation and the nearest other person are not
+    known yet; otherwise see Gallery.separations, None where there is none.
     """
 
-    people: tuple[Separation, ...]
+    name: str
+    photos: int
+    separation: float | None
+    nearest: str | None
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Separations:
+    """What the separations of a page are of. state: done, or running until those of the gallery as it is now
+    are there (older ones are shown meanwhile), or failed, or too-many people to compare all with each other.
+    generation: of which one of the gallery those shown are; computed_at: when, in ISO 8601. None while there
+    are none.
+    """
+
+    state: Literal["done", "running", "failed", "too-many"] = "running"
+    generation: int | None = None
+    computed_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """A page of the people enrolled. total: how many were found; offset: how many of them come before this
+    page; generation: the gallery's, when they were listed; separations: how far those are.
+    """
+
+    people: tuple[Person, ...]
     total: int
     offset: int
+    generation: int
+    separations: Separations
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Everybody enrolled in one state of a gallery, by name. numbers (p,): each person's own, kept as
+    long as they are enrolled; folded: the names in lower case; photos (p,); stored: names by
+    how they lie on disk. state: None while there is no gallery.
+    """
+
+    state: State | None
+    numbers: I64
+    names: tuple[str, ...]
+    folded: tuple[str, ...]
+    photos: I64
+    stored: Mapping[Stored, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def generation(self) -> int:
+        return self.state[3] if self.state else 0
+
+
+def listing(gallery: Gallery, before: Listing | None = None) -> Listing:
+    """List everybody now; no vector is read. before: an earlier list, which saves decrypting and sorting what
+    is in it. Raises CorruptGallery, GalleryChanged.
+    """
+    with gallery.store() as store:
+        if store is None:
+            return Listing(None, np.empty(0, np.int64), (), (), np.empty(0, np.int64))
+        with store.notes.reading():
+            state = store.state
+            numbers, stored, photos = store.faces.listed(before.stored if before else {})
+    names = list(stored.values())
+    folded = [name.casefold() for name in names]
+    start = range(len(names)) if before is None else _order_before(numbers, before)
+    order = sorted(sorted(start, key=names.__getitem__), key=folded.__getitem__)
+    return Listing(
+        state,
+        numbers[order],
+        tuple(names[i] for i in order),
+        tuple(folded[i] for i in order),
+        photos[order],
+        stored,
+    )
+
+
+def _order_before(numbers: I64, before: Listing) -> list[int]:
+    """Places of people with these numbers in the order of the list before, those who are new last: what is
+    almost sorted is sorted soon.
+    """
+    rising = np.argsort(before.numbers)
+    places = np.searchsorted(before.numbers, numbers, sorter=rising).clip(max=max(0, len(rising) - 1))
+    if not len(rising):
+        return list(range(len(numbers)))
+    ranks = np.where(before.numbers[rising[places]] == numbers, rising[places], len(rising))
+    order: list[int] = np.argsort(ranks, kind="stable").tolist()
+    return order
+
+
+def how_apart(gallery: Gallery, pause: Callable[[], None]) -> tuple[State | None, Apart | None]:
+    """How far apart all people stand, and of which state of the gallery that is; None while there is none.
+    This takes long: see evaluation.separation.measure for `pause`, and for what it raises.
+    """
+    from facesearch.evaluation.separation import measure
+
+    with gallery.store() as store:
+        return (None, None) if store is None else (store.state, measure(store, pause))
 
 
 def people_page(
-    everybody: Sequence[Separation],
+    everybody: Listing,
+    apart: Apart | None = None,
+    known: Separations = Separations(),
     *,
     search: str = "",
     sort: str = "separation",
     offset: int = 0,
     limit: int = 100,
 ) -> People:
-    """Some of the people whom Gallery.separations gives. search: a part of the name, in any case; sort: by
-    separation, the worst first, by name, or by the number of photos, most first. Raises ValueError for
-    another order.
+    """Some of the people listed. apart: how far they stand apart, perhaps of a moment before; None while
+    that is not known; known: what to say of that. search: a part of the name, in any case; sort: by
+    separation, the worst first, by name, or by the number of photos, most first; by name where that is equal.
+    Raises ValueError for another order.
     """
     checks.one_of("sort", sort, ORDERS)
     part = search.casefold()
-    found = [person for person in everybody if part in person.name.casefold()]
-    if sort == "name":
-        found.sort(key=lambda person: person.name.casefold())
+    found = np.flatnonzero(np.fromiter((part in name for name in everybody.folded), bool))
+    numbers = everybody.numbers
+    values, nearest = np.full(len(numbers), np.nan), np.zeros(len(numbers), np.int64)
+    there = np.zeros(len(numbers), bool)
+    if apart is not None and len(apart.people):
+        places = np.minimum(np.searchsorted(apart.people, numbers), len(apart.people) - 1)
+        there = apart.people[places] == numbers
+        values = np.where(there, apart.separation[places], np.nan)
+        nearest = np.where(there, apart.nearest[places], 0)
+    if sort == "separation":
+        found = found[np.argsort(np.where(np.isnan(values), np.inf, values)[found], kind="stable")]
     elif sort == "photos":
-        found.sort(key=lambda person: -person.photos)
-    return People(tuple(found[offset : offset + limit]), len(found), offset)
+        found = found[np.argsort(-everybody.photos[found], kind="stable")]
+    shown = found[offset : offset + limit]
+    others = _names_of(everybody, nearest[shown])
+    people = []
+    for i in shown.tolist():
+        near = others.get(int(nearest[i]))
+        lost = bool(nearest[i]) and near is None  # they were forgotten meanwhile
+        value = None if np.isnan(values[i]) else float(values[i])
+        photos = int(everybody.photos[i])
+        people.append(Person(everybody.names[i], photos, value, near, not there[i] or lost))
+    return People(tuple(people), len(found), offset, everybody.generation, known)
+
+
+def _names_of(everybody: Listing, numbers: I64) -> dict[int, str]:
+    """The names of the people with these numbers, where they are enrolled."""
+    places = np.flatnonzero(np.isin(everybody.numbers, numbers))
+    return {int(everybody.numbers[i]): everybody.names[i] for i in places.tolist()}
 
 
 def photos_of(gallery: Gallery, name: str) -> PhotosOfPerson:

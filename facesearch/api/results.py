@@ -2,6 +2,7 @@
 here for typing.
 """
 
+from facesearch.evaluation.separation import Apart as Apart
 from facesearch.evaluation.separation import Separation as Separation
 from facesearch.gallery.build import Built as Built
 from facesearch.gallery.encrypt import Encrypted as Encrypted

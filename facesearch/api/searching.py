@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
+
 from facesearch.answers import FaceAnswer, PhotoAnswer, Searched
 from facesearch.api.per_process import PerProcess
 from facesearch.api.photos import Look
-from facesearch.errors import IndexDiffers
+from facesearch.errors import CorruptGallery, IndexDiffers
 from facesearch.gallery.decision import DecisionRule, decide, undecided
 from facesearch.gallery.detectors import other_detectors
 from facesearch.gallery.index.faiss_index import open_index, refresh
 from facesearch.gallery.milvus.projections import Access
-from facesearch.gallery.nearest import Nearest
+from facesearch.gallery.nearest import Nearest, nearest_people
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, Tell
 
@@ -47,6 +49,8 @@ class SearchOptions:
     among: tuple[str, ...]
 
 
+SAME = 0.99
+"""The cosine of a vector with itself, but for its float16."""
 State = tuple[int, int, str, int, str]
 """See Gallery.state."""
 
@@ -137,6 +141,26 @@ class Searcher:
                 " are enrolled now."
             )
         return (*said, noted[2]) if noted[2] else tuple(said)
+
+    def try_out(self, encoder_id: str) -> bool:
+        """Search with vectors that are enrolled; False while nobody is. Raises what decided raises, and
+        CorruptGallery where the gallery's own index does not find such a face again.
+        """
+        with self._opened() as store:
+            if store is None or store.faces.is_empty():
+                return False
+            store.require_encoder(encoder_id)
+            with self._index(store) as (index, _):
+                for vector in store.faces.vectors_at(store.faces.some_ids()).values():
+                    if index is None:  # everybody was forgotten meanwhile
+                        return False
+                    unit = vector / np.linalg.norm(vector)
+                    erasures = store.notes.erasures
+                    found = nearest_people(store, index, unit, 2)
+                    again = bool(found) and found[0].score > SAME
+                    if not again and not self._search_in.alone and erasures == index.erasures:
+                        raise CorruptGallery(store.folder, "its index does not find a face that is enrolled")
+        return True
 
     def refresh(self) -> int:
         """Let go of an index that another process has outdated, and map the new one. Returns how many faces

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from facesearch.answers import Health
+from facesearch.answers import Health, Ready
 from facesearch.api.gallery import Gallery
+from facesearch.errors import FacesearchError
 
 State = tuple[int, int, str, int, str]
 """The gallery's file, its encoder, its number of changes: equal for as long as nothing has changed."""
@@ -18,17 +19,33 @@ def state_of(gallery: Gallery) -> State | None:
 
 
 def health(gallery: Gallery) -> Health:
-    """Whether the gallery can answer, and how much is enrolled. Raises CorruptGallery."""
-    with gallery.store() as store:
-        if store is None:
-            return Health(gallery="empty", people=0, faces=0, generation=0)
-        faces = len(store)
-        return Health(
-            gallery="ready" if faces else "empty",
-            people=store.faces.person_count(),
-            faces=faces,
-            generation=store.notes.generation,
-        )
+    """How the gallery stands, by counts alone: no name and no vector is read. It tells of another encoder and
+    of a file that cannot be read; whether searches succeed, only trying tells: see ready.
+    """
+    try:
+        with gallery.store() as store:
+            if store is None:
+                return Health(gallery="empty", people=0, faces=0, generation=0)
+            faces = len(store)
+            own = store.encoder_id == gallery.encoder.id
+            return Health(
+                gallery="not-ready" if not own else "ready" if faces else "empty",
+                people=store.faces.person_count(),
+                faces=faces,
+                generation=store.notes.generation,
+            )
+    except FacesearchError:
+        return Health(gallery="not-ready", people=None, faces=None, generation=None)
+
+
+def ready(gallery: Gallery) -> Ready:
+    """Whether a search would be answered now: by searching, with the vector of somebody who is enrolled. The
+    encoder is loaded and the index opened, or rebuilt, where they are not yet.
+
+    Raises what a search would: EncoderMismatch, CorruptGallery, CannotRead, CannotWrite, and what loading an
+    encoder raises.
+    """
+    return Ready(gallery="ready" if gallery.try_out() else "empty")
 
 
 def require_own_encoder(gallery: Gallery) -> None:

@@ -5,7 +5,7 @@ out, progress bars.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,27 @@ def say(text: str, *, nl: bool = True) -> None:
     click.echo(calm(text), nl=nl)
 
 
+def _on_stderr(line: str) -> None:
+    click.echo(calm(line), err=True)
+
+
+_say: Callable[[str], None] = _on_stderr
+
+
 def tell(line: str) -> None:
     """Say one line on stderr; the same holds for it."""
-    click.echo(calm(line), err=True)
+    _say(line)
+
+
+@contextmanager
+def saying(say: Callable[[str], None]) -> Iterator[None]:
+    """Within, in every thread, what is told goes there: stderr is a log then."""
+    global _say
+    _say = say
+    try:
+        yield
+    finally:
+        _say = _on_stderr
 
 
 def report_skips(skipped: Sequence[Skipped], strict: bool) -> None:

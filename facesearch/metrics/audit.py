@@ -19,6 +19,8 @@ from facesearch.records import F32, F64, I64, Bools
 
 CELLS = 1 << 24
 """Of a matrix of photos against people so many numbers are held at a time."""
+ROWS = 8192
+"""So many photos are scored with their own person at a time."""
 SAMPLE = 400_000
 SHOWN = 3
 """So many nearest photos are told as evidence."""
@@ -171,6 +173,27 @@ def fit(
     alias = np.arange(people)
     for a, b in same:
         alias[alias == alias[max(a, b)]] = alias[min(a, b)]
+    templates, own = own_scores(vectors, codes, groups, use)
+    random = np.random.default_rng(seed).integers(1, max(2, people), n)
+    other, drawn = np.empty(n, np.float32), np.full(n, np.nan, np.float32)
+    who = np.empty(n, np.int64)
+    step = max(1, CELLS // people)
+    for start in range(0, n, step):
+        rows = np.arange(start, min(start + step, n))
+        cosines = vectors[rows] @ templates.T
+        cosines[alias[codes[rows]][:, None] == alias[None, :]] = -2
+        who[rows] = cosines.argmax(axis=1)
+        other[rows] = cosines[np.arange(len(rows)), who[rows]]
+        someone = cosines[np.arange(len(rows)), (codes[rows] + random[rows]) % people]
+        drawn[rows] = np.where(someone > -2, someone, np.nan)
+    return Fit(own, other, who, drawn)
+
+
+def own_scores(vectors: F32, codes: I64, groups: I64, use: Bools) -> tuple[F32, F32]:
+    """The mean vector of each person (p, d), brought to length 1, and what each photo (n,) scores with its
+    own person, without itself and its copies: nan where nothing else is left. See fit.
+    """
+    people = int(codes.max()) + 1
     packed, counts = np.unique(
         codes * (int(groups.max()) + 1) + groups, return_inverse=True, return_counts=True
     )[1:]
@@ -182,12 +205,9 @@ def fit(
     copies, _ = means(
         vectors[several], number[packed[several]], max(1, int((counts > 1).sum())), weights[several]
     )
-    random = np.random.default_rng(seed).integers(1, max(2, people), n)
-    own, other, drawn = np.empty(n, np.float32), np.empty(n, np.float32), np.full(n, np.nan, np.float32)
-    who = np.empty(n, np.int64)
-    step = max(1, CELLS // people)
-    for start in range(0, n, step):
-        rows = np.arange(start, min(start + step, n))
+    own = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), ROWS):
+        rows = np.arange(start, min(start + ROWS, len(vectors)))
         chunk = vectors[rows]
         itself = np.where(
             several[rows][:, None], copies[number[packed[rows]]], chunk * weights[rows][:, None]
@@ -196,13 +216,7 @@ def fit(
         length = np.linalg.norm(rest, axis=1)
         scores = np.einsum("ij,ij->i", rest, chunk)
         own[rows] = np.divide(scores, length, out=np.full(len(rows), np.nan, np.float32), where=length > 1e-3)
-        cosines = chunk @ templates.T
-        cosines[alias[codes[rows]][:, None] == alias[None, :]] = -2
-        who[rows] = cosines.argmax(axis=1)
-        other[rows] = cosines[np.arange(len(rows)), who[rows]]
-        someone = cosines[np.arange(len(rows)), (codes[rows] + random[rows]) % people]
-        drawn[rows] = np.where(someone > -2, someone, np.nan)
-    return Fit(own, other, who, drawn)
+    return templates, own
 
 
 def suspects(fitted: Fit, parts: NDArray[np.generic]) -> Bools:

@@ -20,6 +20,7 @@ from facesearch.web import pages, problems
 from facesearch.web.checkup import Checkup
 from facesearch.web.examples import EXAMPLES
 from facesearch.web.observe import LOG, Meters, Observed
+from facesearch.web.readiness import Readiness
 from facesearch.web.roster import Roster
 from facesearch.web.routes.context import Context
 from facesearch.web.routes.people import people_routes
@@ -47,11 +48,13 @@ class Service:
         self.meters = Meters()
         gallery.on_look, gallery.encoder.on_batch = self.meters.on_look, self.meters.on_batch
         require_own_encoder(gallery)
+        self._roster = Roster(gallery)
         context = Context(
             settings=settings,
             gallery=gallery,
             checkup=Checkup(gallery),
-            roster=Roster(gallery),
+            roster=self._roster,
+            readiness=Readiness(gallery),
             originals=Originals(settings.photos) if settings.photos else None,
             meters=self.meters,
             encoder=gallery.encoder.words,
@@ -77,7 +80,10 @@ class Service:
         self.asgi: ASGIApp = Observed(Guard(self.api, settings, sessions, pages.login_page), self.meters)
 
     def close(self) -> None:
-        """Let what is under way end, then stop the encoder's thread."""
+        """Let what is under way end, but for what is computed in the background; then stop the encoder's
+        thread.
+        """
+        self._roster.close()
         self.gallery.close()
 
     @contextlib.asynccontextmanager
@@ -97,12 +103,16 @@ class Service:
     async def _watch(self) -> None:
         """Every two seconds: has another process changed the gallery?"""
         seen: State | None = None
+        told = ""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 seen = await anyio.to_thread.run_sync(self._refresh, seen)
-            except FacesearchError:  # the next one who asks is told
-                LOG.warning("the gallery could not be looked at")
+                told = ""
+            except FacesearchError as error:  # the next one who asks is told
+                if str(error) != told:  # once, not every two seconds
+                    LOG.error("the gallery could not be looked at", exc_info=error)
+                told = str(error)
             except Exception:  # noqa: BLE001 - a fault must not end the watch
                 LOG.exception("the gallery could not be looked at")
 

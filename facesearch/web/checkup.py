@@ -50,6 +50,7 @@ class Checkup:
             with self._guard:
                 self._done, self._failed = (state, found), None
         except FacesearchError as error:
+            LOG.error("audit failed", exc_info=error)
             with self._guard:
                 self._failed = state, error
         except Exception:

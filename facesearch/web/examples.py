@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from facesearch.answers import Enrolled, Health, PhotosOfPerson, Renamed, Version
+from facesearch.answers import Enrolled, Health, PhotosOfPerson, Ready, Renamed, Version
 from facesearch.api.audit import Audit
 from facesearch.api.erasing import Forgotten
 from facesearch.api.measured import Calibration, Evaluation
@@ -14,6 +14,7 @@ from facesearch.web.requests import SHA
 
 EXAMPLES: dict[type, dict[str, Any]] = {
     Health: {"status": "ok", "gallery": "ready", "people": 500, "faces": 12011, "generation": 47},
+    Ready: {"status": "ready", "gallery": "ready"},
     Version: {
         "facesearch": "0.1.0",
         "api": "v1",
@@ -25,9 +26,19 @@ EXAMPLES: dict[type, dict[str, Any]] = {
     },
     Enrolled: {"person": "Ada Lovelace", "sha256": SHA, "photos": 4, "known": False, "unchecked": False},
     People: {
-        "people": [{"name": "Ada Lovelace", "photos": 4, "separation": 0.31, "nearest": "Grace Hopper"}],
+        "people": [
+            {
+                "name": "Ada Lovelace",
+                "photos": 4,
+                "separation": 0.31,
+                "nearest": "Grace Hopper",
+                "pending": False,
+            }
+        ],
         "total": 1,
         "offset": 0,
+        "generation": 47,
+        "separations": {"state": "done", "generation": 47, "computed_at": "2026-11-25T10:00:00+00:00"},
     },
     PhotosOfPerson: {"name": "Ada Lovelace", "photos": [{"source": "ada2.jpg", "sha256": SHA}]},
     Renamed: {"name": "Ada Lovelace", "photos": 4},

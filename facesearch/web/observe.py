@@ -6,11 +6,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
 import time
 import traceback
 import uuid
+import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -18,44 +24,136 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facesearch.answers import DetectedPhoto, EmbeddedPhoto
 from facesearch.api.photos import Look
+from facesearch.errors import FacesearchError
 from facesearch.web.problems import Problem, answer, instance_of
 
 LOG = logging.getLogger("facesearch.web")
+PRIVATE = ("name", "person", "other", "close", "source", "photo", "unknown", "missing", "text")
+"""Fields of expected errors that hold whom or what they are about."""
+DEEPEST = 8
+"""So many places of an unexpected error are told, the deepest."""
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 BUCKETS_CROPS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class JsonLines(logging.Formatter):
-    """A record as one JSON line: time, level, event, and the record's own fields. A traceback becomes places,
-    without its message.
+    """A record as one JSON line: time, level, event, and the record's own fields; of an error its class and
+    its reason. Of what others log, only what stands in their code is told: their values may hold anything.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        ours = record.name.split(".")[0] in ("facesearch", "uvicorn")
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage().strip() if ours else str(record.msg),
+            **({} if ours else {"logger": record.name}),
             **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = type(record.exc_info[1]).__name__
-            line["at"] = [
-                f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(record.exc_info[2])[-6:]
-            ]
+            line |= _facts_of(record.exc_info[1])
         return json.dumps(line)
 
 
-def log_to(stream: TextIO = sys.stderr) -> None:
-    """Send our log, and what the server has to say of itself, to a stream as JSON lines."""
+def _facts_of(error: BaseException) -> dict[str, object]:
+    """What may be told of an error. Expected: its class and our words for it. Unexpected: its class, what the
+    system said, and the places in the code; never its message.
+    """
+    told: dict[str, object] = {"error": type(error).__name__}
+    system = _words_of_system(error)
+    if isinstance(error, FacesearchError):
+        told["reason"] = _without_names(error)
+    elif isinstance(error, Problem):
+        told |= {"error": error.kind, "reason": error.detail}
+    else:
+        if system:
+            told["reason"] = system
+        frames = traceback.extract_tb(error.__traceback__)[-DEEPEST:]
+        told["at"] = [f"{_place(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
+    cause = error.__cause__
+    if cause is not None and not isinstance(error, Problem):
+        words = _words_of_system(cause)
+        told["cause"] = f"{type(cause).__name__}: {words}" if words else type(cause).__name__
+    return told
+
+
+def _words_of_system(error: BaseException) -> str:
+    """What the operating system or SQLite calls this error; empty where neither has raised it."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(getattr(error, "sqlite_errorname", "") or "")
+
+
+def _without_names(error: FacesearchError) -> str:
+    """The fact that an error states, without the people and photos that it is about."""
+    text = error.what
+    for field in PRIVATE:
+        value = getattr(error, field, ())
+        for word in value if isinstance(value, tuple) else (value,):
+            text = text.replace(str(word), "…") if str(word) else text
+    return text
+
+
+def _place(file: str) -> str:
+    """A file of code, without the folder that packages are installed in."""
+    return "/".join(Path(file).parts[-3:])
+
+
+def log_to(stream: TextIO = sys.stderr) -> Callable[[], None]:
+    """Send all that this process logs to a stream as JSON lines: our log, what the server and other packages
+    have to say, warnings, and what ends a thread. Returns what undoes that.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
-    for name in (LOG.name, "uvicorn", "uvicorn.error"):
+    undo: list[Callable[[], None]] = []
+    for name, level in (("", logging.WARNING), (LOG.name, logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = (
-            [handler] if name != "uvicorn.error" else [],
-            name == "uvicorn.error",
-        )
-        logger.setLevel(logging.INFO if name == LOG.name else logging.WARNING)
+        undo.append(partial(_set, logger, logger.handlers, logger.propagate, logger.level))
+        _set(logger, [handler], False, level)
+    inner = logging.getLogger("uvicorn.error")
+    undo.append(partial(_set, inner, inner.handlers, inner.propagate, inner.level))
+    _set(inner, [], True, logging.WARNING)
+    hooks = warnings.showwarning, threading.excepthook, sys.unraisablehook
+
+    def put_back() -> None:
+        for step in undo:
+            step()
+        warnings.showwarning, threading.excepthook, sys.unraisablehook = hooks
+
+    warnings.showwarning, threading.excepthook, sys.unraisablehook = _warned, _ended, _unraisable
+    return put_back
+
+
+def say(line: str) -> None:
+    """A line of talk as a line of the log."""
+    LOG.info("told", extra={"fields": {"says": line}})
+
+
+def _set(logger: logging.Logger, handlers: list[logging.Handler], propagate: bool, level: int) -> None:
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    fields = {"warning": category.__name__, "at": [f"{_place(filename)}:{lineno}"]}
+    LOG.warning("warning", extra={"fields": fields})
+
+
+def _ended(given: threading.ExceptHookArgs) -> None:
+    if given.exc_value is not None:
+        LOG.error("a thread has failed", exc_info=given.exc_value)
+
+
+def _unraisable(given: sys.UnraisableHookArgs) -> None:
+    if given.exc_value is not None:
+        LOG.error("an error could not be raised", exc_info=given.exc_value)
 
 
 class Meters:
@@ -143,7 +241,14 @@ class Observed:
             "status": status,
             "ms": round(seconds * 1000, 1),
         }
-        LOG.info("request", extra={"fields": {**fields, **scope.get("facesearch.facts", {})}})
+        if "facesearch.problem" in scope:
+            fields["problem"] = scope["facesearch.problem"]
+        LOG.log(
+            logging.ERROR if status >= 500 else logging.INFO,
+            "request",
+            extra={"fields": {**fields, **scope.get("facesearch.facts", {})}},
+            exc_info=scope.get("facesearch.error") if status >= 500 else None,
+        )
 
 
 def _method(scope: Scope) -> str:

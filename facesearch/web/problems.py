@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from facesearch.errors import FacesearchError
 
@@ -74,6 +75,18 @@ def title_of(kind: str) -> str:
     return kind.replace("-", " ").capitalize()
 
 
+class _Answer(JSONResponse):
+    """Leaves with the request which problem it was, and why, for the log."""
+
+    media_type = MEDIA_TYPE
+    problem: Problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["facesearch.problem"] = self.problem.kind
+        scope.setdefault("facesearch.error", self.problem.__cause__ or self.problem)
+        await super().__call__(scope, receive, send)
+
+
 def answer(problem: Problem, instance: str = "") -> JSONResponse:
     """The problem as a response. instance: which request it was."""
     body = {
@@ -84,9 +97,9 @@ def answer(problem: Problem, instance: str = "") -> JSONResponse:
     }
     if instance:
         body["instance"] = instance
-    return JSONResponse(
-        {**body, **problem.more}, problem.status_code, dict(problem.headers or {}), media_type=MEDIA_TYPE
-    )
+    told = _Answer({**body, **problem.more}, problem.status_code, dict(problem.headers or {}))
+    told.problem = problem
+    return told
 
 
 def instance_of(scope: Mapping[str, Any]) -> str:
@@ -100,6 +113,8 @@ def install(app: FastAPI) -> None:
 
     def respond(request: Request, error: Exception) -> JSONResponse:
         problem = _as_problem(error)
+        if isinstance(error, FacesearchError):
+            request.scope["facesearch.error"] = error
         documented = app.openapi()["paths"].get(request.scope["path"]) if problem.status_code == 405 else None
         if documented:  # one path may have a route a method, of which the router names the first only
             problem.headers = {"Allow": ", ".join(sorted(method.upper() for method in documented))}

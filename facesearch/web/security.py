@@ -26,7 +26,7 @@ COOKIE = "facesearch_session"
 MOST_SESSIONS = 1000
 SMALL_BODY = 2**20
 UPLOADS = frozenset({"/v1/search", "/v1/compare", "/v1/embed", "/v1/detect", "/v1/enroll"})
-OPEN_PATHS = frozenset({"/login", "/favicon.ico"})
+OPEN_PATHS = frozenset({"/login", "/favicon.ico", "/v1/health", "/v1/ready"})
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"
@@ -83,15 +83,15 @@ class Sessions:
 def is_our_host(host: str, settings: Settings) -> bool:
     """Whether a Host header, with or without a port, names this service.
 
-    On the loopback its own names; on another address that address, the names given, and bare IP addresses,
-    which no rebinding can put into a browser's address bar.
+    The address that it listens on, the loopback's own names, and the names given; on another address than the
+    loopback's also bare IP addresses, which no rebinding can put into a browser's address bar.
     """
     name = host_name(host)
     if name in LOOPBACK_NAMES or name in settings.hosts:
         return True
-    if is_loopback(settings.host):
-        return False
-    return name == settings.host.lower() or _is_ip(name)
+    if name == settings.host.lower() or name == f"[{settings.host.lower()}]":
+        return True
+    return not is_loopback(settings.host) and _is_ip(name)
 
 
 def host_name(host: str) -> str:

@@ -6,22 +6,27 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from facesearch.answers import Enrolled
 from facesearch.api.gallery import Gallery
 from facesearch.api.names import LONGEST_NAME, clean_name
-from facesearch.api.people import enroll_file, people_page, photos_of
-from facesearch.api.results import Separation
+from facesearch.api.people import Listing, enroll_file, listing, people_page, photos_of
+from facesearch.api.results import Apart
 from facesearch.errors import BadName, CloserToAnother, NoFace, UnknownPerson
 from facesearch.gallery.store.rows import Threshold
 from tests.helpers.drawn import save_colour
 
-EVERYBODY = [
-    Separation("cleo", 2, -0.1, "Ada"),
-    Separation("Ben", 5, 0.2, "Ada"),
-    Separation("Ada", 1, None, "Ben"),
-]
+STATE = (1, 2, "encoder", 7)
+EVERYBODY = Listing(
+    STATE,
+    numbers=np.array([5, 2, 9]),
+    names=("Ada", "Ben", "cleo"),
+    folded=("ada", "ben", "cleo"),
+    photos=np.array([1, 5, 2]),
+)
+APART = Apart(np.array([2, 5, 9]), np.array([0.2, np.nan, -0.1], np.float32), np.array([5, 2, 5]))
 
 
 @pytest.mark.parametrize(
@@ -35,16 +40,53 @@ EVERYBODY = [
     ],
 )
 def test_a_page_is_sorted_and_cut(asked: dict[str, object], names: list[str]):
-    page = people_page(EVERYBODY, **asked)  # type: ignore[arg-type]
+    page = people_page(EVERYBODY, APART, **asked)  # type: ignore[arg-type]
     assert [person.name for person in page.people] == names
-    assert (page.total, page.offset) == (3, asked.get("offset", 0))
+    assert (page.total, page.offset, page.generation) == (3, asked.get("offset", 0), 7)
 
 
 def test_a_part_of_the_name_is_found_in_any_case_and_an_order_must_be_known():
-    assert people_page(EVERYBODY, search="CLE").people == (EVERYBODY[0],)
-    assert people_page(EVERYBODY, search="nobody").total == 0
+    (found,) = people_page(EVERYBODY, APART, search="CLE").people
+    assert (found.name, found.photos, found.nearest, found.pending) == ("cleo", 2, "Ada", False)
+    assert found.separation == pytest.approx(-0.1)
+    assert people_page(EVERYBODY, APART, search="nobody").total == 0
     with pytest.raises(ValueError, match="sort"):
         people_page(EVERYBODY, sort="age")
+
+
+def test_while_nothing_is_known_of_separations_people_are_listed_by_name_and_pending():
+    page = people_page(EVERYBODY)
+    assert [person.name for person in page.people] == ["Ada", "Ben", "cleo"]
+    assert all(
+        person.pending and person.separation is None and person.nearest is None for person in page.people
+    )
+    assert page.separations.state == "running"
+
+
+def test_separations_of_before_are_pending_for_the_new_and_where_the_nearest_has_gone():
+    before = Apart(np.array([2, 4, 5]), np.array([0.2, 0.5, 0.3], np.float32), np.array([4, 5, 2]))
+    told = {person.name: person for person in people_page(EVERYBODY, before).people}
+    assert (told["Ada"].nearest, told["Ada"].pending) == ("Ben", False)
+    assert (told["Ben"].nearest, told["Ben"].pending) == (None, True)  # to number 4, who was forgotten
+    assert (told["cleo"].separation, told["cleo"].pending) == (None, True)
+
+
+def test_a_list_made_from_the_one_before_is_the_same_as_one_made_anew(
+    colours: Gallery, nobody: Gallery, tmp_path: Path
+):
+    before = listing(nobody)
+    assert before.names == () and before.generation == 0
+    for change in (
+        lambda: colours.enroll("ada", save_colour(tmp_path / "new.png", (9, 120, 130))),
+        lambda: colours.rename("Ben", "Zoe"),
+        lambda: colours.rename("Cleo", "Zoe", join=True),
+        lambda: colours.forget("Ada"),
+    ):
+        change()
+        old, before = before, listing(colours, before)
+        assert repr(before) == repr(listing(colours)) and before.state != old.state
+    assert before.names == ("ada", "Zoe") and before.photos.tolist() == [1, 4]
+    assert set(before.stored.values()) == {"ada", "Zoe"}  # nobody forgotten
 
 
 def test_photos_are_told_by_name_and_content(colours: Gallery, nobody: Gallery, tmp_path: Path):

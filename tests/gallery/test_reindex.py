@@ -195,6 +195,16 @@ def test_forgetting_reaches_what_a_reindex_has_begun(folder: Path, toy_dataset: 
     assert not any(name.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+def test_the_command_says_that_the_threshold_is_gone(run, folder: Path, toy_dataset: Dataset, weights: Path):
+    with Store.open(folder) as gallery:
+        gallery.notes.set_threshold(Threshold(0.512, 0.01, "on strangers", 300, 48, on_strangers=True))
+    said = run("reindex", "--weights", weights, "--data", toy_dataset.folder, "--gallery", folder).stderr
+    assert "the threshold 0.512 is gone" in said and "facesearch calibrate" in said
+    with Store.open(folder) as gallery:
+        now = gallery.notes.threshold()
+    assert ("there is no threshold now" in said) if now is None else (f"is {now.score:.3f} now" in said)
+
+
 def test_the_command(run, folder: Path, toy_dataset: Dataset, weights: Path):
     refused = run(
         "query",
@@ -210,8 +220,12 @@ def test_the_command(run, folder: Path, toy_dataset: Dataset, weights: Path):
     run("reindex", "--weights", weights, "--gallery", folder, code=2)
     done = run("reindex", "--weights", weights, "--data", toy_dataset.folder, "--gallery", folder)
     assert "48 photos embedded again; 48 faces of resnet18" in done.stdout
+    assert (
+        "threshold" in done.stderr
+        and f"facesearch calibrate --strangers FOLDER --gallery {folder}" in done.stderr
+    )
     again = run("reindex", "--weights", weights, "--data", toy_dataset.folder, "--gallery", folder)
-    assert "nothing was done" in again.stderr
+    assert "nothing was done" in again.stderr and "threshold" not in again.stderr
     assert (
         "unknown"
         in run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from facesearch.gallery.store.store import Store
@@ -150,6 +152,33 @@ def test_people_are_listed_worst_first_searched_and_shown(visit: Visit):
     assert visit.violations() == []
     visit.page.go_back()
     visit.page.locator("#view-people").wait_for()
+
+
+def test_the_list_says_what_is_being_computed_and_shows_it_as_soon_as_it_is_there(visit: Visit):
+    computed = {"yet": False}
+
+    def answer(route: Any) -> None:
+        told = route.fetch()
+        page = told.json()
+        if not computed["yet"]:
+            page["separations"] = {"state": "running", "generation": None, "computed_at": None}
+            for person in page["people"]:
+                person.update(separation=None, nearest=None, pending=True)
+        route.fulfill(response=told, json=page)
+
+    visit.page.route("**/v1/people?*", answer)
+    visit.go("people")
+    state = visit.page.locator("#people-state", has_text="Separations are being computed.")
+    state.wait_for()
+    assert "listed by name" in state.inner_text()
+    assert "being computed" in visit.page.locator("#people tbody tr").first.inner_text()
+    assert visit.violations() == []
+    visit.page.locator("#people").get_by_role("link", name="Cleo", exact=True).focus()
+    computed["yet"] = True
+    state.wait_for(state="detached")
+    assert "being computed" not in visit.page.locator("#people").inner_text()
+    assert visit.page.locator("#people a:focus").inner_text() == "Cleo"
+    visit.page.unroute("**/v1/people?*")
 
 
 def test_findings_are_confirmed_or_mended_one_by_one_and_undone(visit: Visit):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from facesearch.cli import options
 from facesearch.cli.given import RUNS, encoder_of, existing, gallery_of
 from facesearch.cli.options import DATASET, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.cli.terminal import bar, report_skips, say, tell
+
+if TYPE_CHECKING:
+    from facesearch.answers import ThresholdInfo
 
 
 @click.command()
@@ -59,6 +64,7 @@ def reindex(
     named = encoder.weights or encoder_for_new(RUNS)
     new = encoder_of(replace(encoder, weights=named))
     opened = gallery_of(gallery, None, detection)
+    before = opened.threshold()
     with bar("embed", "photo") as progress:
         result = opened.reindex(
             new, photos=photos, datasets=datasets, drop_missing=drop_missing, progress=progress
@@ -72,4 +78,22 @@ def reindex(
         f"{gallery.folder}: {result.embedded} photos embedded again{dropped}; {result.faces} faces of"
         f" {new.words}"
     )
+    if not result.already:
+        _tell_of_threshold(before, opened.threshold(), gallery.folder)
     report_skips(result.skipped, strict)
+
+
+def _tell_of_threshold(before: ThresholdInfo | None, now: ThresholdInfo | None, folder: Path) -> None:
+    """Scores of another encoder mean something else, so a threshold does not outlive its encoder."""
+    gone = (
+        ""
+        if before is None
+        else f"the threshold {before.score:.3f} is gone: it was for the encoder of before\n"
+    )
+    command = f"facesearch calibrate --strangers FOLDER --gallery {quote(str(folder))}"
+    if now is None:
+        state = "there is no threshold now, so no answer is a match until it is set"
+    else:
+        state = f"the threshold is {now.score:.3f} now, {now.method}"
+    tell(f"{gone}{state}\nset it on photos of strangers with: {command}")
+    tell("or, less exactly, without that --strangers FOLDER")

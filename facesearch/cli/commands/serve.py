@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -9,7 +11,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import say, tell
+from facesearch.cli.terminal import say, saying, tell
 from facesearch.errors import PackageMissing, shown
 
 
@@ -92,7 +94,6 @@ def serve(
     """
     _require_packages()
     from facesearch.web.app import Service
-    from facesearch.web.observe import log_to
     from facesearch.web.server import listen, url_of
     from facesearch.web.server import serve as run
     from facesearch.web.settings import Limits, Settings, is_loopback, token_for
@@ -106,31 +107,47 @@ def serve(
         report=report,
         limits=Limits(requests=max_requests),
     )
-    limits = settings.limits
-    opened = gallery_of(
-        gallery,
-        encoder,
-        detection,
-        engines=True,
-        batch=batch,
-        max_pixels=limits.pixels,
-        max_faces=limits.faces,
-    )
-    announced(opened)
-    service = Service(settings, opened)
-    with listen(host, port) as listening:
-        if not opened.exists:
-            tell(f"gallery: {shown(gallery.folder)} (there is none yet; the first face enrolled makes it)")
-        if not is_loopback(host):
-            tell(
-                "warning: what is sent over this address is not encrypted; put a server that speaks TLS"
-                " before it"
-            )
-        if made_up:
-            tell(f"token (shown this once): {token}")
-        say(url_of(host, listening))
-        log_to()
-        run(service, listening)
+    with logged():
+        limits = settings.limits
+        opened = gallery_of(
+            gallery,
+            encoder,
+            detection,
+            engines=True,
+            batch=batch,
+            max_pixels=limits.pixels,
+            max_faces=limits.faces,
+        )
+        announced(opened)
+        service = Service(settings, opened)
+        with listen(host, port) as listening:
+            if not opened.exists:
+                tell(
+                    f"gallery: {shown(gallery.folder)} (there is none yet; the first face enrolled makes it)"
+                )
+            if not is_loopback(host):
+                tell(
+                    "warning: what is sent over this address is not encrypted; put a server that speaks TLS"
+                    " before it"
+                )
+            if made_up:
+                tell(f"token (shown this once): {token}")
+            say(url_of(host, listening))
+            run(service, listening)
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """All that is said on stderr within is a log: JSON from its first line on."""
+    from facesearch.web.observe import log_to
+    from facesearch.web.observe import say as log
+
+    undo = log_to()
+    try:
+        with saying(log):
+            yield
+    finally:
+        undo()
 
 
 def _require_packages() -> None:

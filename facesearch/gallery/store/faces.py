@@ -4,7 +4,7 @@ keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from facesearch.gallery.store.rows import (
     NewFace,
     PersonCount,
     Row,
+    Stored,
     as_note,
     clean_name,
     clean_source,
@@ -28,6 +29,8 @@ from facesearch.records import F32, I64, EnrolledFace
 
 ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
 AT_ONCE = 1000
+HINTED, HINTED_DECRYPTED = 100_000, 20_000
+"""So many names are looked through for the one that was meant."""
 
 
 class Faces:
@@ -48,6 +51,40 @@ class Faces:
         """How many people have photos; no name is read."""
         sql = "SELECT count(DISTINCT person_id) FROM faces JOIN people USING (person_id)"
         return int(self._database.one(sql))
+
+    def listed(self, known: Mapping[Stored, str] = {}) -> tuple[I64, dict[Stored, str], I64]:
+        """Everyone enrolled, in no order: number (p,), name by the name as it is stored, count of faces (p,).
+        No row of a face is read.
+
+        known: the same of before: what is in it is not decrypted again. Raises CorruptGallery.
+        """
+        counts = "SELECT person_id, count(*) AS faces FROM faces GROUP BY person_id"
+        sql = f"SELECT person_id, faces, name FROM ({counts}) JOIN people USING (person_id)"
+        numbers, faces, names = [], [], {}
+        for number, count, stored in self._database.each(sql):
+            numbers.append(number)
+            faces.append(count)
+            names[stored] = known.get(stored) or self._codec.name(stored)
+        return np.array(numbers, np.int64), names, np.array(faces, np.int64)
+
+    def faces_a_person(self) -> tuple[I64, I64]:
+        """The numbers (p,) of all people, rising, and their counts of faces (p,). No name is read."""
+        sql = "SELECT person_id, count(*) FROM faces GROUP BY person_id ORDER BY person_id"
+        numbers = np.array(self._database.all(sql), np.int64).reshape(-1, 2)
+        return numbers[:, 0], numbers[:, 1]
+
+    def of_people(self, first: int, last: int) -> tuple[I64, list[str], F32]:
+        """The faces of everyone whose number lies between these two, each checked, person by person: whose
+        (n,), content hashes, vectors (n, d) float32. Raises CorruptGallery, GalleryChanged.
+        """
+        sql = ROWS.replace(" FROM", ", person_id FROM", 1)
+        with self._notes.reading():
+            stored = self._database.all(
+                f"{sql} WHERE person_id BETWEEN ? AND ? ORDER BY person_id", first, last
+            )
+        rows = [self._codec.read(row[:-1]) for row in stored]
+        people = np.array([row[-1] for row in stored], np.int64)
+        return people, [row.sha256 for row in rows], self._codec.vectors(rows)
 
     def person_id(self, name: str) -> int:
         """Raises UnknownPerson, with the name most like it."""
@@ -106,6 +143,13 @@ class Faces:
 
     def last_id(self) -> int:
         return int(self._database.one("SELECT coalesce(max(face_id), 0) FROM faces"))
+
+    def some_ids(self) -> list[int]:
+        """The first id, one from the middle, and the last; fewer where there are fewer."""
+        least = "SELECT min(face_id) FROM faces WHERE face_id >= ?"
+        first, last = self._database.one(least, 0), self.last_id()
+        middle = self._database.one(least, ((first or 0) + last) // 2)
+        return sorted({face_id for face_id in (first, middle, last) if face_id})
 
     def count_after(self, face_id: int) -> int:
         """How many faces have an id above that one: takes as long as they are many."""
@@ -268,10 +312,12 @@ class Faces:
         return self._database.all(sql, face_id, most)
 
     def _close_names(self, name: str) -> tuple[str, ...]:
-        import difflib
+        """A hint: in a gallery of very many people only some of them are looked at."""
+        from facesearch.gallery.store.close_names import closest
 
-        names = [self._codec.name(row[0]) for row in self._database.all("SELECT name FROM people")]
-        return tuple(difflib.get_close_matches(name, sorted(names), n=1))
+        most = HINTED_DECRYPTED if self._codec.cipher.description else HINTED
+        stored = self._database.all("SELECT name FROM people LIMIT ?", most)
+        return closest(name, [self._codec.name(row[0]) for row in stored])
 
     def _detector(self, stored: object) -> str:
         if not is_note(stored):

@@ -13,6 +13,7 @@ from facesearch.api.gallery import Gallery
 from facesearch.api.originals import Originals
 from facesearch.web.checkup import Checkup
 from facesearch.web.observe import Meters
+from facesearch.web.readiness import Readiness
 from facesearch.web.roster import Roster
 from facesearch.web.settings import Settings
 
@@ -27,6 +28,7 @@ class Context:
     gallery: Gallery
     checkup: Checkup
     roster: Roster
+    readiness: Readiness
     originals: Originals | None
     meters: Meters
     encoder: str

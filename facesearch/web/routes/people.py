@@ -10,7 +10,7 @@ from facesearch.answers import Enrolled, PhotosOfPerson, Renamed
 from facesearch.api.erasing import Forgotten
 from facesearch.api.erasing import forget as erase
 from facesearch.api.names import LONGEST_NAME
-from facesearch.api.people import ORDERS, People, enroll_file, people_page, photos_of
+from facesearch.api.people import ORDERS, People, enroll_file, photos_of
 from facesearch.api.results import Moved
 from facesearch.report.lines import plain
 from facesearch.web.bodies import one_photo
@@ -69,9 +69,13 @@ def _list(routes: APIRouter, context: Context) -> None:
         offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Any:
-        """Everybody enrolled: the worst separated first, or by name, or by the number of photos."""
-        everybody = await in_thread(context.roster.people)
-        return plain(people_page(everybody, search=search, sort=sort, offset=offset, limit=limit))
+        """Everybody enrolled: the worst separated first, or by name, or by the number of photos. Separations
+        are computed in the background: ask again until their state is done; older ones are given meanwhile.
+        """
+        page = await in_thread(
+            lambda: context.roster.page(search=search, sort=sort, offset=offset, limit=limit)
+        )
+        return plain(page)
 
     @routes.get("/people/photos", response_model=model_of(PhotosOfPerson))
     async def photos(name: NameQuery) -> Any:
@@ -134,6 +138,6 @@ def _forget(routes: APIRouter, context: Context) -> None:
         try:
             return plain(await in_thread(lambda: erase(gallery, wanted.name, wanted.photos)))
         finally:
-            context.roster.let_go()
+            await in_thread(context.roster.let_go)
             if context.originals is not None:
                 context.originals.let_go()

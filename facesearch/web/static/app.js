@@ -36,7 +36,7 @@ function show(moveFocus) {
 
 async function size() {
   const told = await get("/health").catch(() => null);
-  byId("size").textContent = told ? `${count(told.people, "person", "people")}, ${count(told.faces, "face")}` : "";
+  byId("size").textContent = told && told.people !== null ? `${count(told.people, "person", "people")}, ${count(told.faces, "face")}` : "";
 }
 
 document.addEventListener("click", (event) => {

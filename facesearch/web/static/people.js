@@ -8,8 +8,11 @@ import { forget } from "./forget.js";
 import { thumbnail } from "./thumbnails.js";
 
 const PAGE = 100;
+const MOST = 1000; // people an answer may hold
+const ASK_AGAIN_MS = [250, 500, 1000, 2000]; // the last one again and again
 let shown = 0;
 let turn = 0;
+let told = null; // what the list shows of separations
 
 export function begin() {
   byId("part").addEventListener("input", () => list());
@@ -30,6 +33,12 @@ export async function list(more = false) {
     return;
   }
   if (mine !== turn) return; // a later question has been asked meanwhile
+  draw(answer, search, more);
+  watch(mine);
+}
+
+function draw(answer, search, more) {
+  told = answer.separations;
   const rows = answer.people.map(row);
   if (!more) {
     shown = 0;
@@ -39,6 +48,46 @@ export async function list(more = false) {
   shown += rows.length;
   byId("people-count").textContent = answer.total ? `${count(answer.total, "person", "people")}${search ? ` with “${search}” in the name` : ""}` : "";
   byId("more").hidden = shown >= answer.total;
+  byId("people-state").textContent = answer.total ? stateWords(told) : "";
+}
+
+function stateWords({ state, computed_at: at }) {
+  const older = at && `Those shown are of ${new Date(at).toLocaleString()}, before the gallery's last change.`;
+  const first = byId("sort").value === "separation" ? "Until they are there, people are listed by name." : "";
+  switch (state) {
+    case "running":
+      return `Separations are being computed. ${older ?? first}`.trim();
+    case "failed":
+      return `Separations could not be computed; the service's log says why. ${older ?? ""}`.trim();
+    case "too-many":
+      return "There are too many people to compare all of them with each other, so no separations are shown.";
+    default:
+      return "";
+  }
+}
+
+// Asks again for as long as separations are being computed and this list is looked at, then shows them.
+async function watch(mine) {
+  for (let turns = 0; told.state === "running"; turns += 1) {
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS[turns] ?? ASK_AGAIN_MS.at(-1)));
+    if (mine !== turn || byId("view-people").hidden) return;
+    const before = told.computed_at;
+    const known = await get("/people", { limit: 1 }).catch(() => null);
+    if (mine !== turn || known === null) return;
+    if (known.separations.state !== "running" || known.separations.computed_at !== before) return again(mine);
+  }
+}
+
+// The same people once more, with the focus where it was.
+async function again(mine) {
+  const search = byId("part").value.trim();
+  const asked = { search, sort: byId("sort").value, offset: 0, limit: Math.min(MOST, Math.max(PAGE, shown)) };
+  const answer = await get("/people", asked).catch(() => null);
+  if (mine !== turn || answer === null) return;
+  const name = byId("people").contains(document.activeElement) ? document.activeElement.dataset.person : null;
+  draw(answer, search, false);
+  if (name) [...byId("people").querySelectorAll("a")].find((link) => link.dataset.person === name)?.focus();
+  watch(mine);
 }
 
 function empty(search) {
@@ -59,14 +108,15 @@ function table() {
 
 function row(person) {
   const apart = person.separation;
-  const word = apart === null ? (person.photos === 1 ? "one photo" : "nobody else") : `${apart < 0 ? "−" : ""}${Math.abs(apart).toFixed(3)}`;
+  const unknown = told.state === "running" ? "being computed" : "not known";
+  const word = person.pending ? unknown : apart === null ? (person.photos === 1 ? "one photo" : "nobody else") : `${apart < 0 ? "−" : ""}${Math.abs(apart).toFixed(3)}`;
   return el(
     "tr",
     {},
     el("th", { scope: "row" }, el("a", { href: "#person", "data-person": person.name }, person.name)),
     el("td", { "data-label": "photos" }, String(person.photos)),
     el("td", { "data-label": "separation", class: apart !== null && apart < 0.05 ? "doubtful" : "" }, word),
-    el("td", { "data-label": "nearest" }, person.nearest ?? "nobody"),
+    el("td", { "data-label": "nearest" }, person.nearest ?? (person.pending ? unknown : "nobody")),
   );
 }
 
