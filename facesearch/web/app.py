@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from facesearch.api.gallery import Gallery
@@ -28,6 +30,7 @@ from facesearch.web.routes.service import service_routes
 from facesearch.web.routes.trust import trust_routes
 from facesearch.web.security import Guard, Sessions
 from facesearch.web.settings import Settings
+from facesearch.web.wrong import told
 
 LOOK_EVERY_S = 2.0
 SUMMARY = (
@@ -69,12 +72,14 @@ class Service:
             redirect_slashes=False,
         )
         problems.install(self.api)
+        self.api.add_exception_handler(RequestValidationError, _few_of_many)
         for group in (service_routes, search_routes, people_routes, trust_routes):
             self.api.include_router(group(context))
         self.api.include_router(pages.router(settings, sessions, self.meters))
         self.api.mount("/static", pages.static_files(), name="static")
         self.api.openapi = self._openapi  # type: ignore[method-assign]
-        self.asgi: ASGIApp = Observed(Guard(self.api, settings, sessions, pages.login_page), self.meters)
+        self._guard = Guard(self.api, settings, sessions, pages.login_page)
+        self.asgi: ASGIApp = Observed(self._guard, self.meters)
 
     def close(self) -> None:
         """Let what is under way end, then stop the encoder's thread."""
@@ -82,7 +87,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = self.settings.limits.requests + 16
+        anyio.to_thread.current_default_thread_limiter().total_tokens = self._guard.places.threads
         watching = asyncio.create_task(self._watch())
         LOG.info("started", extra={"fields": {"facesearch": __version__}})
         try:
@@ -138,3 +143,9 @@ class Service:
                 schema["security"] = [{"token": []}]
             self.api.openapi_schema = schema
         return self.api.openapi_schema
+
+
+def _few_of_many(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a body or a query that is not as it should be: a few faults, none of its values."""
+    assert isinstance(error, RequestValidationError)
+    return problems.answer(problems.wrong_in(told(error.errors())), problems.instance_of(request.scope))

@@ -1,0 +1,121 @@
+"""A request's body on its way in: how much of it, how fast at least, and how much of all of them together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from starlette.types import Message, Receive
+
+from facesearch.web.problems import Problem
+
+BEGIN_S = 10.0
+"""For so long a body may be slower than SLOWEST."""
+
+SLOWEST = 8 * 1024
+"""Bytes a second that a body must have on the whole: a photo of a megabyte comes within two minutes."""
+
+
+class Intake:
+    """The bodies of one service. They are read whole before anything is done with them, so that a slow one
+    uses a connection and its own bytes, and never a place where photos are looked at.
+    """
+
+    def __init__(self, most_together: int, silent_s: float) -> None:
+        """most_together: bytes of all bodies; silent_s: seconds without a byte, after which one is given
+        up.
+        """
+        self._most_together, self._silent_s = most_together, silent_s
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of all bodies that are in memory."""
+        return self._held
+
+    async def whole(self, receive: Receive, most: int) -> Held:
+        """The body. Raises Problem: too large, too slow, or too much with the others'."""
+        held, began = Held(self), time.monotonic()
+        try:
+            more = True
+            while more:
+                message = await self._next(receive, began, held.size)
+                if message["type"] != "http.request":  # the client has gone: the app is told so
+                    held.gone = True
+                    break
+                held.add(message.get("body", b""))
+                if held.size > most:
+                    raise too_large(most)
+                if self._held > self._most_together:
+                    raise too_busy(5)
+                more = message.get("more_body", False)
+        except BaseException:
+            held.let_go()
+            raise
+        return held
+
+    async def _next(self, receive: Receive, began: float, size: int) -> Message:
+        left = began + BEGIN_S + size / SLOWEST - time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, min(self._silent_s, left))):
+                return await receive()
+        except TimeoutError:
+            why = "Nothing came for a while" if left > self._silent_s else "It came too slowly"
+            raise Problem(
+                "too-slow", 408, f"{why}, so the upload was given up.", headers={"Connection": "close"}
+            ) from None
+
+    def change(self, by: int) -> None:
+        """So many bytes more, or fewer, are in memory."""
+        self._held += by
+
+
+class Held:
+    """One body's bytes. size: how many; gone: the client left before the end."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake, self._pieces = intake, list[bytes]()
+        self.size, self.gone = 0, False
+
+    def add(self, piece: bytes) -> None:
+        if piece:
+            self._pieces.append(piece)
+            self.size += len(piece)
+            self._intake.change(len(piece))
+
+    def let_go(self) -> None:
+        """Its bytes are no longer counted."""
+        self._intake.change(-self.size)
+        self._pieces, self.size = [], 0
+
+    def again(self, receive: Receive) -> Receive:
+        """As if the body came only now, in one piece, once. What comes after it comes from `receive`."""
+        told = False
+
+        async def received() -> Message:
+            nonlocal told
+            if told:
+                return await receive()
+            told = True
+            if self.gone:
+                return {"type": "http.disconnect"}
+            body, self._pieces = b"".join(self._pieces), []
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return received
+
+
+def too_large(most: int) -> Problem:
+    """A body of more than `most` bytes."""
+    size = f"{most / 2**20:.0f} MiB" if most >= 2**20 else f"{most / 2**10:.0f} KiB"
+    return Problem("too-large", 413, f"A request may hold {size}. Send fewer or smaller photos at a time.")
+
+
+def too_busy(again_s: int) -> Problem:
+    """More than can be done at once. again_s: when to come again."""
+    return Problem(
+        "too-busy",
+        503,
+        f"Too much is being done at once. Try again in {again_s} s.",
+        headers={"Retry-After": str(again_s)},
+    )
