@@ -77,6 +77,12 @@ class Held:
         self._intake, self._pieces = intake, list[bytes]()
         self.size, self.gone = 0, False
 
+    @property
+    def body(self) -> bytes:
+        """All of it that has come."""
+        self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
     def add(self, piece: bytes) -> None:
         if piece:
             self._pieces.append(piece)
@@ -99,7 +105,7 @@ class Held:
             told = True
             if self.gone:
                 return {"type": "http.disconnect"}
-            body, self._pieces = b"".join(self._pieces), []
+            body, self._pieces = self.body, []
             return {"type": "http.request", "body": body, "more_body": False}
 
         return received

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from facesearch.web.forms import few_members
 from facesearch.web.intake import Intake, too_large
 from facesearch.web.places import UPLOADS, Places
 from facesearch.web.problems import Problem, answer, instance_of
@@ -28,6 +29,10 @@ COOKIE = "facesearch_session"
 MOST_SESSIONS = 1000
 SMALL_BODY = 2**17
 """Bytes of a body without photos: a thousand photos' SHA-256 in JSON are half of it."""
+
+MANY_MEMBERS = 1024
+"""A body without photos from this size on is looked at for how much it holds before models are made of
+it."""
 
 MOST_HEAD = 2**14
 """Bytes of a request's head: its target, and its headers' names and values."""
@@ -190,6 +195,8 @@ class Guard:
         held = await self._intake.whole(receive, self._most_of(path))
         async with AsyncExitStack() as stack:
             stack.callback(held.let_go)
+            if path.startswith("/v1/") and path not in UPLOADS and held.size > MANY_MEMBERS:
+                few_members(held.body)
             if turns is not None:
                 await stack.enter_async_context(turns.turn())
             sending = _slowed(_leaving(stack, send), scope, path, self._slowing)

@@ -34,4 +34,4 @@ class Slowing:
         self._wrong[address] = times, now
         if len(self._wrong) > MOST_ADDRESSES:
             del self._wrong[next(iter(self._wrong))]
-        return min(LONGEST_S, FIRST_S * 2 ** (times - 1))
+        return min(LONGEST_S, FIRST_S * 2.0 ** (times - 1))
