@@ -201,6 +201,12 @@ async def boundaries(target: Target) -> None:
     await target.again(request("/v1/search", "multipart/form-data; boundary=bb", body), 3)
 
 
+async def large_bodies(target: Target) -> None:
+    """Sixteen uploads of 60 MB at once, which hold no photo."""
+    body = b'{"photos": [' + b",".join([b'{"data": "' + b"A" * 15_000_000 + b'"}'] * 4) + b"]}"
+    await target.again(request("/v1/search", "application/json", body), 16)
+
+
 async def slow_bodies(target: Target) -> None:
     """A byte now and then in as many uploads as there are places, and more."""
     head = b"POST /v1/enroll HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
@@ -294,6 +300,7 @@ ATTACKS: dict[str, Callable[[Target], Awaitable[None]]] = {
         faults,
         crumbs,
         boundaries,
+        large_bodies,
         slow_bodies,
         slow_heads,
         silent,

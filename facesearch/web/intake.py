@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from starlette.types import Message, Receive
@@ -14,6 +15,12 @@ BEGIN_S = 10.0
 
 SLOWEST = 8 * 1024
 """Bytes a second that a body must have on the whole: a photo of a megabyte comes within two minutes."""
+
+SMALL = 8 * 2**20
+"""Bytes of a body that is taken although larger ones fill their share of the memory."""
+
+AGAIN_S = 5
+"""When to come again with a body that there was no room for."""
 
 
 class Intake:
@@ -27,6 +34,7 @@ class Intake:
         """
         self._most_together, self._silent_s = most_together, silent_s
         self._held = 0
+        self._coming: set[Held] = set()
 
     @property
     def held(self) -> int:
@@ -36,30 +44,48 @@ class Intake:
     async def whole(self, receive: Receive, most: int) -> Held:
         """The body. Raises Problem: too large, too slow, or too much with the others'."""
         held, began = Held(self), time.monotonic()
+        self._coming.add(held)
         try:
             more = True
             while more:
-                message = await self._next(receive, began, held.size)
+                message = await self._next(receive, began, held)
                 if message["type"] != "http.request":  # the client has gone: the app is told so
                     held.gone = True
                     break
                 held.add(message.get("body", b""))
                 if held.size > most:
                     raise too_large(most)
-                if self._held > self._most_together:
-                    raise too_busy(5)
                 more = message.get("more_body", False)
+                self._make_room()
+                if held.is_put_out:
+                    raise too_busy(AGAIN_S)
         except BaseException:
             held.let_go()
             raise
+        finally:
+            self._coming.discard(held)
         return held
 
-    async def _next(self, receive: Receive, began: float, size: int) -> Message:
-        left = began + BEGIN_S + size / SLOWEST - time.monotonic()
+    def _make_room(self) -> None:
+        """While there is too much, the largest body that is still coming is put out. A quarter is left to
+        small ones, so that somebody's one photo is taken beside any number of large uploads.
+        """
+        while self._coming:
+            largest = max(self._coming, key=lambda held: held.size)
+            share = 1.0 if largest.size <= SMALL else 0.75
+            if self._held <= share * self._most_together:
+                break
+            largest.put_out()
+            self._coming.discard(largest)
+
+    async def _next(self, receive: Receive, began: float, held: Held) -> Message:
+        left = began + BEGIN_S + held.size / SLOWEST - time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, min(self._silent_s, left))):
+            async with asyncio.timeout(max(0.0, min(self._silent_s, left))) as held.timeout:
                 return await receive()
         except TimeoutError:
+            if held.is_put_out:
+                raise too_busy(AGAIN_S) from None
             why = "Nothing came for a while" if left > self._silent_s else "It came too slowly"
             raise Problem(
                 "too-slow", 408, f"{why}, so the upload was given up.", headers={"Connection": "close"}
@@ -75,7 +101,8 @@ class Held:
 
     def __init__(self, intake: Intake) -> None:
         self._intake, self._pieces = intake, list[bytes]()
-        self.size, self.gone = 0, False
+        self.size, self.gone, self.is_put_out = 0, False, False
+        self.timeout: asyncio.Timeout | None = None
 
     @property
     def body(self) -> bytes:
@@ -93,6 +120,14 @@ class Held:
         """Its bytes are no longer counted."""
         self._intake.change(-self.size)
         self._pieces, self.size = [], 0
+
+    def put_out(self) -> None:
+        """Let it go while it is still coming; whoever waits for it is told at once."""
+        self.let_go()
+        self.is_put_out = True
+        if self.timeout is not None and self.timeout.when() is not None:
+            with contextlib.suppress(RuntimeError):  # it waits for nothing
+                self.timeout.reschedule(asyncio.get_running_loop().time())
 
     def again(self, receive: Receive) -> Receive:
         """As if the body came only now, in one piece, once. What comes after it comes from `receive`."""

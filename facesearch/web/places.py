@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from starlette.types import Receive
+
 from facesearch.web.intake import too_busy
 
 LOOKING = frozenset({"/v1/search", "/v1/compare", "/v1/embed", "/v1/detect"})
@@ -19,6 +21,13 @@ AT_ONCE = frozenset({"/v1/health", "/v1/ready", "/v1/version"})
 
 WRITERS, READERS, SPARE = 8, 12, 12
 """Places beside those of searches; threads for what takes no place."""
+
+MOST_WAITING = 16
+"""Requests that wait for each place."""
+
+
+class Left(Exception):
+    """The client did not wait for its turn."""
 
 
 class Turns:
@@ -31,12 +40,20 @@ class Turns:
         self._usual_s = 0.5
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Hold a place. Raises Problem, with the time when to come again, after wait_s without one."""
+    async def turn(self, receive: Receive | None = None) -> AsyncIterator[None]:
+        """Hold a place. receive: of the client, whose body is whole, so that it tells of nothing but that the
+        client has left. Raises Problem, with the time when to come again, after wait_s without a place, or at
+        once when very many wait; Left when the client does not wait any longer.
+        """
+        if self._waiting >= MOST_WAITING * self.places:
+            raise too_busy(self.again_s())
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._free.acquire()
+                if receive is None or not self._free.locked():
+                    await self._free.acquire()
+                else:
+                    await self._acquire_or_leave(receive)
         except TimeoutError:
             raise too_busy(self.again_s()) from None
         finally:
@@ -47,6 +64,19 @@ class Turns:
         finally:
             self._free.release()
             self._usual_s += 0.1 * (time.monotonic() - began - self._usual_s)
+
+    async def _acquire_or_leave(self, receive: Receive) -> None:
+        place, leaving = asyncio.ensure_future(self._free.acquire()), asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({place, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not place.done():
+                raise Left
+        except BaseException:
+            if not place.cancel():  # it has the place already
+                self._free.release()
+            raise
+        finally:
+            leaving.cancel()
 
     def again_s(self) -> int:
         """In how many seconds those who wait now are likely to be done; from 1 to 60."""

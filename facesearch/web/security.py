@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facesearch.web.forms import few_members
 from facesearch.web.intake import Intake, too_large
-from facesearch.web.places import UPLOADS, Places
+from facesearch.web.places import UPLOADS, Left, Places
 from facesearch.web.problems import Problem, answer, instance_of
 from facesearch.web.settings import LOOPBACK_NAMES, Settings, is_loopback
 from facesearch.web.slowing import Slowing
@@ -171,6 +171,8 @@ class Guard:
             return
         try:
             await self._let_in(scope, receive, send)
+        except Left:
+            return
         except Problem as problem:  # before the app had it: of its body, or of its turn
             await answer(problem, instance_of(scope))(scope, receive, send)
 
@@ -198,7 +200,7 @@ class Guard:
             if path.startswith("/v1/") and path not in UPLOADS and held.size > MANY_MEMBERS:
                 few_members(held.body)
             if turns is not None:
-                await stack.enter_async_context(turns.turn())
+                await stack.enter_async_context(turns.turn(receive))
             sending = _slowed(_leaving(stack, send), scope, path, self._slowing)
             await self._app(scope, held.again(receive), sending)
 

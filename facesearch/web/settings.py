@@ -26,7 +26,7 @@ class Limits:
     body_bytes: int = 64 * 2**20
     pixels: int = 50_000_000
     faces: int = 100
-    bodies_bytes: int = 384 * 2**20
+    bodies_bytes: int = 256 * 2**20
     requests: int = 64
     wait_s: float = 20.0
     read_s: float = 20.0
