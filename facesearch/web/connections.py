@@ -69,9 +69,9 @@ class Connection(H11Protocol):
         return self.cycle is None or bool(self.cycle.response_complete)
 
     @property
-    def is_sending(self) -> bool:
-        """Whether the body of its request is not whole yet."""
-        return not self.is_waiting and bool(self.cycle.more_body)
+    def is_slow(self) -> bool:
+        """Whether the body of its request is not whole yet, or its answer is not taken."""
+        return not self.is_waiting and (bool(self.cycle.more_body) or self._stuck_since is not None)
 
     @property
     def waiting_since(self) -> float:
@@ -117,10 +117,10 @@ class Connection(H11Protocol):
 
 def one_to_go(everybody: Collection[Connection], newest: Connection) -> Connection:
     """Which of too many connections is let go: one that says nothing before one that is still sending its
-    body, of the address that has most of them the oldest. The newest itself when all others are being
-    answered.
+    body or does not take its answer, of the address that has most of them the oldest. The newest itself when
+    all others are being answered.
     """
     others = [each for each in everybody if each is not newest and not each.transport.is_closing()]
-    silent = [each for each in others if each.is_waiting] or [each for each in others if each.is_sending]
+    silent = [each for each in others if each.is_waiting] or [each for each in others if each.is_slow]
     many = Counter(each.address for each in everybody)
     return min(silent, key=lambda each: (-many[each.address], each.waiting_since), default=newest)

@@ -36,7 +36,7 @@ class Part:
     data: bytes = field(repr=False)
 
 
-def parts_of(body: bytes, content_type: str, *, most: int) -> list[Part]:
+def parts_of(body: bytes | bytearray, content_type: str, *, most: int) -> list[Part]:
     """The parts of a multipart form, with at most `most` files and `most` values. A form that was cut off
     gives what is whole. Raises Problem for what is no form, and for more.
     """
@@ -65,18 +65,18 @@ def parts_of(body: bytes, content_type: str, *, most: int) -> list[Part]:
     return found
 
 
-def _part(body: bytes, start: int, end: int) -> Part:
+def _part(body: bytes | bytearray, start: int, end: int) -> Part:
     blank = body.find(b"\r\n\r\n", start, min(end + 4, start + PART_HEAD_BYTES))
     if blank < 0:
         raise Problem("bad-request", 400, "The form cannot be read: a part has no head, or too long a one.")
-    for line in body[start:blank].split(b"\r\n"):
+    for line in bytes(body[start:blank]).split(b"\r\n"):
         key, _, value = line.partition(b":")
         if key.strip().lower() == b"content-disposition":
             options = parse_options_header(value.strip())[1]
             name, filename = options.get(b"name"), options.get(b"filename")
             if name is not None:
                 own = None if filename is None else filename.decode("utf-8", "replace")
-                return Part(name.decode("utf-8", "replace"), own, body[blank + 4 : end])
+                return Part(name.decode("utf-8", "replace"), own, bytes(memoryview(body)[blank + 4 : end]))
     raise Problem("bad-request", 400, "The form cannot be read: a part has no name.")
 
 
@@ -92,7 +92,7 @@ class LongTexts:
         return None if raw is None else raw.replace(b"\\/", b"/")
 
 
-def json_of(body: bytes) -> tuple[Any, LongTexts]:
+def json_of(body: bytes | bytearray) -> tuple[Any, LongTexts]:
     """What a body in JSON holds, with a word in the place of each text of LONG bytes or more; and those
     texts.
 
@@ -103,7 +103,7 @@ def json_of(body: bytes) -> tuple[Any, LongTexts]:
     return few_members(beside), texts
 
 
-def few_members(text: bytes) -> Any:
+def few_members(text: bytes | bytearray) -> Any:
     """What a small text in JSON holds. Raises Problem when it is not JSON, or has more members than any
     request needs: each that is unknown becomes a fault, and ten thousand faults take a second.
     """
@@ -122,8 +122,8 @@ def few_members(text: bytes) -> Any:
         raise Problem("bad-request", 400, "The body is not JSON.") from error
 
 
-def _without_long_texts(body: bytes, texts: LongTexts) -> bytes:
-    kept: list[bytes] = []
+def _without_long_texts(body: bytes | bytearray, texts: LongTexts) -> bytes:
+    kept: list[bytes | bytearray] = []
     room, at = BESIDE_BYTES, 0
     while True:
         start = body.find(b'"', at)
@@ -138,7 +138,7 @@ def _without_long_texts(body: bytes, texts: LongTexts) -> bytes:
         kept.append(body[at:start])
         if end - start > LONG:
             word = secrets.token_hex(16)
-            texts.by_word[word] = body[start + 1 : end]
+            texts.by_word[word] = bytes(memoryview(body)[start + 1 : end])
             kept.append(b'"' + word.encode() + b'"')
             room -= 64  # of memory: so many texts at most
         else:
@@ -152,7 +152,7 @@ def _without_long_texts(body: bytes, texts: LongTexts) -> bytes:
     return b"".join(kept)
 
 
-def _end_of_text(body: bytes, start: int) -> int:
+def _end_of_text(body: bytes | bytearray, start: int) -> int:
     """Where the quotation mark is that ends the text begun at start. Raises Problem without one, and for a
     long text with escaped quotation marks, which is no photo.
     """

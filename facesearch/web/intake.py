@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 
 from starlette.types import Message, Receive
 
@@ -100,15 +101,14 @@ class Held:
     """One body's bytes. size: how many; gone: the client left before the end."""
 
     def __init__(self, intake: Intake) -> None:
-        self._intake, self._pieces = intake, list[bytes]()
+        self._intake, self._pieces = intake, deque[bytes]()
         self.size, self.gone, self.is_put_out = 0, False, False
         self.timeout: asyncio.Timeout | None = None
 
     @property
     def body(self) -> bytes:
         """All of it that has come."""
-        self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0]
+        return b"".join(self._pieces)
 
     def add(self, piece: bytes) -> None:
         if piece:
@@ -119,7 +119,7 @@ class Held:
     def let_go(self) -> None:
         """Its bytes are no longer counted."""
         self._intake.change(-self.size)
-        self._pieces, self.size = [], 0
+        self._pieces, self.size = deque(), 0
 
     def put_out(self) -> None:
         """Let it go while it is still coming; whoever waits for it is told at once."""
@@ -130,18 +130,19 @@ class Held:
                 self.timeout.reschedule(asyncio.get_running_loop().time())
 
     def again(self, receive: Receive) -> Receive:
-        """As if the body came only now, in one piece, once. What comes after it comes from `receive`."""
+        """As if the body came only now, once. What comes after it comes from `receive`."""
         told = False
 
         async def received() -> Message:
             nonlocal told
             if told:
                 return await receive()
-            told = True
             if self.gone:
+                told = True
                 return {"type": "http.disconnect"}
-            body, self._pieces = self.body, []
-            return {"type": "http.request", "body": body, "more_body": False}
+            piece = self._pieces.popleft() if self._pieces else b""
+            told = not self._pieces
+            return {"type": "http.request", "body": piece, "more_body": not told}
 
         return received
 

@@ -31,7 +31,12 @@ END_S = 6.0
 """So long after a signal the process ends; Docker waits for ten seconds."""
 
 MOST_CONNECTIONS = 512
-BACKLOG = 64
+QUEUE = 256
+"""Connections that the system holds until they are accepted."""
+
+AT_ONCE = 8
+"""Connections accepted before anything else is done. Few, so that whoever has just come is read from before
+as many others have come as there is room for: it would be the oldest of the silent ones by then."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,7 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(256)  # so that whoever reads our address can connect at once
+        listening.listen(QUEUE)  # so that whoever reads our address can connect at once
     except OSError as error:
         raise CannotListen(
             host, port, str(error) if isinstance(error, socket.gaierror) else reason_of(error)
@@ -82,7 +87,7 @@ def configured(app: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=int(NEXT_HEAD_S),
         h11_max_incomplete_event_size=MOST_HEAD,
-        backlog=BACKLOG,
+        backlog=AT_ONCE,
         ws="none",
     )
 
@@ -100,7 +105,7 @@ def _connections() -> int:
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(16, min(MOST_CONNECTIONS, (soft - BACKLOG) // 2))
+    return max(16, min(MOST_CONNECTIONS, (soft - AT_ONCE) // 2))
 
 
 class Server(uvicorn.Server):
@@ -118,6 +123,15 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. asyncio takes one number for two things, and what is good for accepting is too few to
+        queue.
+        """
+        await super().startup(sockets)
+        for listening in sockets or []:
+            if not self.should_exit:
+                listening.listen(QUEUE)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.should_exit:

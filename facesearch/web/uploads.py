@@ -7,10 +7,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -21,8 +23,14 @@ from facesearch.web.problems import Problem
 from facesearch.web.requests import EncodedPhoto
 from facesearch.web.settings import Limits
 
+LARGE, STEP = 2**20, 2**18
+"""Bytes of a body of which few are taken apart at once, and of base64 that are read at a time."""
+
 NAMELESS = "photo"
 LONGEST_OWN_NAME = 120
+
+
+_LARGE_AT_ONCE = anyio.CapacityLimiter(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +51,19 @@ async def read_uploads(
     data is base64. Raises Problem for anything else, and for too many or too large photos.
     """
     kind = request.headers.get("content-type", "")
-    body = b"".join([chunk async for chunk in request.stream() if chunk])
-    return await anyio.to_thread.run_sync(_uploads, body, kind, limits, several)
+    pieces = deque([chunk async for chunk in request.stream() if chunk])
+    large = sum(map(len, pieces)) > LARGE
+    return await anyio.to_thread.run_sync(
+        _uploads, pieces, kind, limits, several, limiter=_LARGE_AT_ONCE if large else None
+    )
 
 
 def _uploads(
-    body: bytes, content_type: str, limits: Limits, several: str | None
+    pieces: deque[bytes], content_type: str, limits: Limits, several: str | None
 ) -> tuple[list[Upload], dict[str, Any]]:
+    body = bytearray()
+    while pieces:  # in steps, between which other threads go on
+        body += pieces.popleft()
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         uploads, fields = _from_form(body, content_type, limits)
@@ -74,7 +88,7 @@ def _too_many(photos: int, most: int) -> Problem:
     return Problem("bad-request", 422, f"{photos} photos in one request; {most} are the limit.")
 
 
-def _from_form(body: bytes, content_type: str, limits: Limits) -> tuple[list[Upload], dict[str, Any]]:
+def _from_form(body: bytearray, content_type: str, limits: Limits) -> tuple[list[Upload], dict[str, Any]]:
     uploads: list[Upload] = []
     fields: dict[str, Any] = {}
     for part in parts_of(body, content_type, most=limits.photos):
@@ -97,7 +111,7 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-def _from_json(body: bytes, several: str | None, most: int) -> tuple[list[Upload], dict[str, Any]]:
+def _from_json(body: bytearray, several: str | None, most: int) -> tuple[list[Upload], dict[str, Any]]:
     value, texts = json_of(body)
     if not isinstance(value, dict):
         raise Problem("bad-request", 422, "The body must be a JSON object.")
@@ -114,7 +128,7 @@ def _from_json(body: bytes, several: str | None, most: int) -> tuple[list[Upload
 def _decoded(photo: Any, texts: LongTexts) -> Upload:
     try:
         given = EncodedPhoto.model_validate(photo)
-        data = base64.b64decode(texts.take(given.data) or given.data, validate=True)
+        data = _from_base64(texts.take(given.data) or given.data.encode("ascii"))
     except ValidationError as error:
         raise Problem(
             "bad-request", 422, "A photo must be an object of its name and data in base64, and nothing else."
@@ -122,6 +136,16 @@ def _decoded(photo: Any, texts: LongTexts) -> Upload:
     except (binascii.Error, ValueError) as error:
         raise Problem("bad-request", 422, "The data of a photo is not base64.") from error
     return Upload(_own_name(given.name), data)
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Strictly read, in steps, between which other threads go on. Raises ValueError."""
+    if 0 <= text.find(b"=") < len(text) - 2:
+        raise ValueError("it ends before its end")
+    data = bytearray()
+    for start in range(0, len(text), STEP):
+        data += base64.b64decode(text[start : start + STEP], validate=True)
+    return bytes(data)
 
 
 def _own_name(given: str | None) -> str:

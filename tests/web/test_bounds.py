@@ -162,6 +162,16 @@ def test_json_beside_photos_is_bounded_and_never_interpreted(
     assert max(seen, default=0) <= BESIDE_BYTES + 100
 
 
+def test_base64_is_read_strictly_across_its_steps():
+    from facesearch.web.uploads import STEP, _from_base64
+
+    for size in (0, 1, 2, 3, STEP, STEP * 3 // 4, STEP + 1):
+        assert _from_base64(base64.b64encode(b"\xfe" * size)) == b"\xfe" * size
+    for text in (b"AA==" * 2, b"A" * (STEP - 2) + b"==" + b"AAAA", b"AAA", b"AA AA", b"A===", b"\n" * 4):
+        with pytest.raises(ValueError):
+            _from_base64(text)
+
+
 def test_long_texts_come_out_of_json_as_they_went_in():
     texts = ["short", "x" * 5000, 'quo"ted\\', "y" * 70_000]
     value, long = json_of(json.dumps({"t": texts, "n": [1, None]}).encode())
