@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from facesearch.api.gallery import Gallery
@@ -48,6 +49,7 @@ class Service:
         """
         self.settings, self.gallery = settings, gallery
         self.meters = Meters()
+        self._written = b""
         gallery.on_look, gallery.encoder.on_batch = self.meters.on_look, self.meters.on_batch
         require_own_encoder(gallery)
         context = Context(
@@ -67,7 +69,7 @@ class Service:
             summary=SUMMARY,
             docs_url=None,
             redoc_url=None,
-            openapi_url="/v1/openapi.json",
+            openapi_url=None,  # made and written once, below
             lifespan=self._lifespan,
             redirect_slashes=False,
         )
@@ -77,6 +79,7 @@ class Service:
             self.api.include_router(group(context))
         self.api.include_router(pages.router(settings, sessions, self.meters))
         self.api.mount("/static", pages.static_files(), name="static")
+        self.api.add_api_route("/v1/openapi.json", self._schema, include_in_schema=False)
         self.api.openapi = self._openapi  # type: ignore[method-assign]
         self._guard = Guard(self.api, settings, sessions, pages.login_page)
         self.asgi: ASGIApp = Observed(self._guard, self.meters)
@@ -120,6 +123,11 @@ class Service:
         if state != seen:
             self.meters.enrolled.set(len(self.gallery))
         return state
+
+    async def _schema(self) -> Response:
+        """The service's description, written once: it is some hundred kilobytes."""
+        self._written = self._written or json.dumps(self._openapi(), ensure_ascii=False).encode()
+        return Response(self._written, media_type="application/json")
 
     def _openapi(self) -> dict[str, Any]:
         """FastAPI's schema, with our problem details in the place of its own error models."""
