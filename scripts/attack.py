@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import multiprocessing
 import re
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -24,6 +26,7 @@ import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -385,47 +388,57 @@ def memory_mb(pid: int, what: str) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-async def attacked(
-    name: str, at: tuple[str, int, int], gallery: Path, question: Question, seconds: float, *, quick: bool
+def attacked(
+    name: str, at: tuple[str, int, int], gallery: Path, asked: list[Question], seconds: float, *, quick: bool
 ) -> Seen:
-    """One attack on one server. The first search warms it before."""
+    """One attack on one server, from a process of its own. The first search warms the server before."""
     host, port, pid = at
     seen = Seen(name)
-    photo = question.request.partition(b"\r\n\r\n")[2].partition(b"\r\n\r\n")[2].rpartition(b"\r\n--b--")[0]
-    calm = Target(host, port, 0.0, quick, gallery, photo)
-    await beside(calm, Seen(name), question)
+    body = asked[1].request.partition(b"\r\n\r\n")[2]  # who is enrolled is not who is asked for
+    photo = body.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--b--")[0]
+    asyncio.run(beside(Target(host, port, 0.0, quick, gallery, photo), Seen(name), asked[0]))
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
     before, began = memory_mb(pid, "VmRSS"), time.monotonic()
     target = Target(host, port, began + seconds, quick, gallery, photo)
-    attack = asyncio.create_task(_begun(ATTACKS[name], target))
-    await asyncio.sleep(min(1.0, seconds / 3))
-    await beside(target, seen, question)
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe(duplex=False)
+    attacker = fork.Process(target=attack, args=(name, target, theirs))
+    attacker.start()
+    time.sleep(min(1.0, seconds / 3))
+    asyncio.run(beside(target, seen, asked[0]))
     seen.seconds = round(time.monotonic() - began, 1)
     seen.more_mb = round(memory_mb(pid, "VmHWM") - before, 1)
-    await asyncio.wait([attack], timeout=5)
-    attack.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await attack
-    seen.answers = dict(target.answers)
+    seen.answers = ours.recv() if ours.poll(10) else {"unfinished": 1}
+    attacker.kill()
+    attacker.join()
     return seen
 
 
-async def _begun(attack: Callable[[Target], Awaitable[None]], target: Target) -> None:
-    await attack(target)
+def attack(name: str, target: Target, told: Connection) -> None:
+    """Attack until it is over; then tell how it was answered."""
+
+    async def bounded() -> None:
+        left = target.until - time.monotonic() + 5
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ATTACKS[name](target), left)
+
+    asyncio.run(bounded())
+    told.send(dict(target.answers))
 
 
 def run(names: list[str], seconds: float, *, quick: bool) -> list[Seen]:
-    """All of these attacks, each on a server of its own."""
+    """All of these attacks, each on a server and a gallery of its own."""
     rows = []
     with tempfile.TemporaryDirectory() as temp:
         world = Path(temp)
         gallery = make_world(world, calibrated=False)
-        question = questions(world / "honest", gallery, crops=False)[0]
+        asked = questions(world / "honest", gallery, crops=False)
         for name in names:
             files = 256 if name in ("silent", "slow_heads", "unread") else 4096
-            with served(gallery, files=files, log=world / "log") as at:
-                rows.append(asyncio.run(attacked(name, at, gallery, question, seconds, quick=quick)))
+            own = shutil.copytree(gallery, world / name / "gallery")
+            with served(own, files=files, log=world / "log") as at:
+                rows.append(attacked(name, at, own, asked, seconds, quick=quick))
             print(line(rows[-1]), flush=True)
     return rows
 

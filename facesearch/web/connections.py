@@ -24,7 +24,10 @@ NEXT_HEAD_S = 30.0
 TAKE_S = 30.0
 """For so long a client may take nothing of an answer that is ready."""
 
-PIECES = 1000
+JUST_S = 1.0
+"""For so long a connection has just begun."""
+
+PIECES = 250
 SMALLEST_PIECE = 128
 """A body that has come in more than so many pieces must have so many bytes in each: a piece costs as much
 time as kilobytes do."""
@@ -117,10 +120,16 @@ class Connection(H11Protocol):
 
 def one_to_go(everybody: Collection[Connection], newest: Connection) -> Connection:
     """Which of too many connections is let go: one that says nothing before one that is still sending its
-    body or does not take its answer, of the address that has most of them the oldest. The newest itself when
-    all others are being answered.
+    body or does not take its answer, and those that have just begun last; of the address that has most of
+    them the oldest. The newest itself when all others are being answered.
     """
     others = [each for each in everybody if each is not newest and not each.transport.is_closing()]
-    silent = [each for each in others if each.is_waiting] or [each for each in others if each.is_slow]
+    silent, slow = [each for each in others if each.is_waiting], [each for each in others if each.is_slow]
+    long_ago = newest.waiting_since - JUST_S
+    for these in (silent, slow):
+        old = [each for each in these if each.waiting_since < long_ago]
+        if old:
+            break
     many = Counter(each.address for each in everybody)
-    return min(silent, key=lambda each: (-many[each.address], each.waiting_since), default=newest)
+    chosen = old or silent + slow
+    return min(chosen, key=lambda each: (-many[each.address], each.waiting_since), default=newest)
