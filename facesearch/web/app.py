@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from facesearch.api.gallery import Gallery
@@ -29,6 +32,7 @@ from facesearch.web.routes.service import service_routes
 from facesearch.web.routes.trust import trust_routes
 from facesearch.web.security import Guard, Sessions
 from facesearch.web.settings import Settings
+from facesearch.web.wrong import told
 
 LOOK_EVERY_S = 2.0
 SUMMARY = (
@@ -46,6 +50,7 @@ class Service:
         """
         self.settings, self.gallery = settings, gallery
         self.meters = Meters()
+        self._written = b""
         gallery.on_look, gallery.encoder.on_batch = self.meters.on_look, self.meters.on_batch
         require_own_encoder(gallery)
         self._roster = Roster(gallery)
@@ -67,17 +72,20 @@ class Service:
             summary=SUMMARY,
             docs_url=None,
             redoc_url=None,
-            openapi_url="/v1/openapi.json",
+            openapi_url=None,  # made and written once, below
             lifespan=self._lifespan,
             redirect_slashes=False,
         )
         problems.install(self.api)
+        self.api.add_exception_handler(RequestValidationError, _few_of_many)
         for group in (service_routes, search_routes, people_routes, trust_routes):
             self.api.include_router(group(context))
         self.api.include_router(pages.router(settings, sessions, self.meters))
         self.api.mount("/static", pages.static_files(), name="static")
+        self.api.add_api_route("/v1/openapi.json", self._schema, include_in_schema=False)
         self.api.openapi = self._openapi  # type: ignore[method-assign]
-        self.asgi: ASGIApp = Observed(Guard(self.api, settings, sessions, pages.login_page), self.meters)
+        self._guard = Guard(self.api, settings, sessions, pages.login_page)
+        self.asgi: ASGIApp = Observed(self._guard, self.meters)
 
     def close(self) -> None:
         """Let what is under way end, but for what is computed in the background; then stop the encoder's
@@ -88,7 +96,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = self.settings.limits.requests + 16
+        anyio.to_thread.current_default_thread_limiter().total_tokens = self._guard.places.threads
         watching = asyncio.create_task(self._watch())
         LOG.info("started", extra={"fields": {"facesearch": __version__}})
         try:
@@ -126,6 +134,11 @@ class Service:
             self.meters.enrolled.set(len(self.gallery))
         return state
 
+    async def _schema(self) -> Response:
+        """The service's description, written once: it is some hundred kilobytes."""
+        self._written = self._written or json.dumps(self._openapi(), ensure_ascii=False).encode()
+        return Response(self._written, media_type="application/json")
+
     def _openapi(self) -> dict[str, Any]:
         """FastAPI's schema, with our problem details in the place of its own error models."""
         if self.api.openapi_schema is None:
@@ -148,3 +161,9 @@ class Service:
                 schema["security"] = [{"token": []}]
             self.api.openapi_schema = schema
         return self.api.openapi_schema
+
+
+def _few_of_many(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a body or a query that is not as it should be: a few faults, none of its values."""
+    assert isinstance(error, RequestValidationError)
+    return problems.answer(problems.wrong_in(told(error.errors())), problems.instance_of(request.scope))

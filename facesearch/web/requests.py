@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from facesearch.api.names import LONGEST_NAME
 from facesearch.web.problems import wrong_in
+from facesearch.web.wrong import told_of
 
 M = TypeVar("M", bound=BaseModel)
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -115,4 +116,4 @@ def options_in(kind: type[M], fields: dict[str, Any]) -> M:
     try:
         return TypeAdapter(kind).validate_python(fields)
     except ValidationError as error:
-        raise wrong_in(error.errors()) from error
+        raise wrong_in(told_of(error)) from error

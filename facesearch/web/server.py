@@ -4,17 +4,39 @@ graceful end.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import faulthandler
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Iterator
+from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from facesearch.errors import CannotListen, reason_of
 from facesearch.web.app import Service
+from facesearch.web.connections import NEXT_HEAD_S, Connection
+from facesearch.web.observe import LOG
+from facesearch.web.security import MOST_HEAD
 
-GRACE_S = 15
+GRACE_S = 5
+"""For so long after a signal answers may still be given."""
+
+END_S = 6.0
+"""So long after a signal the process ends; Docker waits for ten seconds."""
+
+MOST_CONNECTIONS = 512
+QUEUE = 256
+"""Connections that the system holds until they are accepted."""
+
+AT_ONCE = 8
+"""Connections accepted before anything else is done. Few, so that whoever has just come is read from before
+as many others have come as there is room for: it would be the oldest of the silent ones by then."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -30,7 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(256)  # so that whoever reads our address can connect at once
+        listening.listen(QUEUE)  # so that whoever reads our address can connect at once
     except OSError as error:
         raise CannotListen(
             host, port, str(error) if isinstance(error, socket.gaierror) else reason_of(error)
@@ -45,25 +67,48 @@ def url_of(host: str, listening: socket.socket) -> str:
 
 
 def serve(service: Service, listening: socket.socket) -> None:
-    """Answer until SIGINT or SIGTERM; then take nothing new, end what is under way within GRACE_S, and
-    return.
+    """Answer until SIGINT or SIGTERM; then take nothing new, and end what is under way. What has not ended
+    END_S after the signal is cut off with the process: the gallery's file takes whole changes or none.
     """
-    config = uvicorn.Config(
-        service.asgi,
+    Connection.most = _connections()
+    Server(configured(service.asgi)).run(sockets=[listening])
+
+
+def configured(app: ASGIApp) -> uvicorn.Config:
+    """What uvicorn is told of an app."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
-        timeout_keep_alive=30,
-        h11_max_incomplete_event_size=64 * 1024,
+        timeout_keep_alive=int(NEXT_HEAD_S),
+        h11_max_incomplete_event_size=MOST_HEAD,
+        backlog=AT_ONCE,
         ws="none",
     )
-    _Server(config).run(sockets=[listening])
 
 
-class _Server(uvicorn.Server):
+def _connections() -> int:
+    """How many connections at once: half of the files that this process may have open, for each request that
+    is worked on opens some too.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST_CONNECTIONS + 256
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(16, min(MOST_CONNECTIONS, (soft - AT_ONCE) // 2))
+
+
+class Server(uvicorn.Server):
     """Takes a signal for a wish to stop and no more: uvicorn would raise it again after a graceful end, and
     die of it.
     """
@@ -78,3 +123,46 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. asyncio takes one number for two things, and what is good for accepting is too few to
+        queue.
+        """
+        await super().startup(sockets)
+        for listening in sockets or []:
+            if not self.should_exit:
+                listening.listen(QUEUE)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            end_within(END_S)
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: once a second, look at every connection."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        return await super().on_tick(counter)
+
+
+def end_within(seconds: float) -> None:
+    """End this process so many seconds from now, whatever its threads are doing. In a computation that lets
+    no other thread go on, a clock that needs none does it a second later.
+    """
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+            faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
+
+    def end() -> None:
+        threading.Event().wait(seconds)
+        LOG.warning("stopped", extra={"fields": {"unfinished": True}})
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+            sys.stdout.flush()
+        os._exit(0)
+
+    threading.Thread(target=end, name="end", daemon=True).start()

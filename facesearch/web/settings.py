@@ -17,16 +17,19 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a client may ask of the service. photo_bytes and pixels are of one photo; requests: photos of how
-    many requests are in memory at once; read_s: seconds without a byte after which a body is given up."""
+    """What a client may ask of the service. photo_bytes and pixels are of one photo; bodies_bytes: of all
+    bodies in memory together; requests: searches worked on at once; wait_s: how long others wait for their
+    turn; read_s: seconds without a byte after which a body is given up."""
 
     photos: int = 16
     photo_bytes: int = 20 * 2**20
     body_bytes: int = 64 * 2**20
     pixels: int = 50_000_000
     faces: int = 100
+    bodies_bytes: int = 256 * 2**20
     requests: int = 64
-    read_s: float = 30.0
+    wait_s: float = 20.0
+    read_s: float = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,22 +7,29 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from facesearch.api.names import clean_source
+from facesearch.web.forms import LONG, LongTexts, json_of, parts_of
 from facesearch.web.problems import Problem
 from facesearch.web.requests import EncodedPhoto
 from facesearch.web.settings import Limits
 
-FIELD_BYTES = 2**16
+LARGE, STEP = 2**20, 2**18
+"""Bytes of a body of which few are taken apart at once, and of base64 that are read at a time."""
+
 NAMELESS = "photo"
+
+
+_LARGE_AT_ONCE = anyio.CapacityLimiter(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +44,30 @@ async def read_uploads(
     request: Request, limits: Limits, several: str | None
 ) -> tuple[list[Upload], dict[str, Any]]:
     """The photos of a request, and its other fields as values: of a form, numbers, true, false and null are
-    read as in JSON.
+    read as in JSON. The body is taken apart in a thread, beside the other requests.
 
     Form: files named `photo`. JSON: {"photo": {"name", "data"}}, or under the key `several` a list of such;
     data is base64. Raises Problem for anything else, and for too many or too large photos.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = request.headers.get("content-type", "")
+    pieces = deque([chunk async for chunk in request.stream() if chunk])
+    large = sum(map(len, pieces)) > LARGE
+    return await anyio.to_thread.run_sync(
+        _uploads, pieces, kind, limits, several, limiter=_LARGE_AT_ONCE if large else None
+    )
+
+
+def _uploads(
+    pieces: deque[bytes], content_type: str, limits: Limits, several: str | None
+) -> tuple[list[Upload], dict[str, Any]]:
+    body = bytearray()
+    while pieces:  # in steps, between which other threads go on
+        body += pieces.popleft()
+    kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        uploads, fields = await _from_form(request, limits)
+        uploads, fields = _from_form(body, content_type, limits)
     elif kind == "application/json":
-        uploads, fields = _from_json(await request.body(), several)
+        uploads, fields = _from_json(body, several, limits.photos if several else 1)
     else:
         raise Problem(
             "bad-request", 415, "Send multipart/form-data, or application/json with photos in base64."
@@ -55,52 +76,29 @@ async def read_uploads(
         raise Problem("bad-request", 422, "There is no photo in the request.")
     most = limits.photos if several else 1
     if len(uploads) > most:
-        raise Problem("bad-request", 422, f"{len(uploads)} photos in one request; {most} are the limit.")
+        raise _too_many(len(uploads), most)
     for upload in uploads:
         if len(upload.data) > limits.photo_bytes:
             raise Problem("too-large", 413, f"A photo has more than {limits.photo_bytes / 2**20:.0f} MiB.")
     return uploads, fields
 
 
-class _InMemory(MultiPartParser):
-    """Never puts a part into a file: photos are not written to this machine's disk."""
-
-    spool_max_size = 2**62
-
-    def discard(self) -> None:
-        """Let go of all parts, of a form that was not read to its end too."""
-        for file in self._files_to_close_on_error:
-            file.close()
+def _too_many(photos: int, most: int) -> Problem:
+    return Problem("bad-request", 422, f"{photos} photos in one request; {most} are the limit.")
 
 
-async def _from_form(request: Request, limits: Limits) -> tuple[list[Upload], dict[str, Any]]:
-    parser = _InMemory(
-        request.headers,
-        request.stream(),
-        max_files=limits.photos,
-        max_fields=limits.photos,
-        max_part_size=FIELD_BYTES,
-    )
+def _from_form(body: bytearray, content_type: str, limits: Limits) -> tuple[list[Upload], dict[str, Any]]:
     uploads: list[Upload] = []
     fields: dict[str, Any] = {}
-    try:
-        for key, value in (await parser.parse()).multi_items():
-            if isinstance(value, UploadFile):
-                if key != "photo":
-                    raise Problem("bad-request", 422, "A file comes under a name other than photo.")
-                uploads.append(Upload(_own_name(value.filename), await value.read()))
-            elif key in fields:
-                raise Problem("bad-request", 422, "A field of the form comes twice.")
-            elif value:
-                fields[key] = _value(key, value)
-    except MultiPartException as error:
-        raise Problem(
-            "bad-request", 422 if "Too many" in error.message else 400, f"{error.message.rstrip('.')}."
-        ) from error
-    except (KeyError, ValueError, AssertionError) as error:
-        raise Problem("bad-request", 400, "The form cannot be read.") from error
-    finally:
-        parser.discard()
+    for part in parts_of(body, content_type, most=limits.photos):
+        if part.filename is not None:
+            if part.name != "photo":
+                raise Problem("bad-request", 422, "A file comes under a name other than photo.")
+            uploads.append(Upload(_own_name(part.filename), part.data))
+        elif part.name in fields:
+            raise Problem("bad-request", 422, "A field of the form comes twice.")
+        elif part.data:
+            fields[part.name] = _value(part.name, part.data.decode("utf-8", "replace"))
     return uploads, fields
 
 
@@ -112,29 +110,41 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-def _from_json(body: bytes, several: str | None) -> tuple[list[Upload], dict[str, Any]]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Problem("bad-request", 400, "The body is not JSON.") from error
+def _from_json(body: bytearray, several: str | None, most: int) -> tuple[list[Upload], dict[str, Any]]:
+    value, texts = json_of(body)
     if not isinstance(value, dict):
         raise Problem("bad-request", 422, "The body must be a JSON object.")
-    photos = value.pop(several or "photo", [])
-    uploads = []
-    for photo in photos if isinstance(photos, list) and several else [photos]:
-        try:
-            given = EncodedPhoto.model_validate(photo)
-            data = base64.b64decode(given.data, validate=True)
-        except ValidationError as error:
-            raise Problem(
-                "bad-request",
-                422,
-                "A photo must be an object of its name and its data in base64, and nothing else.",
-            ) from error
-        except (binascii.Error, ValueError) as error:
-            raise Problem("bad-request", 422, "The data of a photo is not base64.") from error
-        uploads.append(Upload(_own_name(given.name), data))
+    given = value.pop(several or "photo", [])
+    photos = given if isinstance(given, list) and several else [given]
+    if len(photos) > most:
+        raise _too_many(len(photos), most)
+    uploads = [_decoded(photo, texts) for photo in photos]
+    if texts.by_word:
+        raise Problem("bad-request", 422, f"A text other than a photo's data has more than {LONG} bytes.")
     return uploads, value
+
+
+def _decoded(photo: Any, texts: LongTexts) -> Upload:
+    try:
+        given = EncodedPhoto.model_validate(photo)
+        data = _from_base64(texts.take(given.data) or given.data.encode("ascii"))
+    except ValidationError as error:
+        raise Problem(
+            "bad-request", 422, "A photo must be an object of its name and data in base64, and nothing else."
+        ) from error
+    except (binascii.Error, ValueError) as error:
+        raise Problem("bad-request", 422, "The data of a photo is not base64.") from error
+    return Upload(_own_name(given.name), data)
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Strictly read, in steps, between which other threads go on. Raises ValueError."""
+    if 0 <= text.find(b"=") < len(text) - 2:
+        raise ValueError("it ends before its end")
+    data = bytearray()
+    for start in range(0, len(text), STEP):
+        data += base64.b64decode(text[start : start + STEP], validate=True)
+    return bytes(data)
 
 
 def _own_name(given: str | None) -> str:

@@ -21,7 +21,8 @@ from fastapi.testclient import TestClient
 
 from facesearch.errors import BadToken
 from facesearch.web import app, observe
-from facesearch.web.security import HEADERS, UPLOADS
+from facesearch.web.places import UPLOADS
+from facesearch.web.security import HEADERS
 from facesearch.web.settings import Limits, is_loopback, token_for
 from tests.helpers.service import BLUE, HOST, RED, ask, enroll_face, png, problem, sent, service, sha
 
