@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from facesearch.errors import UnusablePhoto
-from facesearch.faces.people_folders import people_folders as people_folders
+from facesearch.errors import BadName, NothingToDo, UnusablePhoto
+from facesearch.faces import people_folders as folders
 from facesearch.faces.photos import MAX_PIXELS, photo_of, read_photo
 from facesearch.faces.photos import walk as walk
 from facesearch.faces.watch import arriving as arriving
+from facesearch.gallery.store.rows import clean_name
 from facesearch.records import U8, Photo, Skipped
 
 if TYPE_CHECKING:
@@ -49,6 +50,24 @@ def read(photo: PhotoLike | Skipped | Cropped, max_pixels: int = MAX_PIXELS) -> 
     if isinstance(photo, str | os.PathLike):
         return read_photo(Path(photo), max_pixels=max_pixels)
     return _in_memory(photo, "", max_pixels)
+
+
+def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
+    """One folder a person below root, as (name, photo); photos in a folder whose name can be nobody's are
+    skipped. Raises NotFound, NothingToDo.
+    """
+    photos, skipped = folders.people_folders(root)
+    wrong: dict[str, str] = {}
+    for name in {name for name, _ in photos}:
+        try:
+            clean_name(name)
+        except BadName as error:
+            wrong[name] = f"its folder cannot be a person's name: {error.reason}"
+    good = [(name, photo) for name, photo in photos if name not in wrong]
+    skipped += [Skipped(photo, wrong[name]) for name, photo in photos if name in wrong]
+    if not good:
+        raise NothingToDo(str(skipped[0].path), skipped[0].reason)
+    return good, skipped
 
 
 def as_photos(given: Any) -> list[PhotoLike]:

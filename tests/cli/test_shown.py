@@ -153,3 +153,18 @@ def test_skipped_photos_are_shown(capsys: pytest.CaptureFixture[str]):
 
     report_skips([Skipped(Path(FORGED), "r\x1b[2J")], strict=False)
     assert capsys.readouterr().err.splitlines()[0] == f"skipped {shown(FORGED)}: r\\x1b[2J"
+
+
+@posix
+def test_a_folder_that_can_be_no_name_is_skipped_beside_good_ones(
+    run: Any, album: Path, weights: Path, tmp_path: Path
+):
+    for name in ("Ada", "Eve\x1b[2J\n$(touch X)", os.fsdecode(b"\xe9t\xe9"), "n" * 201):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        shutil.copy(own(album, len(name) % 6, 0), tmp_path / "people" / name / "a.png")
+    done = run("enroll", "--from", "people", "--aligned", "--weights", weights)
+    assert done.stdout == "Ada: 1 photo enrolled\n" and "3 skipped" in done.stderr
+    assert "Eve\\x1b[2J\\x0a$(touch X)/a.png: its folder cannot be a person's name" in done.stderr
+    shutil.rmtree(tmp_path / "people" / "Ada")
+    shutil.rmtree(tmp_path / "people" / os.fsdecode(b"\xe9t\xe9"))
+    assert "cannot be a person's name" in run("enroll", "--from", "people", "--aligned", code=1).stderr
