@@ -19,7 +19,6 @@ from facesearch.api.names import clean_name
 from facesearch.api.results import Apart
 from facesearch.api.state import State
 from facesearch.errors import UnknownPerson
-from facesearch.gallery.store.rows import Stored
 from facesearch.records import I64
 
 ORDERS = ("separation", "name", "photos")
@@ -76,7 +75,7 @@ class Listing:
     names: tuple[str, ...]
     folded: tuple[str, ...]
     photos: I64
-    stored: Mapping[Stored, str] = field(default_factory=dict, repr=False)
+    stored: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def generation(self) -> int:

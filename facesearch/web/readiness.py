@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import Future
 
 from facesearch.answers import Health, Ready
@@ -16,6 +17,8 @@ LOG = logging.getLogger("facesearch.web")
 WAIT_S = 2.0
 """Whoever asks is answered by then; an index of a million faces takes longer to be written."""
 AGAIN_S = "5"
+FAILED_FOR_S = 60.0
+"""So long health tells what was found, where nobody has tried again since."""
 
 
 class Readiness:
@@ -25,7 +28,8 @@ class Readiness:
         self._gallery = gallery
         self._guard = threading.Lock()
         self._trying: Future[Ready] | None = None
-        self._failed = False
+        self._known: tuple[state.State | None, Health] | None = None
+        self._failed_at: float | None = None
 
     def ready(self) -> Ready:
         """That the service answers searches. Raises Problem, 503, with the reason why it does not."""
@@ -42,10 +46,23 @@ class Readiness:
 
     def health(self) -> Health:
         """That the service is alive. A gallery that was found not to be ready is not called so."""
-        told = state.health(self._gallery)
-        if not self._failed or told.gallery == "empty":
+        told = self._counted()
+        failed_at = self._failed_at
+        failed = failed_at is not None and time.monotonic() - failed_at < FAILED_FOR_S
+        if not failed or told.gallery == "empty":
             return told
         return Health(gallery="not-ready", people=told.people, faces=told.faces, generation=told.generation)
+
+    def _counted(self) -> Health:
+        """How the gallery stands, counted once for each state of it."""
+        try:
+            now = state.state_of(self._gallery)
+        except FacesearchError:
+            return state.health(self._gallery)
+        known = self._known
+        if known is None or known[0] != now:
+            known = self._known = now, state.health(self._gallery)
+        return known[1]
 
     def _try(self) -> Future[Ready]:
         with self._guard:
@@ -63,7 +80,7 @@ class Readiness:
                 LOG.exception("not ready")
         with self._guard:
             self._trying = None
-            self._failed = isinstance(found, Exception)
+            self._failed_at = time.monotonic() if isinstance(found, Exception) else None
         if isinstance(found, Exception):
             answer.set_exception(found)
         else:

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from facesearch.answers import Enrolled
+from facesearch.api.encoder import Encoder
 from facesearch.api.gallery import Gallery
 from facesearch.api.names import LONGEST_NAME, clean_name
+from facesearch.api.opening import open_gallery
 from facesearch.api.people import Listing, enroll_file, listing, people_page, photos_of
 from facesearch.api.results import Apart
-from facesearch.errors import BadName, CloserToAnother, NoFace, UnknownPerson
+from facesearch.errors import BadName, CloserToAnother, CorruptGallery, NoFace, UnknownPerson
 from facesearch.gallery.store.rows import Threshold
-from tests.helpers.drawn import save_colour
+from tests.helpers.drawn import ColourEncoder, save_colour
 
 STATE = (1, 2, "encoder", 7)
 EVERYBODY = Listing(
@@ -87,6 +89,25 @@ def test_a_list_made_from_the_one_before_is_the_same_as_one_made_anew(
         assert repr(before) == repr(listing(colours)) and before.state != old.state
     assert before.names == ("ada", "Zoe") and before.photos.tolist() == [1, 4]
     assert set(before.stored.values()) == {"ada", "Zoe"}  # nobody forgotten
+
+
+@pytest.mark.parametrize("key", [None, b"k" * 32])
+def test_names_of_every_kind_are_listed_encrypted_too(tmp_path: Path, key: bytes | None):
+    names = ["Ada", "Zoé \U0001f600", '"quoted" \\ {}', "Ben", "王"]
+    with open_gallery(
+        tmp_path / "people", encoder=Encoder.of(ColourEncoder()), detector="aligned", key=key
+    ) as gallery:
+        for shade, name in enumerate(names):
+            gallery.enroll(name, save_colour(tmp_path / f"{shade}.png", (9, 120, 130), shade=shade + 1))
+        told = listing(gallery)
+        assert sorted(told.names) == sorted(names) and listing(gallery, told).names == told.names
+
+
+def test_a_name_that_is_none_is_damage(colours: Gallery):
+    with colours.opened() as store:
+        store.database.run("UPDATE people SET name = x'41' WHERE name = 'Ada'")
+    with pytest.raises(CorruptGallery):
+        listing(colours)
 
 
 def test_photos_are_told_by_name_and_content(colours: Gallery, nobody: Gallery, tmp_path: Path):

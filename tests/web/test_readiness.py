@@ -44,6 +44,14 @@ def test_a_gallery_is_ready_and_so_is_none(client: TestClient, tmp_path: Path):
         assert standing(nobody) == "empty"
 
 
+def test_people_are_counted_once_for_each_state(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    counted, count = [], readiness.state.health
+    monkeypatch.setattr(readiness.state, "health", lambda gallery: counted.append(1) or count(gallery))
+    assert {client.get("/v1/health").json()["people"] for _ in range(3)} == {3} and len(counted) == 1
+    assert client.post("/v1/forget", json={"name": "Ada"}).status_code == 200
+    assert client.get("/v1/health").json()["people"] == 2 and len(counted) == 2
+
+
 def test_neither_asks_for_a_token(gallery: Path):
     serving = service(gallery, host="0.0.0.0", token=TOKEN)
     with TestClient(serving.asgi, base_url="http://10.1.2.3:8008") as client:
@@ -85,7 +93,7 @@ def test_a_gallery_that_cannot_be_read_is_not_ready(client: TestClient, gallery:
     assert client.get("/v1/ready").status_code == 200
 
 
-def test_a_damaged_row_is_told(client: TestClient, gallery: Path):
+def test_a_damaged_row_is_told(client: TestClient, gallery: Path, monkeypatch: pytest.MonkeyPatch):
     import sqlite3
 
     with sqlite3.connect(gallery / "gallery.sqlite") as db:
@@ -93,6 +101,10 @@ def test_a_damaged_row_is_told(client: TestClient, gallery: Path):
     problem(sent(client, "/v1/search", png(RED)), 500, "gallery-damaged")
     problem(client.get("/v1/ready"), 503, "gallery-damaged")
     assert standing(client) == "not-ready"
+    monkeypatch.setattr(
+        readiness, "FAILED_FOR_S", 0
+    )  # what nobody has looked at for long is not called damaged
+    assert standing(client) == "ready"
 
 
 def test_an_index_that_is_damaged_and_cannot_be_written_anew_is_told(client: TestClient, gallery: Path):

@@ -107,11 +107,6 @@ class Database:
         with self.errors():
             return self._db.execute(sql, values).fetchall()
 
-    def each(self, sql: str, *values: object) -> Iterator[Any]:
-        """The same row by row: many rows that are held at once keep the garbage collector busy."""
-        with self.errors():
-            yield from self._db.execute(sql, values)
-
     def one(self, sql: str, *values: object) -> Any:
         """The first value of the first row; there must be one."""
         return self.all(sql, *values)[0][0]
