@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from facesearch.cli.commands.audit import audit
+from facesearch.cli.commands.backup import backup
 from facesearch.cli.commands.build_index import build_index
 from facesearch.cli.commands.calibrate import calibrate
 from facesearch.cli.commands.compare import compare
@@ -32,6 +33,7 @@ from facesearch.cli.commands.prepare import prepare
 from facesearch.cli.commands.query import query
 from facesearch.cli.commands.reindex import reindex
 from facesearch.cli.commands.rename import rename
+from facesearch.cli.commands.restore import restore
 from facesearch.cli.commands.scan import scan
 from facesearch.cli.commands.serve import serve
 from facesearch.cli.commands.sort import sort
@@ -153,6 +155,8 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
         rename: "Give a person another name, or join two",
         verify: "Check against damage; rebuild the index",
         reindex: "Embed all photos again with another encoder",
+        backup: "Copy it while it is in use, checked",
+        restore: "Put a backup back",
         export_gallery: "Write all of it into one file",
         import_gallery: "Add everybody from a file or another gallery",
         sync: "Fill and check a Milvus engine",

@@ -26,6 +26,7 @@ from facesearch.errors.encoder import EngineUnfit as EngineUnfit
 from facesearch.errors.encoder import NotNumbers as NotNumbers
 from facesearch.errors.encoder import NoWeights as NoWeights
 from facesearch.errors.encoder import PickleRefused as PickleRefused
+from facesearch.errors.gallery import BackupInside as BackupInside
 from facesearch.errors.gallery import BadIndex as BadIndex
 from facesearch.errors.gallery import BadName as BadName
 from facesearch.errors.gallery import CloserToAnother as CloserToAnother

@@ -387,3 +387,15 @@ class ReplacesBetter(GalleryError):
         "The threshold was set on real strangers. The gallery's own people are an extrapolation; ask again"
         " with replace."
     )
+
+
+@dataclass(eq=False)
+class BackupInside(GalleryError):
+    gallery: Path
+    out: Path
+
+    kind = "backup-inside"
+    status = 409
+    about = "out"
+    what = "A backup cannot lie within the gallery: what is forgotten would be found in it."
+    advice = "Name a folder elsewhere, best on another disk."
