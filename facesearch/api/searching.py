@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -51,6 +52,7 @@ class SearchOptions:
 
 SAME = 0.99
 """The cosine of a vector with itself, but for its float16."""
+Found = TypeVar("Found")
 State = tuple[int, int, str, int, str]
 """See Gallery.state."""
 
@@ -80,8 +82,14 @@ class Searcher:
 
         Raises EncoderMismatch, UnknownPerson, CorruptGallery.
         """
+        return self._by_a_right_index(lambda: self._decided(seen, vectors, encoder_id, detector, asked))
+
+    def _by_a_right_index(self, work: Callable[[], Found]) -> Found:
+        """What work gives, done again after the index was rebuilt where it showed other vectors than the rows
+        have.
+        """
         try:
-            return self._decided(seen, vectors, encoder_id, detector, asked)
+            return work()
         except IndexDiffers:
             if self._search_in is not OWN_INDEX:
                 raise
@@ -89,7 +97,7 @@ class Searcher:
             with self._opened() as store:
                 assert store is not None
                 refresh(store, "it showed other vectors than the rows have")
-            return self._decided(seen, vectors, encoder_id, detector, asked)
+            return work()
 
     def _decided(
         self,
@@ -146,6 +154,9 @@ class Searcher:
         """Search with vectors that are enrolled; False while nobody is. Raises what decided raises, and
         CorruptGallery where the gallery's own index does not find such a face again.
         """
+        return self._by_a_right_index(lambda: self._tried_out(encoder_id))
+
+    def _tried_out(self, encoder_id: str) -> bool:
         with self._opened() as store:
             if store is None or store.faces.is_empty():
                 return False

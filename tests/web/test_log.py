@@ -22,7 +22,7 @@ from fastapi.testclient import TestClient
 from facesearch.cli.commands.serve import logged
 from facesearch.cli.terminal import tell
 from facesearch.errors import CannotWrite, CorruptGallery, FacesearchError, UnknownPerson
-from facesearch.web import observe
+from facesearch.web import observe, places
 from facesearch.web.app import Service
 from tests.helpers.service import HOST, enroll_face, png, service
 
@@ -104,10 +104,9 @@ def test_what_clients_do_wrong_is_no_error_of_ours_and_names_nobody(gallery: Pat
     assert "Secret" not in str(lines())
 
 
-def test_a_503_of_the_guard_has_its_reason(gallery: Path, lines: Lines):
-    from facesearch.web.settings import Limits
-
-    with TestClient(service(gallery, limits=Limits(requests=0)).asgi, base_url=HOST) as client:
+def test_a_503_of_the_guard_has_its_reason(gallery: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(places, "MOST_WAITING", 0)
+    with TestClient(service(gallery).asgi, base_url=HOST) as client:
         assert enroll_face(client, "Dora", png((9, 9, 9))).status_code == 503
     line = request_of(lines())
     assert (line["level"], line["problem"]) == ("error", "too-busy") and line["reason"]
