@@ -148,13 +148,13 @@ def with_token(whole: bytes) -> bytes:
 
 async def cookie(target: Target) -> None:
     """60 KB of a cookie, without a token."""
-    line = b"Cookie: " + b"a=" * 30_000
+    line = b'Cookie: a="' + b"\\\\" * 30_000 + b'"'
     await target.again(b"GET /v1/people HTTP/1.1\r\nHost: 127.0.0.1\r\n" + line + b"\r\n\r\n", 4)
 
 
 async def cookies_within(target: Target) -> None:
     """As long a cookie as a head may hold, without a token."""
-    line = b"Cookie: " + b'"\\' * 7_900
+    line = b'Cookie: a="' + b"\\\\" * 7_900 + b'"'
     await target.again(b"GET /v1/people HTTP/1.1\r\nHost: 127.0.0.1\r\n" + line + b"\r\n\r\n", 4)
 
 
