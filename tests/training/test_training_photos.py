@@ -38,7 +38,8 @@ class TwoFaces:
     def detect(self, photo: np.ndarray) -> list[Face]:
         points = np.array([[20, 30], [50, 30], [35, 50], [25, 70], [45, 70]], np.float32)
         box = np.array([10, 10, 50, 80], np.float32)
-        return [Face(box + shift, points + np.float32([shift, 0]), 1.0, self.name) for shift in (0, 60)]
+        shifts = [np.array([right, 0, 0, 0], np.float32) for right in (0, 60)]
+        return [Face(box + shift, points + shift[:2], 1.0, self.name) for shift in shifts]
 
 
 def test_every_face_of_every_photo_without_person_folders(tmp_path: Path):
