@@ -66,7 +66,7 @@ from facesearch.errors import PackageMissing, shown
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
-    help="Uploads worked on at once; more wait.",
+    help="Searches worked on at once; more wait their turn.",
 )
 @options.gallery
 @options.encoder
@@ -87,17 +87,19 @@ def serve(
     """Open the gallery's page in a browser, and answer programs under /v1.
 
     Nothing leaves this machine: it listens on 127.0.0.1, and the page loads nothing from elsewhere. Ctrl-C
-    stops it when what is under way has ended. The log on stderr is JSON, without names, photos or vectors.
+    stops it when what is under way has ended, after 6 seconds at most. The log on stderr is JSON, without
+    names, photos or vectors.
 
     \b
     Example:  facesearch serve --photos people/
     """
     _require_packages()
     from facesearch.web.app import Service
-    from facesearch.web.server import listen, url_of
+    from facesearch.web.server import listen, url_of, use_few_arenas
     from facesearch.web.server import serve as run
     from facesearch.web.settings import Limits, Settings, is_loopback, token_for
 
+    use_few_arenas()
     token, made_up = token_for(host, token_file)
     settings = Settings(
         host=host,
