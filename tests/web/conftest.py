@@ -48,8 +48,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """For one module: playwright keeps an event loop running, beside which no test can run one of its own."""
     from tests.helpers.browser import CHROMIUM, FLAGS, playwright
 
     with playwright.sync_playwright() as play:
