@@ -19,7 +19,6 @@ import multiprocessing
 import re
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 import time
 import zlib
@@ -32,7 +31,7 @@ from urllib.parse import urlsplit
 
 from bench_serve import Question, form, is_right, questions
 from benching import machine, write
-from drawn_world import ROOT, environment, facesearch, make_world
+from drawn_world import ROOT, facesearch, make_world, started
 
 OUT = ROOT / "scripts" / "results" / "attack.json"
 AIM = {"health_s": 0.5, "search_s": 3.0, "more_mb": 1024.0}
@@ -112,7 +111,7 @@ class Target:
         await asyncio.gather(*(one() for _ in range(at_once)))
 
     async def drip(self, begin: bytes, at_once: int, every_s: float) -> None:
-        """Begin and then send one byte now and then, on so many connections at once; for ever anew."""
+        """Begin and then send one byte now and then, on so many connections at once; for ever again."""
 
         async def one() -> None:
             while not self.is_over:
@@ -362,24 +361,10 @@ def served(gallery: Path, *, files: int, log: Path) -> Iterator[tuple[str, int, 
     token.chmod(0o600)
     command = facesearch("serve", "--port", 0, "--gallery", gallery, "--token-file", token)
     limited = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            limited, cwd=gallery.parent, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            to = urlsplit(process.stdout.readline().strip())
-            if not to.hostname or not to.port:
-                raise RuntimeError(log.read_text())
-            yield to.hostname, to.port, process.pid
-        finally:
-            process.terminate()
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with started(limited, gallery, log) as (url, process):
+        to = urlsplit(url)
+        assert to.hostname and to.port
+        yield to.hostname, to.port, process.pid
 
 
 def memory_mb(pid: int, what: str) -> float:

@@ -18,7 +18,6 @@ import random
 import tempfile
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from bench_search import CHUNK, PHOTOS, content, name_of, people_of, photos_of
-from bench_serve import resident_mb
+from bench_serve import multipart, resident_mb
 from benching import machine, write
 from drawn_world import ROOT, served
 from PIL import Image
@@ -101,15 +100,8 @@ class Load:
         return status, json.loads(data) if status == 200 else None
 
     def send(self, what: str, path: str, photo: bytes, **fields: str) -> tuple[int, Any]:
-        mark = uuid.uuid4().hex
-        lines = [
-            f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in fields.items()
-        ]
-        head = f'--{mark}\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n'
-        start = "".join(lines) + head + "Content-Type: image/png\r\n\r\n"
-        body = start.encode() + photo + f"\r\n--{mark}--\r\n".encode()
-        return self.ask(what, "POST", path, body, f"multipart/form-data; boundary={mark}")
+        body, kind = multipart(photo, **fields)
+        return self.ask(what, "POST", path, body, kind)
 
     def note(self, what: str) -> None:
         with self._turn:

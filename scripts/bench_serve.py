@@ -58,18 +58,22 @@ class Measured:
     crops_a_batch: float
 
 
+def multipart(photo: bytes, **fields: str) -> tuple[bytes, str]:
+    """A body with one photo and these fields, and its content type."""
+    lines = [
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    head = '--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n'
+    start = "".join(lines) + head + "Content-Type: image/png\r\n\r\n"
+    return start.encode() + photo + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
+
+
 def form(data: bytes, path: str = "/v1/search") -> bytes:
     """A whole HTTP request with one photo."""
-    body = (
-        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\nContent-Type:'
-        b" image/png\r\n\r\n" + data
-    )
-    body += b"\r\n--b--\r\n"
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data;"
-        f" boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    body, kind = multipart(data)
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def questions(folder: Path, gallery: Path, *, crops: bool) -> list[Question]:

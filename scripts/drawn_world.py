@@ -122,11 +122,10 @@ def make_world(folder: Path, *, calibrated: bool = True) -> Path:
 
 
 @contextlib.contextmanager
-def served(gallery: Path, *options: object, log: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server process of this gallery on a free port: its address and the process. It is stopped in the end,
-    gracefully.
+def started(command: list[str], gallery: Path, log: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server process: the address that it says, and the process. It is stopped in the end, gracefully if it
+    can be.
     """
-    command = facesearch("serve", "--port", 0, "--gallery", gallery, *options)
     with (
         log.open("w") as errors,
         subprocess.Popen(
@@ -141,7 +140,19 @@ def served(gallery: Path, *options: object, log: Path) -> Iterator[tuple[str, su
             yield url, process
         finally:
             process.terminate()
-            process.wait(40)
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+@contextlib.contextmanager
+def served(gallery: Path, *options: object, log: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server process of this gallery on a free port."""
+    command = facesearch("serve", "--port", 0, "--gallery", gallery, *options)
+    with started(command, gallery, log) as running:
+        yield running
 
 
 if __name__ == "__main__":

@@ -47,19 +47,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serving(gallery: Path, log: Path) -> Iterator[tuple[tuple[str, int], subprocess.Popen[str]]]:
     """A server in which /v1/rename never ends: where it listens, and its process."""
     command = [sys.executable, "-c", SPINNING, "serve", "--port", "0", "--gallery", str(gallery)]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            command, cwd=gallery.parent, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            to = urlsplit(process.stdout.readline().strip())
-            assert to.hostname and to.port, log.read_text()
-            yield (to.hostname, to.port), process
-        finally:
-            process.kill()
+    with drawn.started(command, gallery, log) as (url, process):
+        to = urlsplit(url)
+        assert to.hostname and to.port, log.read_text()
+        yield (to.hostname, to.port), process
 
 
 def send(
