@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from facesearch.gallery.detectors import other_detectors
 from facesearch.gallery.index.faiss_index import open_index, refresh
 from facesearch.gallery.milvus.projections import Access
 from facesearch.gallery.nearest import Nearest, nearest_people
-from facesearch.gallery.store.store import Store
+from facesearch.gallery.store.store import State, Store
 from facesearch.records import F32, Tell
 
 
@@ -52,9 +53,29 @@ class SearchOptions:
 
 SAME = 0.99
 """The cosine of a vector with itself, but for its float16."""
+
+
+Asked = ParamSpec("Asked")
 Found = TypeVar("Found")
-State = tuple[int, int, str, int, str]
-"""See Gallery.state."""
+
+
+def by_a_right_index(
+    work: Callable[Concatenate[Searcher, Asked], Found],
+) -> Callable[Concatenate[Searcher, Asked], Found]:
+    """What a method of Searcher gives, done again after the index was rebuilt where it showed other vectors
+    than the rows have.
+    """
+
+    @wraps(work)
+    def done(self: Searcher, /, *given: Asked.args, **named: Asked.kwargs) -> Found:
+        try:
+            return work(self, *given, **named)
+        except IndexDiffers:
+            if not self.rebuild():
+                raise
+            return work(self, *given, **named)
+
+    return done
 
 
 class Searcher:
@@ -69,6 +90,7 @@ class Searcher:
         self._opened, self._search_in = opened, search_in
         self._held: PerProcess[_Held] = PerProcess(_Held)
 
+    @by_a_right_index
     def decided(
         self,
         seen: Sequence[Look],
@@ -82,31 +104,6 @@ class Searcher:
 
         Raises EncoderMismatch, UnknownPerson, CorruptGallery.
         """
-        return self._by_a_right_index(lambda: self._decided(seen, vectors, encoder_id, detector, asked))
-
-    def _by_a_right_index(self, work: Callable[[], Found]) -> Found:
-        """What work gives, done again after the index was rebuilt where it showed other vectors than the rows
-        have.
-        """
-        try:
-            return work()
-        except IndexDiffers:
-            if self._search_in is not OWN_INDEX:
-                raise
-            self.let_go()
-            with self._opened() as store:
-                assert store is not None
-                refresh(store, "it showed other vectors than the rows have")
-            return work()
-
-    def _decided(
-        self,
-        seen: Sequence[Look],
-        vectors: Sequence[F32],
-        encoder_id: str,
-        detector: str,
-        asked: SearchOptions,
-    ) -> Searched:
         most = asked.most
         with self._opened() as store, self._index(store) as (index, built):
             if store is None or index is None:
@@ -150,13 +147,11 @@ class Searcher:
             )
         return (*said, noted[2]) if noted[2] else tuple(said)
 
+    @by_a_right_index
     def try_out(self, encoder_id: str) -> bool:
         """Search with vectors that are enrolled; False while nobody is. Raises what decided raises, and
         CorruptGallery where the gallery's own index does not find such a face again.
         """
-        return self._by_a_right_index(lambda: self._tried_out(encoder_id))
-
-    def _tried_out(self, encoder_id: str) -> bool:
         with self._opened() as store:
             if store is None or store.faces.is_empty():
                 return False
@@ -171,6 +166,18 @@ class Searcher:
                     again = bool(found) and found[0].score > SAME
                     if not again and not self._search_in.alone and erasures == index.erasures:
                         raise CorruptGallery(store.folder, "its index does not find a face that is enrolled")
+        return True
+
+    def rebuild(self) -> bool:
+        """Rebuild the gallery's own index, which showed other vectors than the rows have; False where another
+        engine is searched.
+        """
+        if self._search_in is not OWN_INDEX:
+            return False
+        self.let_go()
+        with self._opened() as store:
+            if store is not None:
+                refresh(store, "it showed other vectors than the rows have")
         return True
 
     def refresh(self) -> int:

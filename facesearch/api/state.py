@@ -5,9 +5,7 @@ from __future__ import annotations
 from facesearch.answers import Health, Ready
 from facesearch.api.gallery import Gallery
 from facesearch.errors import FacesearchError
-
-State = tuple[int, int, str, int, str]
-"""The gallery's file, its encoder, its number of changes: equal for as long as nothing has changed."""
+from facesearch.gallery.store.store import State as State
 
 
 def state_of(gallery: Gallery) -> State | None:

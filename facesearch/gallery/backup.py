@@ -1,8 +1,8 @@
 """Take a copy of a gallery while it is in use, and put one back.
 
-A copy is a folder of its own: the gallery's file as of one moment, without what was deleted (SQLite writes it
-anew), and its receipts. The index is left out, for it is made again from the file. A copy is made beside its
-place, checked row by row, and moved there when it is right.
+A copy is a folder of its own: the gallery's file as of one moment, without what was deleted (SQLite writes
+all of it again), and its receipts. The index is left out, for it is made again from the file. A copy is made
+beside its place, checked row by row, and moved there when it is right.
 
 A copy is put back through SQLite, in one transaction into the file that is there: whatever log a killed
 process left beside that file is read first and then overwritten, processes that have the gallery open see one
@@ -23,7 +23,7 @@ from facesearch.errors import BackupInside, CorruptGallery, GalleryBusy, KeyMiss
 from facesearch.files import OWNER_ONLY, locked_file, make_folder, replace_file, unfinished_files
 from facesearch.gallery.forget import finish_erasure
 from facesearch.gallery.index.faiss_index import rebuild_files
-from facesearch.gallery.index.files import LOCK, MANIFEST
+from facesearch.gallery.index.files import LOCK, drop_files
 from facesearch.gallery.receipts import RECEIPTS
 from facesearch.gallery.store.checks import problems
 from facesearch.gallery.store.database import WAIT_S, connect, sqlite_errors
@@ -82,7 +82,7 @@ def backup(folder: Path, out: Path, progress: Progress, *, key: Key | None = Non
 
 def restore(source: Path, folder: Path, progress: Progress, *, key: Key | None = None) -> Restored:
     """Make the gallery what a backup says, exactly: who was enrolled since is gone, and who was forgotten
-    since is there again. The backup is checked first; the index is made anew.
+    since is there again. The backup is checked first; the index is rebuilt.
 
     Nothing encrypted becomes plain. Raises NoGallery, OutputExists, CorruptGallery for the backup,
     GalleryBusy, CannotWrite, and what opening raises.
@@ -96,7 +96,7 @@ def restore(source: Path, folder: Path, progress: Progress, *, key: Key | None =
             _copy(copy, fresh / FILE)
             _checked(fresh, key, progress, 0)
             with locked_file(folder / LOCK):  # nobody writes an index of the state that goes
-                _drop_index(folder)
+                drop_files(folder)
                 _put_in_place(fresh / FILE, folder, key)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -177,14 +177,6 @@ def _copy_receipts(source: Path, folder: Path) -> int:
 def _undone(source: Path, folder: Path) -> int:
     """How many receipts of forgetting the gallery has that the backup does not know."""
     return sum(name.startswith("forget-") for name in _receipts(folder).keys() - _receipts(source).keys())
-
-
-def _drop_index(folder: Path) -> None:
-    """Delete the index's files before the state goes that they were made of. Raises CannotWrite."""
-    with writing(folder):
-        (folder / MANIFEST).unlink(missing_ok=True)
-        for path in folder.glob("vectors-*"):
-            path.unlink(missing_ok=True)
 
 
 def _put_in_place(fresh: Path, folder: Path, key: Key | None) -> None:

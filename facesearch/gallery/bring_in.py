@@ -61,7 +61,7 @@ class MadeBy:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Vectors (n, d), mapped or in memory, and the table that names them; lines reads it anew each time."""
+    """Vectors (n, d), mapped or in memory, and the table that names them; lines reads it again each time."""
 
     vectors: NDArray[Any]
     lines: Callable[[], Iterable[tuple[int, Line]]]

@@ -59,7 +59,7 @@ def import_into(
     """Add everybody from an exported file, or from another gallery's folder, to a gallery; makes it when
     there is none.
 
-    Every row is checked before any is added. Whoever has the same name is taken for the same person. Running
+    Every row is checked before any is added. People of the same name are taken for one person. Running
     it again adds nothing. key: the gallery's; source_key: the source's, where it is another; every row is
     then encrypted with that of the gallery, and a gallery that is made here without a key takes over the
     source's: nothing encrypted becomes plain. Raises NotFound, CorruptGallery, EncoderMismatch, CannotWrite,

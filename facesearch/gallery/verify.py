@@ -50,7 +50,7 @@ def _wrong_index(gallery: Store, mended: list[str], *, repair: bool, rebuild: bo
     interrupted erasure.
     """
     if repair:
-        drop_unfinished(gallery)
+        drop_unfinished(gallery.folder)
         if finish_erasure(gallery) is not None:
             mended.append("carried an interrupted erasure to its end")
     if gallery.faces.is_empty():

@@ -2,7 +2,7 @@
 
 A connection is let go when no whole head comes in time, when its client takes no answer, or, as soon as there
 are too many, when it is the one that has kept us waiting for longest, of the address that has most. So
-whoever comes anew is always heard, however many others are silent.
+a newcomer is always heard, however many others are silent.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from facesearch.web.problems import Problem
 
 LOG = logging.getLogger("facesearch.web")
 WAIT_S = 2.0
-"""Whoever asks is answered by then; an index of a million faces takes longer to be written."""
+"""An answer is given by then; an index of a million faces takes longer to be written."""
 AGAIN_S = "5"
 FAILED_FOR_S = 60.0
 """So long health tells what was found, where nobody has tried again since."""

@@ -154,7 +154,7 @@ def test_an_index_that_was_being_written_meanwhile_does_not_stay(
     away.
     """
     with Store.open(plain) as gallery:
-        drop_files(gallery)
+        drop_files(gallery.folder)
     real = getattr(faiss_index, moment)
 
     def interrupted(*args: object) -> object:

@@ -138,7 +138,7 @@ def test_a_killed_writer_leaves_nothing_in_plain_and_loses_nothing(folder: Path)
 FEW = st.sampled_from(NAMES)
 
 
-DEEDS = st.one_of(
+ACTIONS = st.one_of(
     st.tuples(st.just("add"), FEW, st.integers(0, 9), st.integers(0, 2)),
     st.tuples(st.just("rename"), FEW, FEW, st.booleans()),
     st.tuples(st.just("forget"), FEW, st.none() | st.integers(0, 9), st.just(0)),
@@ -146,7 +146,7 @@ DEEDS = st.one_of(
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(actions=st.lists(DEEDS, max_size=12))
+@given(actions=st.lists(ACTIONS, max_size=12))
 def test_whatever_is_done_a_plain_twin_comes_out_the_same(
     tmp_path: Path, actions: list[tuple[str, str, object, object]]
 ):

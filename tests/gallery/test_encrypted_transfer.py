@@ -1,4 +1,4 @@
-"""Exported, imported, merged or embedded anew, what is encrypted stays so on its way."""
+"""Exported, imported, merged or embedded again, what is encrypted stays so on its way."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
-from facesearch.cli.terminal import bar, tell
+from facesearch.cli.terminal import bar, say, tell
+from facesearch.errors import shown
 
 
 @click.command()
@@ -30,8 +31,8 @@ def backup(out: Path, gallery: GalleryChoice) -> None:
 
     with bar("check", "face") as progress:
         done = backups.backup(gallery_of(gallery), out, progress)
-    click.echo(
-        f"{out}: {done.faces} faces of {done.people} people, {done.bytes} bytes, {done.receipts} receipts; "
-        "every row was checked"
+    say(
+        f"{shown(out)}: {done.faces} faces of {done.people} people, {done.bytes} bytes,"
+        f" {done.receipts} receipts; every row was checked"
     )
-    tell("it holds biometric data, and stays as it is: whoever is forgotten from now on is still in it")
+    tell("it holds biometric data, and stays as it is: people who are forgotten from now on are still in it")

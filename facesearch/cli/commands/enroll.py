@@ -157,7 +157,7 @@ def _bring_in(
         done = opened.enroll_vectors(vectors, names, encoder_id=encoder_id, fpir=fpir, progress=progress)
     added = f"{done.added} vectors added, {done.known} known already"
     people = f"{done.new_people} new people, {done.people} in all"
-    click.echo(report.as_json(done) if as_json else f"{gallery.folder}: {added}; {people}")
+    say(report.as_json(done) if as_json else f"{shown(gallery.folder)}: {added}; {people}")
 
 
 def _say(result: EnrolledPhotos) -> None:

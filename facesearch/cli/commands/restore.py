@@ -9,15 +9,16 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
-from facesearch.cli.terminal import bar, tell
+from facesearch.cli.terminal import bar, say, tell
+from facesearch.errors import shown
 
 
 @click.command()
 @click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
 @options.gallery
 def restore(source: Path, gallery: GalleryChoice) -> None:
-    """Make the gallery exactly what the backup in FOLDER says. What was enrolled since is lost; whoever was
-    forgotten since is there again.
+    """Make the gallery exactly what the backup in FOLDER says. What was enrolled since is lost; people who
+    were forgotten since are there again.
 
     Logs and index files that lie beside the gallery, of a killed service too, are dealt with.
 
@@ -29,9 +30,9 @@ def restore(source: Path, gallery: GalleryChoice) -> None:
     with bar("check", "face") as progress:
         opened = gallery_of(gallery)
         done = backups.restore(opened, source, progress)
-    click.echo(f"{opened.folder}: {done.faces} faces of {done.people} people, as in {source}")
+    say(f"{shown(opened.folder)}: {done.faces} faces of {done.people} people, as in {shown(source)}")
     if done.undone_erasures:
         tell(
-            f"the gallery has {done.undone_erasures} receipts of erasures later than this backup: whoever"
-            " was forgotten then is enrolled again. Forget them again."
+            f"the gallery has {done.undone_erasures} receipts of erasures later than this backup: who was"
+            " forgotten then is enrolled again. Forget them again."
         )

@@ -116,7 +116,7 @@ def open_index(gallery: Store) -> FaceIndex:
     """
     if gallery.faces.is_empty():
         raise EmptyGallery(gallery.folder)
-    drop_unfinished(gallery)
+    drop_unfinished(gallery.folder)
     erasures = gallery.notes.erasures
     held = load(gallery)
     current = not held.wrong and held.segments and held.erasures == erasures
@@ -139,7 +139,7 @@ def refresh(gallery: Store, reason: str) -> FaceIndex:
 def rebuild_files(gallery: Store, reason: str) -> None:
     """The same for files alone: of an encrypted gallery they go, and nothing is decrypted to be searched."""
     if gallery.encrypted:
-        drop_files(gallery)
+        drop_files(gallery.folder)
     else:
         refresh(gallery, reason)
 
@@ -158,7 +158,7 @@ def erase_from_index(gallery: Store) -> tuple[bytes, ...]:
     Of an encrypted gallery, which keeps no files, nothing is decrypted for it.
     """
     if gallery.encrypted:
-        drop_files(gallery)
+        drop_files(gallery.folder)
         return ()
     return _bring_up_to_date(gallery, "")[1]
 
@@ -239,7 +239,7 @@ def _bring_up_to_date(
     except (FacesearchError, OSError) as error:
         if not gallery.notes.was_encrypted():
             raise
-        drop_files(gallery)
+        drop_files(gallery.folder)
         raise GalleryChanged(gallery.folder) from error
 
 
@@ -258,7 +258,7 @@ def _brought_up_to_date(
     codes: tuple[bytes, ...] = ()
     why = whole
     if gallery.encrypted:
-        drop_files(gallery)
+        drop_files(gallery.folder)
     with locked(gallery):
         held = Held((), -1, whole) if whole else load(gallery)
         segments = held.segments

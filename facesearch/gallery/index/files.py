@@ -169,7 +169,7 @@ def write_manifest(gallery: Store, segments: tuple[Segment, ...], erasures: int)
     this one never had (an older copy of it was put back), is known by its mark. Rows that the index shows are
     never changed, so an index whose mark is known stays right.
     """
-    drop_unfinished(gallery)
+    drop_unfinished(gallery.folder)
     entries = [_entry(gallery.folder, segment) for segment in segments]
     mark = gallery.notes.new_index_mark(_former_mark(gallery))
     replace_json(
@@ -184,30 +184,30 @@ def write_manifest(gallery: Store, segments: tuple[Segment, ...], erasures: int)
             "segments": entries,
         },
     )
-    drop_others(gallery, {segment.name for segment in segments})
+    drop_others(gallery.folder, {segment.name for segment in segments})
 
 
-def drop_others(gallery: Store, names: set[str]) -> None:
+def drop_others(folder: Path, names: set[str]) -> None:
     """Delete all files of vectors but those of the segments with these names. Raises CannotWrite."""
-    with writing(gallery.folder):
-        for old in gallery.folder.glob("vectors-*"):
+    with writing(folder):
+        for old in folder.glob("vectors-*"):
             if old.stem not in names:
                 old.unlink(missing_ok=True)
 
 
-def drop_files(gallery: Store) -> None:
+def drop_files(folder: Path) -> None:
     """Remove the index's files, half-written ones too. Raises CannotWrite."""
-    drop_unfinished(gallery)
-    if os.access(gallery.folder, os.W_OK):
-        with writing(gallery.folder):
-            (gallery.folder / MANIFEST).unlink(missing_ok=True)
-            drop_others(gallery, set())
+    drop_unfinished(folder)
+    if os.access(folder, os.W_OK):
+        with writing(folder):
+            (folder / MANIFEST).unlink(missing_ok=True)
+            drop_others(folder, set())
 
 
-def drop_unfinished(gallery: Store) -> None:
+def drop_unfinished(folder: Path) -> None:
     """Remove what killed writers left half-written: it may hold somebody who has been forgotten since."""
-    if os.access(gallery.folder, os.W_OK):
-        for torn in unfinished_files(gallery.folder):
+    if os.access(folder, os.W_OK):
+        for torn in unfinished_files(folder):
             torn.unlink(missing_ok=True)
 
 

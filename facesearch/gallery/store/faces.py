@@ -188,9 +188,8 @@ class Faces:
         """The unit vectors (d,) of these faces; ids that were deleted meanwhile are missing. Raises
         CorruptGallery.
         """
-        stored = list(self._database.of_ids(ROWS, face_ids))
-        vectors = self._codec.vectors([self._codec.read(row) for row in stored])
-        return {row[0]: vector for row, vector in zip(stored, vectors, strict=True)}
+        faces, vectors = self.with_vectors(face_ids)
+        return dict(zip(faces, vectors, strict=True))
 
     def found_by(self, face_ids: Iterable[int]) -> dict[int, str]:
         """What found these faces; "" where it was not noted. Ids that were deleted meanwhile are missing.

@@ -39,7 +39,8 @@ NEW_MOMENT = (
     "INSERT INTO main.meta VALUES ('moment', lower(hex(randomblob(8))))"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
-"""Counts are given again after a backup is put back; what is drawn anew with every change is not."""
+"""Counts are given again after a backup is put back; what is drawn with every change is not."""
+MOMENT = "SELECT key, value FROM main.meta WHERE key IN ('generation', 'moment')"
 COUNT_CHANGE = "UPDATE main.meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'"
 COUNT_ERASURE = (
     "INSERT INTO main.meta VALUES ('erasures', '1')"
@@ -231,7 +232,8 @@ class Notes:
         """The generation, and a mark that no other state of any gallery has; empty in a gallery that has not
         changed since version 0.1.0. Raises CorruptGallery.
         """
-        return self.generation, self._get("moment") or ""
+        noted: dict[str, str] = dict(self._database.all(MOMENT))
+        return self._as_count("generation", noted.get("generation")), noted.get("moment", "")
 
     @property
     def erasures(self) -> int:
@@ -417,6 +419,9 @@ class Notes:
         noted = self._get(key)
         if noted is None and absent is not None:
             return absent
+        return self._as_count(key, noted)
+
+    def _as_count(self, key: str, noted: str | None) -> int:
         try:
             return count_of(noted or "")
         except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import cache
 
 from facesearch.gallery.store.database import statements
 
@@ -37,13 +38,16 @@ def is_ours(db: sqlite3.Connection) -> bool:
     """Whether this file holds a gallery's tables, to the letter, in one of the three forms they can have, and
     nothing else: no view that never ends, no trigger that keeps what is deleted.
     """
-    there = _sql_in(db)
-    if there in (set(statements(SCHEMA)), set(statements(SCHEMA_BEFORE))):
-        return True
+    return _sql_in(db) in _forms()
+
+
+@cache
+def _forms() -> tuple[set[str], ...]:
+    """The schema, that of before, and that of before brought up to date."""
     with closing(sqlite3.connect(":memory:")) as altered:
         for statement in (*statements(SCHEMA_BEFORE), ADD_DETECTOR):
             altered.execute(statement)
-        return there == _sql_in(altered)
+        return set(statements(SCHEMA)), set(statements(SCHEMA_BEFORE)), _sql_in(altered)
 
 
 def _sql_in(db: sqlite3.Connection) -> set[str]:

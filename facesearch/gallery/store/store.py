@@ -28,6 +28,8 @@ NEXT = "next"
 first.
 """
 
+State = tuple[int, int, str, int, str]
+"""See Store.state."""
 FOREIGN = "it holds other tables, views or triggers than those of facesearch"
 
 
@@ -153,7 +155,7 @@ class Store:
         return bool(self.cipher.description)
 
     @property
-    def state(self) -> tuple[int, int, str, int, str]:
+    def state(self) -> State:
         """What a picture of the gallery, held in memory, is a picture of: the file itself, its encoder, its
         number of changes, and the mark of the last one.
         """

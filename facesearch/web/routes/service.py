@@ -30,7 +30,7 @@ def service_routes(context: Context) -> APIRouter:
     @routes.get("/ready", response_model=model_of(Ready), openapi_extra=OPEN)
     async def ready() -> Any:
         """Whether a search would be answered now; 503 with the reason while it would not: the gallery is of
-        another encoder or cannot be read, the index is damaged and cannot be written anew, or not opened yet.
+        another encoder or cannot be read, the index is damaged and cannot be rebuilt, or not opened yet.
         Asks for no token.
         """
         return plain(await in_thread(context.readiness.ready))
