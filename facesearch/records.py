@@ -34,11 +34,20 @@ WAYS_TO_SCORE: tuple[ScoredBy, ...] = get_args(ScoredBy)
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded file. pixels (h, w, 3) uint8 RGB, upright; sha256 is of the file's bytes."""
+    """A decoded file. pixels (h, w, 3) uint8 RGB, upright; sha256 is of the file's bytes. size: width and
+    height of the upright original, which a very large one's pixels are reduced from.
+    """
 
     path: Path
     sha256: str
     pixels: U8
+    size: tuple[int, int]
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the original to one of `pixels`; 1.0 of a picture that is kept whole."""
+        long: int = max(self.pixels.shape[:2])
+        return max(1.0, max(self.size) / max(long, 1))
 
 
 @dataclass(frozen=True, slots=True)

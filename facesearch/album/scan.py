@@ -214,9 +214,10 @@ def _look_at_all(
             if sha256 in seen:
                 return _Looked(file)
             seen.add(sha256)
-        pixels = decode(data)
-        if isinstance(pixels, str):
-            return _Looked(file, pixels, ())
+        decoded = decode(data)
+        if isinstance(decoded, str):
+            return _Looked(file, decoded, ())
+        pixels = decoded.pixels
         if own is None:
             return _Looked(file, found=((None, scaled(pixels)),))
         return _Looked(

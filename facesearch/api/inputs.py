@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from facesearch.encoder.stream import Cropped
+    from facesearch.faces.decoding import Decoded
 
 PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image | U8 | NamedPhoto"
 """A path; the bytes of a picture file; a Pillow image; or pixels (h, w, 3) uint8 RGB."""
@@ -91,9 +92,13 @@ def _in_memory(photo: Any, name: str, max_pixels: int) -> Photo | Skipped:
         return photo_of(
             data, Path(name or f"photo-{hashlib.sha256(data).hexdigest()[:8]}"), max_pixels=max_pixels
         )
-    pixels = photo if isinstance(photo, np.ndarray) else _pixels_of(photo, max_pixels)
-    if isinstance(pixels, str):
-        return Skipped(Path(name or "photo"), pixels)
+    if isinstance(photo, np.ndarray):
+        pixels, size = photo, (0, 0) if photo.ndim < 2 else (photo.shape[1], photo.shape[0])
+    else:
+        decoded = _pixels_of(photo, max_pixels)
+        if isinstance(decoded, str):
+            return Skipped(Path(name or "photo"), decoded)
+        pixels, size = decoded.pixels, decoded.size
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise TypeError(
             f"an array of shape {pixels.shape} and type {pixels.dtype} is no photo; (h, w, 3) uint8 RGB is"
@@ -104,10 +109,10 @@ def _in_memory(photo: Any, name: str, max_pixels: int) -> Photo | Skipped:
         )
     pixels = np.ascontiguousarray(pixels)
     sha256 = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
-    return Photo(Path(name or f"photo-{sha256[:8]}"), sha256, pixels)
+    return Photo(Path(name or f"photo-{sha256[:8]}"), sha256, pixels, size)
 
 
-def _pixels_of(photo: Any, max_pixels: int) -> U8 | str:
+def _pixels_of(photo: Any, max_pixels: int) -> Decoded | str:
     """A Pillow image's pixels, or why they cannot be had."""
     from PIL import Image
 

@@ -117,11 +117,11 @@ class Originals:
 
 def thumbnail(data: bytes, max_pixels: int) -> bytes | None:
     """A picture file as a small JPEG without the original's metadata; None when it cannot be decoded."""
-    pixels = decode(data, max_pixels=max_pixels, longest_px=THUMBNAIL_PX)
-    if isinstance(pixels, str):
+    decoded = decode(data, max_pixels=max_pixels, longest_px=THUMBNAIL_PX)
+    if isinstance(decoded, str):
         return None
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=85)
+    Image.fromarray(decoded.pixels).save(out, "JPEG", quality=85)
     return out.getvalue()
 
 

@@ -12,6 +12,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -52,6 +53,8 @@ MOST_SCANS, MOST_SCANNED = 100, 1_200_000_000
 """Passes of a progressive JPEG; and pixels in all of them together, which is what takes time."""
 STRIP_PIXELS = 2**18
 LONGEST_DAMAGE = 200
+SIDEWAYS = (5, 6, 7, 8)
+"""Values of EXIF's orientation that change width and height."""
 
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 """Bytes in which Pillow holds a pixel; 4 in every other mode."""
@@ -60,6 +63,16 @@ _BESIDE = {"WEBP": 8, "AVIF": 16, "TIFF": 8}
 _COEFFICIENTS = 6
 """The same of a JPEG of several passes, which are kept until the last one."""
 _RGB = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """pixels (h, w, 3) uint8 RGB, upright. size: width and height of the upright original, from which they
+    are reduced by one factor where it is too large to be kept whole.
+    """
+
+    pixels: U8
+    size: tuple[int, int]
 
 
 class TooManyPieces(Exception):
@@ -78,7 +91,7 @@ class _Counted(io.BytesIO):
         return super().read(size)
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None = None) -> U8 | str:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None = None) -> Decoded | str:
     """Decode a picture file's bytes to (h, w, 3) uint8 RGB, or say in words why it cannot be done.
 
     longest_px: the longer side wanted, of a picture that is larger; a JPEG is not even decoded whole for it.
@@ -96,14 +109,16 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None 
             scans = _scans(data) if image.format in ("JPEG", "MPO") else 1
             if refused := _refused(image, scans, max_pixels):
                 return refused
-            whole = _pixels(image)
+            whole, size = _pixels(image), image.size
             if longest_px is not None:
                 image.draft("RGB", (longest_px, longest_px))
             weight = len(data) + _weight(image) + (whole * _COEFFICIENTS if scans > 1 else 0)
             file.left = HEADER_READS + len(data) // BYTES_A_READ
             with DECODING.taken(weight):
                 image.load()
-                return _small(_upright(image, close=True), longest_px)
+                turned = image.getexif().get(0x0112, 1) in SIDEWAYS
+                pixels = _upright(image, close=True)
+                return Decoded(_small(pixels, longest_px), size[::-1] if turned else size)
     except Image.DecompressionBombError:  # Pillow's own limit, from the header too
         return _too_large(max_pixels)
     except UnidentifiedImageError:
@@ -112,7 +127,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None 
         return damage(error)
 
 
-def pixels_of(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
+def pixels_of(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Decoded | str:
     """A Pillow image as (h, w, 3) uint8 RGB, upright, or why it cannot be had: it may be of a file that is
     cut off, and is read only now.
     """
@@ -121,7 +136,8 @@ def pixels_of(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> U8 | str:
             return refused
         with DECODING.taken(_weight(image)):
             image.load()
-            return _upright(image, close=False)
+            pixels = _upright(image, close=False)
+            return Decoded(pixels, (pixels.shape[1], pixels.shape[0]))
     except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is this one picture's fault
         return damage(error)
 

@@ -65,7 +65,7 @@ def photo_of(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo 
     decoded = decode(data, max_pixels=max_pixels)
     if isinstance(decoded, str):
         return Skipped(path, decoded)
-    return Photo(path, hashlib.sha256(data).hexdigest(), decoded)
+    return Photo(path, hashlib.sha256(data).hexdigest(), decoded.pixels, decoded.size)
 
 
 def is_text(name: str) -> bool:

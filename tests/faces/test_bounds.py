@@ -120,7 +120,9 @@ def test_every_turn_of_exif_is_as_pillow_makes_it(turn: int):
     exif[0x0112] = turn
     data = saved("PNG", image, exif=exif)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    assert np.array_equal(decode(data), np.asarray(expected))
+    decoded = decode(data)
+    assert not isinstance(decoded, str) and np.array_equal(decoded.pixels, np.asarray(expected))
+    assert decoded.size == expected.size
 
 
 def in_threads(count: int, work: Callable[[], object]) -> None:
@@ -197,8 +199,10 @@ def test_a_small_picture_is_made_within_the_budget():
     big = Image.fromarray(np.random.default_rng(3).integers(0, 255, (600, 900, 3), np.uint8))
     for kind in ("JPEG", "PNG"):
         small = decode(saved(kind, big), longest_px=320)
-        assert not isinstance(small, str) and small.shape == (213, 320, 3)
+        assert not isinstance(small, str) and small.pixels.shape == (213, 320, 3)
+        assert small.size == (900, 600)
     exif = big.getexif()
     exif[0x0112] = 6
     turned = decode(saved("JPEG", big, exif=exif), longest_px=320)
-    assert not isinstance(turned, str) and turned.shape == (320, 213, 3)
+    assert not isinstance(turned, str) and turned.pixels.shape == (320, 213, 3)
+    assert turned.size == (600, 900)

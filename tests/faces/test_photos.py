@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facesearch.errors import NotFound
+from facesearch.faces.decoding import Decoded
 from facesearch.faces.photos import decode, read_photo, walk
 from facesearch.records import Photo, Skipped
 
@@ -24,8 +25,10 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def picture(data: bytes) -> np.ndarray:
-    pixels = decode(data)
-    assert not isinstance(pixels, str), pixels
+    decoded = decode(data)
+    assert not isinstance(decoded, str), decoded
+    pixels = decoded.pixels
+    assert decoded.size == (pixels.shape[1], pixels.shape[0])
     assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
     return pixels
 
@@ -128,7 +131,7 @@ def test_no_damage_makes_the_decoder_raise(noise: bytes, at: int, kind: str):
     data = bytearray(saved(Image.new("RGB", (9, 7), "green"), kind))
     data[at : at + len(noise)] = noise
     answer = decode(bytes(data), max_pixels=10_000)
-    assert isinstance(answer, str | np.ndarray)
+    assert isinstance(answer, str | Decoded)
 
 
 def test_walk_goes_in_path_order_and_passes_over_what_is_hidden(tmp_path: Path):
