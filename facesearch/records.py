@@ -69,12 +69,13 @@ class Skipped:
 class Face:
     """A face in a photo. box (4,) float32 x, y, width, height; landmarks (5, 2) float32: left eye, right eye,
     nose, left and right mouth corner as seen in the picture; all in pixels of the photo. score in [0, 1].
-    found_by: the detector's name."""
+    found_by: the detector's name. upright: False where it could not tell which way up the face is."""
 
     box: F32
     landmarks: F32
     score: float
     found_by: str
+    upright: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded_batches
 from facesearch.errors import NotFound, NothingToDo
 from facesearch.faces.align import crop_face, scaled
-from facesearch.faces.detect import Detector, find_faces
+from facesearch.faces.cutting import cut_faces
+from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import decode, read_bytes, read_photo, walk
 from facesearch.gallery.decision import DecisionRule
@@ -205,7 +206,8 @@ def _look_at_all(
     lock = threading.Lock()
 
     def look(file: AlbumFile, own: Detector | None) -> _Looked:
-        data = read_bytes(root / file.path)
+        path = root / file.path
+        data = read_bytes(path)
         if isinstance(data, Skipped):
             return _Looked(file, data.reason)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -217,12 +219,8 @@ def _look_at_all(
         decoded = decode(data)
         if isinstance(decoded, str):
             return _Looked(file, decoded, ())
-        pixels = decoded.pixels
-        if own is None:
-            return _Looked(file, found=((None, scaled(pixels)),))
-        return _Looked(
-            file, found=tuple((face, crop_face(pixels, face.landmarks)) for face in find_faces(own, pixels))
-        )
+        found, refused = cut_faces(Photo(path, sha256, decoded.pixels, decoded.size), own)
+        return _Looked(file, refused, tuple((one.face, one.crop) for one in found))
 
     return detected(look, files, detector, workers=workers)
 

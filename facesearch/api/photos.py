@@ -21,11 +21,12 @@ from facesearch.answers import (
 from facesearch.api.detector import FaceDetector, as_detector
 from facesearch.api.encoder import Encoder, EncoderLike, as_encoder
 from facesearch.api.inputs import PhotoLike, read, usable
-from facesearch.encoder.stream import NO_FACE, Cropped, Source, detected, embedded, faces_of, read_source
+from facesearch.encoder.stream import Cropped, Source, detected, embedded, faces_of, read_source
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.faces.cutting import NO_FACE
 from facesearch.faces.photos import MAX_PIXELS
 from facesearch.gallery.calibration import from_impostors
-from facesearch.records import U8, Photo, Skipped
+from facesearch.records import U8, Skipped
 
 FMR = 0.001
 """How many pairs of different people may be called the same by compare, unless it is told otherwise."""
@@ -201,12 +202,8 @@ def _looked(source: Source, detector: FaceDetector) -> Look:
         photo = read_source(source)
         if isinstance(photo, Skipped):
             return Look(str(photo.path), "", (0, 0), (), photo.reason)
-        return _faces_in(photo, faces_of(photo, own))
-
-
-def _faces_in(photo: Photo, faces: Sequence[Cropped]) -> Look:
-    h, w = photo.pixels.shape[:2]
-    return Look(str(photo.path), photo.sha256, (w, h), faces, None if faces else NO_FACE)
+        faces, refused = faces_of(photo, own)
+    return Look(str(photo.path), photo.sha256, photo.size, faces, None if faces else refused or NO_FACE)
 
 
 def _only_face(found: Look, *, largest: bool) -> Cropped:

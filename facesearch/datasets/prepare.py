@@ -24,7 +24,8 @@ from facesearch.datasets.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, lan
 from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.crop import CROP_PX, GEOMETRY
-from facesearch.faces.detect import Detector, find_faces
+from facesearch.faces.cutting import NO_FACE, cut_faces
+from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED, KNOWN, name_before
 from facesearch.faces.photos import read_photo
 from facesearch.files import make_folder, read_json, replace_csv, replace_json
@@ -211,7 +212,7 @@ def _cut(source: Source, entry: Entry, detector: Detector | None, config: Prepar
     photo = read_photo(entry.path)
     if isinstance(photo, Skipped):
         return photo
-    h, w = photo.pixels.shape[:2]
+    w, h = photo.size
 
     def row(points: F32, found_by: str) -> Row:
         return Row(
@@ -225,16 +226,18 @@ def _cut(source: Source, entry: Entry, detector: Detector | None, config: Prepar
             return Skipped(
                 entry.path, f"is {w} x {h} pixels; its landmarks hold for {entry.size[0]} x {entry.size[1]}"
             )
-        return _Cut([row(entry.landmarks, KNOWN)], [crop_face(photo.pixels, entry.landmarks)], 1)
+        return _Cut(
+            [row(entry.landmarks, KNOWN)], [crop_face(photo.pixels, entry.landmarks / photo.scale)], 1
+        )
     assert detector is not None, "entries without landmarks need a detector"
-    found = find_faces(detector, photo.pixels)
+    found, refused = cut_faces(photo, detector)
     if not found:
-        return Skipped(entry.path, "no face found")
+        return Skipped(entry.path, refused or NO_FACE)
     if len(found) > 1 and config.several == "skip":
         return Skipped(entry.path, f"{len(found)} faces found")
     taken = found if config.several == "all" else found[:1]
-    crops = [crop_face(photo.pixels, face.landmarks) for face in taken]
-    return _Cut([row(face.landmarks, face.found_by) for face in taken], crops, len(found))
+    rows = [row(one.face.landmarks, one.face.found_by) for one in taken if one.face is not None]
+    return _Cut(rows, [one.crop for one in taken], len(found))
 
 
 def _finish(

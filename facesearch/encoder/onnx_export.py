@@ -13,8 +13,9 @@ import torch
 from torch.nn import functional as F
 
 from facesearch.encoder.checkpoint import load_encoder
-from facesearch.encoder.openvino_runtime import Engine, import_openvino
+from facesearch.encoder.openvino_runtime import Engine
 from facesearch.errors import BadCheckpoint, OutputExists, writing
+from facesearch.faces.engine import import_openvino
 from facesearch.files import new_file_beside, replace_file
 
 OPSET = 17

@@ -4,8 +4,6 @@ from their ONNX files.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,12 +14,11 @@ import numpy as np
 from facesearch.encoder.foreign import Foreign, Ports
 from facesearch.encoder.runtime import Precision, Runtime, numbers
 from facesearch.encoder.weights_file import read_encoder, require_whole
-from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing, said_of
+from facesearch.errors import BadCheckpoint, DeviceMissing, said_of
+from facesearch.faces.engine import import_openvino
 from facesearch.records import F32, U8
 
 BATCH = 64
-_importing: dict[int, threading.Lock] = {}
-"""One lock a process: one that was held while a process forked would stay held in the child."""
 
 
 def loader_for(
@@ -158,32 +155,3 @@ def _sizes(port: Any) -> list[int]:
     """A port's shape, 0 where any size is right; empty where even their number is not fixed."""
     shape = port.partial_shape
     return [size.get_length() if size.is_static else 0 for size in shape] if shape.rank.is_static else []
-
-
-def import_openvino() -> Any:
-    """The package, imported so that it does not tell its makers.
-
-    Importing openvino sends them "import" over the network, unless the user has opted out. Here its question
-    whether it may is answered with no while it is imported, and only then: a later import asks as ever.
-    Raises PackageMissing.
-    """
-    with _importing.setdefault(os.getpid(), threading.Lock()):
-        try:
-            from openvino_telemetry.utils import opt_in_checker
-        except ImportError:  # not there, or the command line's: then nothing is sent
-            return _imported()
-        checker = opt_in_checker.OptInChecker
-        asked = checker.check
-        checker.check = lambda *_, **__: opt_in_checker.ConsentCheckResult.DECLINED
-        try:
-            return _imported()
-        finally:
-            checker.check = asked
-
-
-def _imported() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise PackageMissing("openvino", "", "embedding faces on a CPU") from error
-    return openvino

@@ -20,8 +20,8 @@ import numpy as np
 
 from facesearch.encoder.runtime import Runtime
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
-from facesearch.faces.align import crop_face, scaled
-from facesearch.faces.detect import Detector, find_faces
+from facesearch.faces.cutting import NO_FACE, CutFace, cut_faces
+from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import read_photo
 from facesearch.records import F32, U8, Photo, Skipped
@@ -34,8 +34,6 @@ BATCH = 64
 AHEAD = 4
 """Photos a thread that may be decoded before they are wanted."""
 
-
-NO_FACE = "no face found"
 
 Source: TypeAlias = Path | Skipped | Callable[[], Photo | Skipped]
 """A photo that is to be read: its file, what reads it, or why it is passed over."""
@@ -58,30 +56,31 @@ class Cropped:
     score: float = 1.0
 
 
-def faces_of(photo: Photo, detector: Detector | None) -> list[Cropped]:
-    """All faces of a photo, largest first; without a detector the photo is taken as one aligned face crop."""
-    h, w = photo.pixels.shape[:2]
-    if detector is None:
-        return [
-            Cropped(
-                photo.path, photo.sha256, scaled(photo.pixels), 1, 1, (0.0, 0.0, float(w), float(h)), ALIGNED
-            )
-        ]
-    found = find_faces(detector, photo.pixels)
-    return [
-        Cropped(
-            photo.path,
-            photo.sha256,
-            crop_face(photo.pixels, face.landmarks),
-            i,
-            len(found),
-            _box(face.box),
-            face.found_by,
-            _points(face.landmarks),
-            face.score,
-        )
-        for i, face in enumerate(found, 1)
-    ]
+def faces_of(photo: Photo, detector: Detector | None) -> tuple[list[Cropped], str]:
+    """All faces of a photo, largest first, and why what looked like the only ones was refused (empty: nothing
+    did); without a detector the photo is taken as one aligned face crop.
+    """
+    found, reason = cut_faces(photo, detector)
+    return [_cropped(photo, number, len(found), one) for number, one in enumerate(found, 1)], reason
+
+
+def _cropped(photo: Photo, number: int, of: int, found: CutFace) -> Cropped:
+    face = found.face
+    if face is None:
+        w, h = photo.size
+        box = (0.0, 0.0, float(w), float(h))
+        return Cropped(photo.path, photo.sha256, found.crop, number, of, box, ALIGNED)
+    return Cropped(
+        photo.path,
+        photo.sha256,
+        found.crop,
+        number,
+        of,
+        _box(face.box),
+        face.found_by,
+        _points(face.landmarks),
+        face.score,
+    )
 
 
 def read_source(source: Source) -> Photo | Skipped:
@@ -96,7 +95,8 @@ def read_faces(source: Source, detector: Detector | None) -> list[Cropped] | Ski
     photo = read_source(source)
     if isinstance(photo, Skipped):
         return photo
-    return faces_of(photo, detector) or Skipped(photo.path, NO_FACE, NoFace(photo.path))
+    faces, reason = faces_of(photo, detector)
+    return faces or Skipped(photo.path, reason or NO_FACE, NoFace(photo.path, reason=reason))
 
 
 def one_face(

@@ -105,12 +105,16 @@ class NoFace(DataError):
     photo: Path
     number: int | None = None
     found: int = 0
+    reason: str = ""
+    """Why what looked like a face was refused; empty where nothing did."""
 
     status = 422
     about = "photo"
 
     @property
     def what(self) -> str:
+        if self.reason:
+            return sentence(self.reason)
         if self.number is None:
             return "No face was found in the photo."
         return f"There is no face {self.number} in the photo; it shows {self.found}."

@@ -14,6 +14,7 @@ from facesearch.datasets.pairs import PairList
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import Cropped, detected, embedded, faces_of
 from facesearch.errors import NotFound, NothingToDo
+from facesearch.faces.cutting import NO_FACE
 from facesearch.faces.detect import Detector
 from facesearch.faces.photos import read_photo
 from facesearch.metrics.pairs import FoldedPairs, PairsMeasured, measure_pairs
@@ -104,10 +105,10 @@ def _central_face(path: Path, detector: Detector | None) -> Cropped | Skipped:
     photo = read_photo(path)
     if isinstance(photo, Skipped):
         return photo
-    faces = faces_of(photo, detector)
+    faces, refused = faces_of(photo, detector)
     if not faces:
-        return Skipped(path, "no face found")
-    h, w = photo.pixels.shape[:2]
+        return Skipped(path, refused or NO_FACE)
+    w, h = photo.size
     return next((face for face in faces if _holds(face.box, w / 2, h / 2)), faces[0])
 
 

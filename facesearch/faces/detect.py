@@ -6,17 +6,19 @@ import hashlib
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from facesearch.errors import CannotRead, NotFound, reason_of
+from facesearch.faces.face_network import FaceNetwork
+from facesearch.faces.face_search import FaceSearch
+from facesearch.faces.fit import can_be_face
 from facesearch.faces.found_by import SHIPPED
 from facesearch.records import U8, Face
 
 YUNET = Path(__file__).parent / "yunet" / "face_detection_yunet_2026may.onnx"
 YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
-LONG_SIDE_PX = 640
-MIN_SCORE = 0.7
+UNCLEAR = "a face was found, but not which way up it is; turn the photo upright, or choose another one"
+UNFIT = "what was found does not fit a face: eyes, nose and mouth are not where a face has them"
 LEAST_INSIDE = 0.5
 """The share of a face's box that lies in the photo, at least."""
 
@@ -39,10 +41,19 @@ class Detector(Protocol):
 def find_faces(detector: Detector, pixels: U8) -> list[Face]:
     """What a detector finds in pixels (h, w, 3) uint8 RGB, largest first, without what can be no face of this
     photo, whatever detector it was: boxes without area or mostly outside the photo, landmarks on one point or
-    around one that is outside.
+    around one that is outside, and landmarks that do not fit a face.
     """
+    return found_in(detector, pixels)[0]
+
+
+def found_in(detector: Detector, pixels: U8) -> tuple[list[Face], str]:
+    """The same, and why faces were refused although they lie in the photo; empty where none was."""
     h, w = pixels.shape[:2]
-    return [face for face in detector.detect(pixels) if _is_in(face, w, h)]
+    inside = [face for face in detector.detect(pixels) if _is_in(face, w, h)]
+    good = [face for face in inside if face.upright and can_be_face(face.landmarks)]
+    if len(good) == len(inside):
+        return good, ""
+    return good, UNCLEAR if any(not face.upright for face in inside) else UNFIT
 
 
 def _is_in(face: Face, w: int, h: int) -> bool:
@@ -62,40 +73,36 @@ def _is_in(face: Face, w: int, h: int) -> bool:
 
 
 class YuNet:
-    """YuNet (Wu et al. 2023, Machine Intelligence Research 20): box and 5 landmarks. Photos are looked at 640
-    px long.
+    """YuNet (Wu et al. 2023, Machine Intelligence Research 20): box and 5 landmarks.
+
+    A photo is looked at 640 pixels long; a large one in tiles too, at 0.37 of its size. A face that is small
+    there, rolled, or not certain is looked at again in a window of its own: at its own size and, where its
+    score lets it be on its side, in eight turns, of which the best one counts. A photo in which no face is
+    certain is looked at in all four turns.
     """
 
     def __init__(self, model: bytes) -> None:
-        """model: all that is in its .onnx file. Raises cv2.error."""
-        self._model = model
-        self._net = cv2.FaceDetectorYN.create(
-            "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), (320, 320), MIN_SCORE, 0.3, 5000
-        )
+        """model: all that is in its .onnx file. Raises ValueError."""
+        self._network = FaceNetwork(model)
         sha256 = hashlib.sha256(model).hexdigest()
         self.name = SHIPPED if sha256 == YUNET_SHA256 else f"yunet {sha256[:12]}"
 
     def another(self) -> YuNet:
-        return YuNet(self._model)
+        other = object.__new__(YuNet)
+        other._network, other.name = self._network.another(), self.name
+        return other
 
     def detect(self, pixels: U8) -> list[Face]:
-        h, w = pixels.shape[:2]
-        shrink = min(1.0, LONG_SIDE_PX / max(h, w))
-        size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
-        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
-        self._net.setInputSize(size)
-        _, found = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        if found is None:
-            return []
-        back = np.array([w / size[0], h / size[1]], np.float32)
-        faces = [
+        return [
             Face(
-                row[:4] * np.tile(back, 2), row[4:14].reshape(5, 2) * back, float(min(row[14], 1)), self.name
+                one.row[:4],
+                one.row[4:14].reshape(5, 2),
+                float(min(one.row[14], 1)),
+                self.name,
+                not one.unclear,
             )
-            for row in np.asarray(found, np.float32)
-            if np.isfinite(row).all()
+            for one in FaceSearch(self._network.find, pixels).faces()
         ]
-        return sorted(faces, key=lambda face: -float(face.box[2] * face.box[3]))
 
 
 def load_detector(model: Path | None) -> Detector:
@@ -110,14 +117,8 @@ def load_detector(model: Path | None) -> Detector:
             "Pass another --detector-model FILE, or none (nor FACESEARCH_YUNET) for the shipped one.",
         )
     try:
-        yunet = YuNet(file.read_bytes())
-        yunet.detect(
-            np.zeros((64, 64, 3), np.uint8)
-        )  # another model is made all the same, and fails only here
-        return yunet
+        return YuNet(file.read_bytes())
     except OSError as error:
         raise CannotRead(file, reason_of(error)) from error
-    except cv2.error as error:
-        raise CannotRead(
-            file, f"not a YuNet model that this OpenCV can run ({error.err or 'unknown format'})"
-        ) from error
+    except ValueError as error:
+        raise CannotRead(file, f"not a YuNet model ({error})") from error

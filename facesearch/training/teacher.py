@@ -19,10 +19,11 @@ from torch.nn import functional as F
 
 from facesearch.encoder.device import Device
 from facesearch.encoder.network import as_pixels
-from facesearch.encoder.openvino_runtime import Engine, import_openvino
+from facesearch.encoder.openvino_runtime import Engine
 from facesearch.encoder.weights_file import PREPROCESS, foreign_id
 from facesearch.errors import BadCheckpoint, NotFound, PackageMissing
 from facesearch.faces.crop import CROP_PX
+from facesearch.faces.engine import import_openvino
 from facesearch.files import sha256_of
 from facesearch.records import F32, U8, Tell
 from facesearch.training.onnx_module import UnreadOperator, load_network, read_network

@@ -1,0 +1,216 @@
+"""How one photo is searched for faces: which looks it takes, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from facesearch.faces.face_network import without_doubles
+from facesearch.faces.fit import Fit, fit_of
+from facesearch.faces.windows import (
+    CELL_PX,
+    FACE_PX,
+    OVERLAP_PX,
+    Look,
+    Window,
+    carried,
+    cell_of,
+    coarse,
+    mosaics,
+    tiles,
+)
+from facesearch.records import F32, U8
+
+MIN_SCORE = 0.7
+"""Of a face that counts."""
+CANDIDATE = 0.3
+"""Of one that is worth a window of its own."""
+SURE = 0.915
+"""A face on its side, with upright landmarks on it, has less: of 250 drawn at random none had more in a
+window."""
+SURE_OF_PHOTO = 0.85
+"""When its best face has less, the whole photo is looked at in all turns."""
+LEAD = 0.025
+"""By which a turned face must beat the upright one; and any face those that are turned otherwise."""
+SMALL_PX = 48
+"""A face that is smaller in a look gets a window, if the photo has more of it to show."""
+STRAIGHT_DEG = 6.0
+TURNED_STRAIGHT_DEG = 2.0
+"""A face that seems rolled by more gets a window in which it is straight; and one that is turned already."""
+SEEN_OF_ROLL = 1.7
+"""Degrees of roll to one that YuNet's landmarks show: 15 look like 9, 30 like 17."""
+TURNS = tuple(45.0 * number for number in range(8))
+STRAIGHTENED = 2
+MOST_TURNED = 24
+"""Faces that are looked at in all turns, the largest ones of a photo."""
+MOST_CANDIDATES = 400
+NEAR = 0.2
+"""In a window the face's middle lies within this share of the side from the window's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFace:
+    """row (15,) in the photo's pixels; shown_px: the face's longer side in what was looked at; roll_deg: by
+    how much that was turned; unclear: other turns fit as well.
+    """
+
+    row: F32
+    shown_px: float
+    roll_deg: float = 0.0
+    unclear: bool = False
+
+    @property
+    def score(self) -> float:
+        return float(self.row[14])
+
+    @property
+    def face_px(self) -> float:
+        return float(max(self.row[2:4]))
+
+
+class FaceSearch:
+    """One photo: find is the network (see FaceNetwork.find), pixels (h, w, 3) uint8 RGB."""
+
+    def __init__(self, find: Callable[[U8, float], F32], pixels: U8) -> None:
+        self._find, self._pixels = find, pixels
+
+    def faces(self) -> list[SeenFace]:
+        """What is in the photo, largest first."""
+        found = self._improved(self._seen())
+        if max((one.score for one in found), default=0.0) < SURE_OF_PHOTO:
+            found = _apart([*found, *self._improved(self._seen_turned())])
+        good = [one for one in found if one.score >= MIN_SCORE]
+        return sorted(good, key=lambda one: -float(one.row[2] * one.row[3]))
+
+    # ---- looks
+
+    def _seen(self) -> list[SeenFace]:
+        """What the whole photo and its tiles show."""
+        whole = coarse(self._pixels)
+        found = list(self._in_look(whole, CANDIDATE))
+        for tile in tiles(self._pixels):
+            found += [one for one in self._in_look(tile, CANDIDATE) if one.shown_px <= OVERLAP_PX]
+        return _apart(found)[:MOST_CANDIDATES]
+
+    def _seen_turned(self) -> list[SeenFace]:
+        """What the whole photo shows when it is turned."""
+        turned = [
+            replace(one, roll_deg=90.0 * quarters)
+            for quarters in (1, 2, 3)
+            for one in self._in_look(coarse(self._pixels, quarters), MIN_SCORE)
+        ]
+        return _apart(turned)
+
+    def _in_look(self, look: Look, floor: float) -> Iterable[SeenFace]:
+        rows = self._find(look.square, floor)
+        w, h = look.size
+        left, top, right, bottom = look.inner
+        for row, own in zip(rows, carried(rows, look.back), strict=True):
+            x, y, bw, bh = row[:4]
+            cut = (
+                (left and x < 2)
+                or (top and y < 2)
+                or (right and x + bw > w - 2)
+                or (bottom and y + bh > h - 2)
+            )
+            if not cut and min(bw, bh) > 0:
+                yield SeenFace(own, float(max(bw, bh)))
+
+    # ---- windows
+
+    def _improved(self, found: Sequence[SeenFace]) -> list[SeenFace]:
+        """Each at its own size and upright."""
+        small = [one for one in found if one.shown_px < min(SMALL_PX, one.face_px * 0.99)]
+        larger = self._in_windows(small, [one.roll_deg for one in small])
+        better = {id(one): new for one, new in zip(small, larger, strict=True) if new is not None}
+        lost = {id(one) for one, new in zip(small, larger, strict=True) if new is None}
+        found = [better.get(id(one), one) for one in found if id(one) not in lost]
+        return _apart(self._straightened(self._turned(found)))
+
+    def _turned(self, found: Sequence[SeenFace]) -> list[SeenFace]:
+        """Those that are not sure, in that of eight turns that fits best."""
+        doubtful = sorted((one for one in found if one.score < SURE), key=lambda one: -one.face_px)
+        doubtful = doubtful[:MOST_TURNED]
+        rolls = [roll for _ in doubtful for roll in TURNS]
+        looked = self._in_windows([one for one in doubtful for _ in TURNS], rolls)
+        better: dict[int, SeenFace | None] = {}
+        for number, one in enumerate(doubtful):
+            turns = looked[number * len(TURNS) : (number + 1) * len(TURNS)]
+            better[id(one)] = _best_turn(turns, one)
+        chosen = [better.get(id(one), one) for one in found]
+        return [one for one in chosen if one is not None]
+
+    def _straightened(self, found: Sequence[SeenFace]) -> list[SeenFace]:
+        """Those that are rolled where they were looked at, in a window in which they are straight."""
+        done = list(found)
+        for _ in range(STRAIGHTENED):
+            seen = [_difference(_fit(one).roll_deg, one.roll_deg) for one in done]
+            limits = [STRAIGHT_DEG if one.roll_deg == 0 else TURNED_STRAIGHT_DEG for one in done]
+            rolled = [i for i, roll in enumerate(seen) if abs(roll) > limits[i]]
+            rolls = [done[i].roll_deg + SEEN_OF_ROLL * seen[i] for i in rolled]
+            looked = self._in_windows([done[i] for i in rolled], rolls)
+            for i, new in zip(rolled, looked, strict=True):
+                if new is not None and new.score >= done[i].score - LEAD:
+                    done[i] = replace(new, unclear=done[i].unclear)
+        return done
+
+    def _in_windows(self, found: Sequence[SeenFace], rolls: Sequence[float]) -> list[SeenFace | None]:
+        """The same faces in windows that are turned so; None where one does not show its face."""
+        windows = []
+        for one, roll in zip(found, rolls, strict=True):
+            x, y, w, h = (float(value) for value in one.row[:4])
+            windows.append(Window(x + w / 2, y + h / 2, one.face_px, roll))
+        looked: list[SeenFace | None] = []
+        for square, some in mosaics(self._pixels, windows):
+            rows = self._find(square, CANDIDATE)
+            middles = rows[:, :2] + rows[:, 2:4] / 2
+            for number, window in enumerate(some):
+                off = np.abs(middles - cell_of(number) - CELL_PX / 2).max(axis=1, initial=0)
+                mine = np.flatnonzero(off <= NEAR * CELL_PX)
+                looked.append(self._of_window(rows[mine], number, window))
+        return looked
+
+    def _of_window(self, rows: F32, number: int, window: Window) -> SeenFace | None:
+        sizes = rows[:, 2:4].max(axis=1, initial=0)
+        rows = rows[(sizes > FACE_PX / 2) & (sizes < FACE_PX * 2)]
+        if not len(rows):
+            return None
+        row = rows[:1].copy()
+        corner = np.tile(cell_of(number), 5)
+        row[0, :2] -= corner[:2]
+        row[0, 4:14] -= corner
+        matrix = window.matrix()
+        linear = np.linalg.inv(matrix[:, :2])
+        back = np.hstack([linear, -(linear @ matrix[:, 2])[:, None]])
+        return SeenFace(carried(row, back)[0], float(rows[0, 2:4].max()), window.roll_deg)
+
+
+def _best_turn(turns: Sequence[SeenFace | None], before: SeenFace) -> SeenFace | None:
+    """The turn with the highest score, the one of before in doubt; None where no turn shows a face. It is
+    unclear when one at a right angle or more from it fits as well.
+    """
+    there = [one for one in turns if one is not None and _fit(one).is_face]
+    if not there:
+        return None
+    best = max(there, key=lambda one: one.score)
+    others = [one.score for one in there if abs(_difference(one.roll_deg, best.roll_deg)) >= 90]
+    unclear = max(others, default=0.0) > best.score - LEAD
+    return replace(best, unclear=unclear)
+
+
+def _fit(one: SeenFace) -> Fit:
+    return fit_of(one.row[4:14].reshape(5, 2))
+
+
+def _difference(a: float, b: float) -> float:
+    """Of two angles, in [-180, 180)."""
+    return (a - b + 180) % 360 - 180
+
+
+def _apart(found: Sequence[SeenFace]) -> list[SeenFace]:
+    """Without those that a better one covers."""
+    if not found:
+        return []
+    return [found[number] for number in without_doubles(np.stack([one.row for one in found]))]
