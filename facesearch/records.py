@@ -78,6 +78,24 @@ class Face:
     upright: bool = True
 
 
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a face besides its vector. box (x, y, width, height) and five landmarks in pixels of
+    the upright original, none of a photo that was taken as a crop; score: the detector's; sharpness: variance
+    of the crop's Laplacian; length: of the encoder's vector before it was brought to 1, 0 where it is not
+    known.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: Points = ()
+    score: float = 1.0
+    sharpness: float = 0.0
+    length: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class EnrolledFace:
     """One row of a gallery without its vector."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from facesearch.datasets.table import Crops
+from facesearch.faces.cutting import sharpness_of
 from facesearch.records import F32, F64, U8, Progress
 
 SMALL_PX = 32
@@ -31,7 +32,7 @@ def crop_facts(crops: Crops, progress: Progress) -> tuple[F64, U8]:
     progress(0, n)
     for i in range(n):
         grey = cv2.cvtColor(np.ascontiguousarray(crops[i]), cv2.COLOR_RGB2GRAY)
-        facts[i] = grey.mean(), grey.std(), cv2.Laplacian(grey, cv2.CV_32F).var()
+        facts[i] = grey.mean(), grey.std(), sharpness_of(crops[i])
         small[i] = cv2.resize(grey, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA)
         if (i + 1) % STEP == 0 or i + 1 == n:
             progress(i + 1, n)

@@ -26,10 +26,12 @@ from numpy.typing import NDArray
 
 from facesearch.datasets.packs import PackedCrops
 from facesearch.errors import BadDataset, CannotRead, NotFound, pasted, reason_of
+from facesearch.faces.align import TEMPLATE, box_of
 from facesearch.faces.crop import CROP_PX, GEOMETRY
+from facesearch.faces.cutting import sharpness_of
 from facesearch.faces.found_by import current_name
 from facesearch.files import map_array, read_json
-from facesearch.records import I64, U8
+from facesearch.records import I64, U8, Seen
 
 COLUMNS = ("file", "person", "split", "sha256", "source", "landmarks", "found_by")
 MANIFEST, TABLE = "manifest.json", "faces.csv"
@@ -61,6 +63,16 @@ class Row:
     source: str
     landmarks: str
     found_by: str
+
+    def seen(self, crop: U8, length: float = 0.0) -> Seen:
+        """What a gallery keeps of its face beside the vector, which had this length."""
+        points = np.array(self.landmarks.split(), np.float32).reshape(-1, 2)
+        if len(points) != len(TEMPLATE):  # an aligned crop: its first and last pixel
+            w, h = (points.max(axis=0) + 1).tolist() if len(points) else crop.shape[1::-1]
+            return Seen((0.0, 0.0, float(w), float(h)), (), 1.0, sharpness_of(crop), length)
+        x, y, w, h = box_of(points).tolist()
+        pairs = tuple((float(px), float(py)) for px, py in points)
+        return Seen((x, y, w, h), pairs, 1.0, sharpness_of(crop), length)
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ import numpy as np
 
 from facesearch.encoder.runtime import Runtime
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
-from facesearch.faces.cutting import NO_FACE, CutFace, cut_faces
+from facesearch.faces.cutting import NO_FACE, CutFace, cut_faces, sharpness_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import read_photo
-from facesearch.records import F32, U8, Photo, Skipped
+from facesearch.records import F32, U8, Photo, Points, Seen, Skipped
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,8 +52,12 @@ class Cropped:
     of: int
     box: tuple[float, float, float, float]
     found_by: str
-    landmarks: tuple[tuple[float, float], ...] = ()
+    landmarks: Points = ()
     score: float = 1.0
+
+    def seen(self, length: float = 0.0) -> Seen:
+        """What a gallery keeps of it beside its vector, which had this length."""
+        return Seen(self.box, self.landmarks, self.score, sharpness_of(self.crop), length)
 
 
 def faces_of(photo: Photo, detector: Detector | None) -> tuple[list[Cropped], str]:
@@ -209,7 +213,7 @@ def _in_order(futures: Iterable[Future[R]], most: int) -> Iterator[R]:
             future.cancel()
 
 
-def _points(landmarks: F32) -> tuple[tuple[float, float], ...]:
+def _points(landmarks: F32) -> Points:
     return tuple((round(float(x), 1), round(float(y), 1)) for x, y in landmarks)
 
 

@@ -17,6 +17,8 @@ TEMPLATE: F32 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     np.float32,
 )
+FACE_IN_CROP = (15.0, 11.0, 82.5, 108.5)
+"""Where YuNet's box lies in the crop, on average: x, y, width, height."""
 # Mean landmarks of CelebA's 178 x 218 aligned pictures, and of the 83 x 100 crops cut from them at (44, 75).
 CELEBA_LANDMARKS: F32 = np.array(
     [[69.4, 111.2], [107.7, 111.2], [88.0, 135.5], [72.8, 152.3], [104.6, 152.3]], np.float32
@@ -66,6 +68,17 @@ def crop_face(pixels: U8, landmarks: F32) -> U8:
     Albums scanned by an older version may hold the eyes alone, (2, 2).
     """
     return warp(pixels, similarity(landmarks, TEMPLATE[: len(landmarks)]))
+
+
+def box_of(landmarks: F32) -> F32:
+    """The box (4,) x, y, width, height of a face of which only the landmarks (5, 2) are known: where faces
+    lie in the crop, carried to the photo.
+    """
+    inverse = cv2.invertAffineTransform(similarity(landmarks, TEMPLATE))
+    x, y, w, h = FACE_IN_CROP
+    corners = np.array([[x, y, 1], [x + w, y, 1], [x, y + h, 1], [x + w, y + h, 1]]) @ inverse.T
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return np.concatenate([low, high - low]).astype(np.float32)
 
 
 def scaled(pixels: U8, size_px: int = CROP_PX) -> U8:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
+import numpy as np
+
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector, found_in
 from facesearch.records import U8, Face, Photo
@@ -30,6 +33,12 @@ def cut_faces(photo: Photo, detector: Detector | None) -> tuple[list[CutFace], s
     faces, refused = found_in(detector, photo.pixels)
     cut = [CutFace(_in_original(face, photo), crop_face(photo.pixels, face.landmarks)) for face in faces]
     return cut, "" if cut else refused
+
+
+def sharpness_of(crop: U8) -> float:
+    """Of a crop (112, 112, 3) uint8 RGB: the variance of its Laplacian."""
+    grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
 def _in_original(face: Face, photo: Photo) -> Face:

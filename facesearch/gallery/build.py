@@ -28,7 +28,7 @@ from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
 from facesearch.ranks import ALONE, Ranks
-from facesearch.records import Progress
+from facesearch.records import Progress, Seen
 
 COMMIT = 256
 """Photos that a process embeds between two commits: what a kill can cost."""
@@ -82,6 +82,7 @@ def build_index(
             if index is not None:
                 choose_index(gallery, index)
             todo = _not_enrolled(named, gallery)
+            _fill(named, set(todo), gallery)
         todo = ranks.first_says(todo)
         started = time.monotonic()
         _embed_all(named, todo, gallery, runtime, ranks, progress)
@@ -113,6 +114,16 @@ def _not_enrolled(named: Sequence[tuple[Dataset, int]], gallery: Store) -> list[
     return [n for n, row in enumerate(photos) if (row.person, row.sha256, row.file) not in enrolled]
 
 
+def _fill(named: Sequence[tuple[Dataset, int]], new: set[int], gallery: Store) -> None:
+    """Note what is known of the faces of a gallery that was built before rows knew their face."""
+    if gallery.notes.has_seen_column() or len(new) == len(named):
+        return
+    for start in range(0, len(named), COMMIT):
+        some = [named[n] for n in range(start, min(start + COMMIT, len(named))) if n not in new]
+        rows = [(d.rows[i], _seen((d, i))) for d, i in some]
+        gallery.faces.fill_seen({(row.person, row.sha256, row.file): seen for row, seen in rows})
+
+
 def _embed_all(
     named: Sequence[tuple[Dataset, int]],
     todo: list[int],
@@ -132,11 +143,20 @@ def _embed_all(
         mine = [np.empty((0, runtime.dimension), np.float32), *islice(stream, len(parts[ranks.rank]))]
         vectors = ranks.collect(np.concatenate(mine), [len(part) for part in parts])
         photos = [named[n][0].rows[named[n][1]] for part in parts for n in part]
+        known = [_seen(named[n]) for part in parts for n in part] if gallery is not None else []
         if gallery is not None and vectors is not None:
-            rows = zip(photos, vectors, strict=True)
-            gallery.faces.add([NewFace(r.person, r.sha256, r.file, v, r.found_by) for r, v in rows])
+            new = [
+                NewFace(row.person, row.sha256, row.file, vector, row.found_by, seen)
+                for row, seen, vector in zip(photos, known, vectors, strict=True)
+            ]
+            gallery.faces.add(new)
         done += len(photos)
         progress(done, len(todo))
+
+
+def _seen(photo: tuple[Dataset, int]) -> Seen:
+    dataset, number = photo
+    return dataset.rows[number].seen(dataset.crops[number])
 
 
 def _owner(photo: tuple[Dataset, int], ranks: Ranks) -> int:

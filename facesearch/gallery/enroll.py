@@ -143,7 +143,11 @@ class _Enrolling:
             if refusal is not None:
                 self._skipped.append(Skipped(cropped.path, refusal.reason, refusal))
             else:
-                new.append(NewFace(person, cropped.sha256, cropped.path.name, vector, cropped.found_by))
+                new.append(
+                    NewFace(
+                        person, cropped.sha256, cropped.path.name, vector, cropped.found_by, cropped.seen()
+                    )
+                )
                 self._added[person] += 1
         if new and gallery is None:
             runtime = self._runtime

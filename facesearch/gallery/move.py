@@ -56,10 +56,16 @@ def move(
             raise UnknownPhoto(person)
         ids = [face.face_id for face in chosen]
         vectors, found_by = gallery.faces.vectors_at(ids), gallery.faces.found_by(ids)
+        seen = gallery.faces.seen(ids)
         new = gallery.faces.add(
             [
                 NewFace(
-                    to, face.sha256, face.source, _unit(vectors[face.face_id]), found_by.get(face.face_id, "")
+                    to,
+                    face.sha256,
+                    face.source,
+                    _unit(vectors[face.face_id]),
+                    found_by.get(face.face_id, ""),
+                    seen.get(face.face_id),
                 )
                 for face in chosen
             ]

@@ -27,7 +27,7 @@ from facesearch.gallery.store.rows import NewFace
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import NEXT, Store
 from facesearch.gallery.tidy import tidy
-from facesearch.records import U8, Progress, Skipped
+from facesearch.records import U8, Progress, Seen, Skipped
 
 COMMIT = 256
 
@@ -37,11 +37,14 @@ Wanted = dict[str, list[tuple[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """pixels (112, 112, 3) of the photo with this content; found_by: what found the face."""
+    """pixels (112, 112, 3) of the photo with this content; found_by: what found the face; seen: what is known
+    of it.
+    """
 
     sha256: str
     pixels: U8
     found_by: str
+    seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def _collect(
     new: list[NewFace] = []
     for crop, vectors in embedded(usable(), runtime):
         new += [
-            NewFace(person, crop.sha256, source, vectors[0], crop.found_by)
+            NewFace(person, crop.sha256, source, vectors[0], crop.found_by, crop.seen)
             for person, source in todo[crop.sha256]
         ]
         if len(new) >= COMMIT:
@@ -172,7 +175,8 @@ def _crops(
         for row, sha256 in enumerate(dataset.sha256):
             if sha256 in todo and sha256 not in given:
                 given.add(str(sha256))
-                yield Crop(str(sha256), dataset.crops[row], dataset.rows[row].found_by)
+                pixels, known = dataset.crops[row], dataset.rows[row]
+                yield Crop(str(sha256), pixels, known.found_by, known.seen(pixels))
 
     def look(path: Path, own: Detector | None) -> tuple[str, Cropped | Skipped] | None:
         sha256 = sha256_of(path)
@@ -187,4 +191,4 @@ def _crops(
             yield face
         else:
             given.add(sha256)
-            yield Crop(sha256, face.crop, face.found_by)
+            yield Crop(sha256, face.crop, face.found_by, face.seen())

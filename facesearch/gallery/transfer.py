@@ -87,10 +87,11 @@ def import_into(
             before, people_before = len(gallery), len(gallery.faces.people())
             done, total = 0, len(other)
             for rows in other.faces.batches():
-                found_by = other.faces.found_by(row[0] for row in rows)
+                ids = [row[0] for row in rows]
+                found_by, seen = other.faces.found_by(ids), other.faces.seen(ids)
                 gallery.faces.add(
                     [
-                        NewFace(name, sha, file, _unit(blob), found_by.get(i, ""))
+                        NewFace(name, sha, file, _unit(blob), found_by.get(i, ""), seen.get(i))
                         for i, name, sha, file, blob, _ in rows
                     ]
                 )

@@ -24,14 +24,16 @@ def problems(store: Store, progress: Progress | None = None) -> list[str]:
 def wrong_rows(store: Store, progress: Progress | None = None) -> Iterator[str]:
     """Every row that is not as it should be, with what is wrong."""
     done, total = 0, len(store)
-    noted = store.notes.has_detector_column()
+    columns = "detector" if store.notes.has_detector_column() else "NULL"
+    columns += ", seen" if store.notes.has_seen_column() else ", NULL"
     for rows in store.faces.stored(AT_ONCE):
-        ids = [row[0] for row in rows] if noted else []
-        found_by = dict(store.database.of_ids("SELECT face_id, detector FROM faces", ids))
+        beside = store.database.of_ids(f"SELECT face_id, {columns} FROM faces", [row[0] for row in rows])
+        known = {face_id: (detector, seen) for face_id, detector, seen in beside}
         for face_id, *stored, checksum in rows:
-            if reason := store.codec.wrong(stored, checksum):
+            detector, seen = known.get(face_id, (None, None))
+            if reason := store.codec.wrong(stored, checksum) or store.codec.wrong_seen(stored, seen):
                 yield f"face {face_id}: {reason}"
-            elif not is_note(found_by.get(face_id)):
+            elif not is_note(detector):
                 yield f"face {face_id}: what found it has no name that can be"
         done += len(rows)
         if progress is not None:

@@ -1,7 +1,8 @@
 """How a gallery's rows lie on disk: as they are, or encrypted under a key.
 
-Encrypted, every name, photo's name, content hash and vector is one AES-SIV ciphertext (RFC 5297, through
-`cryptography`), under a key of its own column that HKDF derives from the user's key and the gallery's salt.
+Encrypted, every name, photo's name, content hash and vector, and what else is known of a face, is one AES-SIV
+ciphertext (RFC 5297, through `cryptography`), under a key of its own column that HKDF derives from the user's
+key and the gallery's salt.
 AES-SIV needs no nonce and gives the same ciphertext for the same input, so that SQL still finds a person by
 name and a photo by hash, and UNIQUE still holds; two galleries share no ciphertext, for their salts differ.
 Each value is bound to what stands before it in its row (a vector to encoder, name, hash and photo's name):
@@ -60,6 +61,14 @@ class Cipher(Protocol):
         """A row as it is stored: name, content hash, source, vector's bytes."""
         ...
 
+    def encrypt_seen(self, row: Row, seen: bytes) -> bytes:
+        """What is known of the face of this row, as it is stored."""
+        ...
+
+    def decrypt_seen(self, row: Row, seen: Any) -> bytes:
+        """The way back. Raises CannotDecrypt."""
+        ...
+
     def decrypt_name(self, name: Any) -> str:
         """A name that was stored. Raises CannotDecrypt."""
         ...
@@ -92,6 +101,12 @@ class Plain:
     def encrypt(self, encoder_id: str, row: Row) -> tuple[Stored, Stored, Stored, bytes]:
         return row
 
+    def encrypt_seen(self, row: Row, seen: bytes) -> bytes:
+        return seen
+
+    def decrypt_seen(self, row: Row, seen: Any) -> bytes:
+        return _of(bytes, seen)
+
     def decrypt_name(self, name: Any) -> str:
         return str(_of(str, name))
 
@@ -119,8 +134,8 @@ class AesSiv:
         def derived(column: str, length: int = 64) -> bytes:
             return bytes(derive(key.secret, salt, f"facesearch {SCHEME} {column}".encode(), length))
 
-        self._name, self._sha256, self._source, self._vector = (
-            siv(derived(c)) for c in ("name", "sha256", "source", "vector")
+        self._name, self._sha256, self._source, self._vector, self._seen = (
+            siv(derived(c)) for c in ("name", "sha256", "source", "vector", "seen")
         )
         self._digest_key = derived("digest")
         self.description = json.dumps(
@@ -142,6 +157,12 @@ class AesSiv:
             _encrypted(self._source, _padded(row.source), [name, sha256]),
             _encrypted(self._vector, row.vector, [encoder_id.encode(), name, sha256, source]),
         )
+
+    def encrypt_seen(self, row: Row, seen: bytes) -> bytes:
+        return _encrypted(self._seen, seen, [text.encode() for text in row[:3]])
+
+    def decrypt_seen(self, row: Row, seen: Any) -> bytes:
+        return _decrypted(self._seen, seen, [text.encode() for text in row[:3]])
 
     def _decrypt_name(self, name: Any) -> str:
         return _text(_decrypted(self._name, name, []))

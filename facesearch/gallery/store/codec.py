@@ -11,7 +11,8 @@ import numpy as np
 from facesearch.errors import CorruptGallery, FacesearchError, GalleryChanged
 from facesearch.gallery.store.cipher import CannotDecrypt, Cipher
 from facesearch.gallery.store.rows import VECTOR, Row, Stored, checksum_of, wrong_with
-from facesearch.records import F32
+from facesearch.gallery.store.seen import read_seen, seen_bytes
+from facesearch.records import F32, Seen
 
 
 class RowCodec:
@@ -48,6 +49,19 @@ class RowCodec:
             return self.cipher.decrypt(self.encoder_id, name, sha256, source, blob)
         except CannotDecrypt as error:
             raise self.unfit(f"the row of face {face_id}: {error}") from error
+
+    def stored_seen(self, row: Row, seen: Seen | None, cipher: Cipher | None = None) -> bytes | None:
+        """What is known of a row's face as it is stored."""
+        return None if seen is None else (cipher or self.cipher).encrypt_seen(row, seen_bytes(seen))
+
+    def read_seen(self, row: Row, stored: object) -> Seen | None:
+        """The way back. Raises CorruptGallery, GalleryChanged."""
+        if stored is None:
+            return None
+        try:
+            return read_seen(self.cipher.decrypt_seen(row, stored))
+        except ValueError as error:  # CannotDecrypt is one
+            raise self.unfit(str(error)) from error
 
     def readable(self, name: Stored, sha256: Stored, source: Stored, blob: bytes) -> Row | None:
         """A stored row; None where it does not decrypt. What cannot be read any more can still be
@@ -91,6 +105,15 @@ class RowCodec:
         except CannotDecrypt as error:
             return str(error) if fits else "it does not fit its checksum"
         return wrong_with(row, self.dimension, fits=fits)
+
+    def wrong_seen(self, stored: list[Any], seen: object) -> str:
+        """The same of what is known of the face of a row that is right."""
+        try:
+            if seen is not None:
+                read_seen(self.cipher.decrypt_seen(self.cipher.decrypt(self.encoder_id, *stored), seen))
+            return ""
+        except ValueError as error:
+            return str(error)
 
     def unfit(self, reason: str) -> FacesearchError:
         """What is to be raised for what cannot be read: damage, unless the whole gallery has changed under

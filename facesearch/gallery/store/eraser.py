@@ -37,9 +37,10 @@ class Eraser:
         at_rest = self._codec.cipher.encrypt_name(name)
         with self._notes.transaction() as db:
             person = self._faces.person_id(name)
-            sql = "SELECT face_id, sha256, source, vector FROM faces WHERE person_id = ?"
+            seen = "seen" if self._notes.has_seen_column() else "NULL"
+            sql = f"SELECT face_id, {seen}, sha256, source, vector FROM faces WHERE person_id = ?"
             stored = db.execute(sql, (person,)).fetchall()
-            rows = [(face_id, own, self._codec.readable(at_rest, *own)) for face_id, *own in stored]
+            rows = [(face_id, own, self._codec.readable(at_rest, *own)) for face_id, _, *own in stored]
             gone = [
                 (face_id, own, row)
                 for face_id, own, row in rows
@@ -48,8 +49,10 @@ class Eraser:
             if not gone:
                 raise UnknownPhoto(name)
             ids = [face_id for face_id, _, _ in gone]
+            chosen = set(ids)
             db.executemany("DELETE FROM faces WHERE face_id = ?", [(face_id,) for face_id in ids])
             pieces = {piece for _, own, row in gone for piece in (*own, *(row or ())[1:])}
+            pieces |= {seen for face_id, seen, *_ in stored if face_id in chosen and isinstance(seen, bytes)}
             if len(gone) == len(rows):
                 db.execute("DELETE FROM people WHERE person_id = ?", (person,))
                 pieces |= {name, at_rest}
@@ -102,19 +105,21 @@ class Eraser:
         }
 
     def _values(self, *, with_words: bool) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """All that rows hold, as bytes: vectors, and names, content hashes and sources; some rows at a time.
+        """All that rows hold, as bytes: vectors and what is known of their faces; names, content hashes and
+        sources; some rows at a time.
 
         As bytes, since what is no text any more can still be forgotten.
         """
         every = self._database.all
         if with_words:
             yield [], [name for (name,) in every("SELECT CAST(name AS BLOB) FROM people")]
+        seen = "CAST(seen AS BLOB)" if self._notes.has_seen_column() else "NULL"
         words = ", CAST(sha256 AS BLOB), CAST(source AS BLOB)" if with_words else ""
         sql = (
-            f"SELECT face_id, CAST(vector AS BLOB){words} FROM faces WHERE face_id > ?"
+            f"SELECT face_id, CAST(vector AS BLOB), {seen}{words} FROM faces WHERE face_id > ?"
             " ORDER BY face_id LIMIT ?"
         )
         last = 0
         while rows := every(sql, last, ROWS_AT_ONCE):
-            yield [row[1] for row in rows], [value for row in rows for value in row[2:]]
+            yield [v for row in rows for v in row[1:3] if v], [v for row in rows for v in row[3:]]
             last = rows[-1][0]

@@ -25,7 +25,7 @@ from facesearch.gallery.store.rows import (
     usual_form,
     vector_bytes,
 )
-from facesearch.records import F32, I64, EnrolledFace
+from facesearch.records import F32, I64, EnrolledFace, Seen
 
 ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
 AT_ONCE = 1000
@@ -201,6 +201,19 @@ class Faces:
         found = self._database.of_ids("SELECT face_id, detector FROM faces", ids)
         return {face_id: self._detector(detector) for face_id, detector in found}
 
+    def seen(self, face_ids: Iterable[int]) -> dict[int, Seen]:
+        """What is known of these faces besides their vectors; those of which nothing is, or that were deleted
+        meanwhile, are missing. Raises CorruptGallery.
+        """
+        if not self._notes.has_seen_column():
+            return {}
+        found: dict[int, Seen] = {}
+        for *stored, seen in self._database.of_ids(ROWS.replace(" FROM", ", seen FROM", 1), face_ids):
+            known = self._codec.read_seen(self._codec.read(tuple(stored)), seen)
+            if known is not None:
+                found[stored[0]] = known
+        return found
+
     # ---- all faces
 
     def enrolled(self, after: int = 0, most: int = -1) -> tuple[list[EnrolledFace], F32]:
@@ -264,19 +277,46 @@ class Faces:
         ]
         stored = [self._codec.stored(row) for row in rows]
         detectors = [as_note(f.detector) for f in faces]
-        column, mark = (", detector", ", ?") if any(detectors) else ("", "")
+        seen = [self._codec.stored_seen(row, face.seen) for row, face in zip(rows, faces, strict=True)]
+        extra: dict[str, Sequence[object]] = {}
+        if any(detectors) or any(seen):
+            extra["detector"] = detectors
+        if any(seen):
+            extra["seen"] = seen
+        columns, marks = "".join(f", {name}" for name in extra), ", ?" * len(extra)
         insert = (
-            f"INSERT INTO faces (person_id, sha256, source, vector, checksum{column}) "
-            f"SELECT person_id, ?, ?, ?, ?{mark} FROM people WHERE name = ? ON CONFLICT DO NOTHING"
+            f"INSERT INTO faces (person_id, sha256, source, vector, checksum{columns}) "
+            f"SELECT person_id, ?, ?, ?, ?{marks} FROM people WHERE name = ? ON CONFLICT DO NOTHING"
         )
         with self._notes.transaction() as db:
-            self._notes.add_detectors(db, {detector for detector in detectors if detector})
+            self._notes.add_detectors(db, {d for d in detectors if d}, seen=any(seen))
             names = [(name,) for name in {row[0] for row in stored}]
             db.executemany("INSERT INTO people (name) VALUES (?) ON CONFLICT (name) DO NOTHING", names)
             before = db.total_changes
-            values = zip(stored, detectors, strict=True)
             db.executemany(
-                insert, [(*rest, *([detector] if column else ()), name) for (name, *rest), detector in values]
+                insert,
+                [(*rest, *more, name) for (name, *rest), *more in zip(stored, *extra.values(), strict=True)],
+            )
+            return db.total_changes - before
+
+    def fill_seen(self, known: Mapping[tuple[str, str, str], Seen]) -> int:
+        """Note what is known of faces, by (person, content hash, source), of which nothing is known yet;
+        returns of how many. Raises CannotWrite, GalleryBusy.
+        """
+        if not known:
+            return 0
+        with self._notes.transaction() as db:
+            self._notes.add_detectors(db, (), seen=True)
+            values = []
+            for texts, seen in known.items():
+                row = Row(*texts, b"")
+                name, sha256, source, _ = self._codec.cipher.encrypt(self._codec.encoder_id, row)
+                values.append((self._codec.stored_seen(row, seen), name, sha256, source))
+            before = db.total_changes
+            db.executemany(
+                "UPDATE faces SET seen = ? WHERE seen IS NULL AND person_id = (SELECT person_id FROM people"
+                " WHERE name = ?) AND sha256 = ? AND source = ?",
+                values,
             )
             return db.total_changes - before
 
@@ -295,13 +335,17 @@ class Faces:
                 raise NameTaken(new)
             found = db.execute(f"{ROWS} WHERE person_id = ?", (person,)).fetchall()
             rows = [(stored[0], self._codec.read(stored)) for stored in found]
+            seen = self.seen(face_id for face_id, _ in rows)
             target = person if taken is None else taken[0]
             if taken is None:
                 db.execute("UPDATE people SET name = ? WHERE person_id = ?", (name, person))
+            renamed = [(face_id, row._replace(name=new)) for face_id, row in rows]
             moved = [
-                (target, *self._codec.stored(row._replace(name=new))[1:], face_id) for face_id, row in rows
+                (target, *self._codec.stored(row)[1:], *self._moved_seen(row, seen.get(face_id)), face_id)
+                for face_id, row in renamed
             ]
             values = "person_id = ?, sha256 = ?, source = ?, vector = ?, checksum = ?"
+            values += ", seen = ?" if self._notes.has_seen_column() else ""
             db.executemany(f"UPDATE OR IGNORE faces SET {values} WHERE face_id = ?", moved)
             if target != person:  # what is still there was enrolled under the new name already
                 db.execute("DELETE FROM faces WHERE person_id = ?", (person,))
@@ -310,6 +354,9 @@ class Faces:
         return len(rows)
 
     # ---- inside
+
+    def _moved_seen(self, row: Row, seen: Seen | None) -> tuple[bytes | None, ...]:
+        return (self._codec.stored_seen(row, seen),) if self._notes.has_seen_column() else ()
 
     def _after(self, face_id: int, most: int = -1) -> list[Any]:
         """Rows as they are stored: face id, name, content hash, source, vector, checksum."""

@@ -22,7 +22,7 @@ from facesearch.gallery.store.cipher import PLAIN
 from facesearch.gallery.store.database import Database
 from facesearch.gallery.store.encoder_note import LONGEST, note_of_name, read_note
 from facesearch.gallery.store.rows import Threshold, Unfinished, is_count, is_word, way_of
-from facesearch.gallery.store.schema import ADD_DETECTOR, ENCRYPTED_FORMAT, FILE, FORMAT
+from facesearch.gallery.store.schema import ADD_DETECTOR, ADD_SEEN, ENCRYPTED_FORMAT, FILE, FORMAT
 from facesearch.records import ScoredBy
 
 DETECTOR = "detector:"
@@ -297,16 +297,25 @@ class Notes:
         """Whether rows have a place for what found the face. Asked each time: another process may have made
         it just now.
         """
-        sql = "SELECT 1 FROM pragma_table_info('faces', ?) WHERE name = 'detector'"
-        return bool(self._database.all(sql, database))
+        return self._has_column("detector", database)
 
-    def add_detectors(self, db: sqlite3.Connection, names: Iterable[str]) -> None:
-        """Within a transaction: rows found by these are about to be written. A gallery of before gets a place
-        for such notes.
+    def has_seen_column(self, database: str = "main") -> bool:
+        """The same of what else is known of the face."""
+        return self._has_column("seen", database)
+
+    def _has_column(self, name: str, database: str) -> bool:
+        sql = "SELECT 1 FROM pragma_table_info('faces', ?) WHERE name = ?"
+        return bool(self._database.all(sql, database, name))
+
+    def add_detectors(self, db: sqlite3.Connection, names: Iterable[str], *, seen: bool = False) -> None:
+        """Within a transaction: rows found by these are about to be written, and with seen what is known of
+        their faces. A gallery of before gets a place for that.
         """
         keys = [(f"{DETECTOR}{name}",) for name in names]
-        if keys and not self.has_detector_column():
+        if (keys or seen) and not self.has_detector_column():
             db.execute(ADD_DETECTOR)
+        if seen and not self.has_seen_column():
+            db.execute(ADD_SEEN)
         db.executemany("INSERT OR IGNORE INTO main.meta VALUES (?, '')", keys)
 
     # ---- an erasure that is under way

@@ -10,13 +10,15 @@ from pathlib import Path
 from facesearch.errors import OutputExists, writing
 from facesearch.files import OWNER_ONLY
 from facesearch.gallery.store.cipher import Cipher
+from facesearch.gallery.store.codec import RowCodec
 from facesearch.gallery.store.database import connect
 from facesearch.gallery.store.faces import AT_ONCE
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.notes import COUNT_ERASURE, DETECTOR, FORGET_INDEX, SET, without_private_notes
-from facesearch.gallery.store.rows import Unfinished
+from facesearch.gallery.store.rows import Row, Unfinished
 from facesearch.gallery.store.schema import ENCRYPTED_FORMAT, FILE, FORMAT
 from facesearch.gallery.store.store import Store
+from facesearch.records import Seen
 
 
 def change_cipher(store: Store, cipher: Cipher, key: Key | None) -> Unfinished | None:
@@ -26,11 +28,21 @@ def change_cipher(store: Store, cipher: Cipher, key: Key | None) -> Unfinished |
     and then nothing was changed.
     """
     codec, notes = store.codec, store.notes
+    noted = notes.has_seen_column()
     with notes.transaction() as db:
         faces = 0
         for batch in store.faces.stored(AT_ONCE):
-            fresh = [(*codec.stored(codec.read(row), cipher)[1:], row[0]) for row in batch]
-            values = "sha256 = ?, source = ?, vector = ?, checksum = ?"
+            seen = store.faces.seen(row[0] for row in batch)
+            rows = [(row[0], codec.read(row)) for row in batch]
+            fresh = [
+                (
+                    *codec.stored(row, cipher)[1:],
+                    *_seen_as(codec, row, seen.get(face_id), cipher, noted),
+                    face_id,
+                )
+                for face_id, row in rows
+            ]
+            values = "sha256 = ?, source = ?, vector = ?, checksum = ?" + (", seen = ?" if noted else "")
             db.executemany(f"UPDATE faces SET {values} WHERE face_id = ?", fresh)
             faces += len(batch)
         for person_id, stored in db.execute("SELECT person_id, name FROM people").fetchall():
@@ -47,6 +59,12 @@ def change_cipher(store: Store, cipher: Cipher, key: Key | None) -> Unfinished |
             db.execute("DELETE FROM main.meta WHERE key = 'cipher'")
     store.now_of(store.encoder_id, store.dimension, cipher, key)
     return note
+
+
+def _seen_as(
+    codec: RowCodec, row: Row, seen: Seen | None, cipher: Cipher, noted: bool
+) -> tuple[bytes | None, ...]:
+    return (codec.stored_seen(row, seen, cipher),) if noted else ()
 
 
 def take_vectors_of(store: Store, other: Store) -> int:
@@ -72,10 +90,15 @@ def take_vectors_of(store: Store, other: Store) -> int:
     }
     with store.database.attached(other.folder / FILE, "next"), notes.transaction() as db:
         db.execute("DELETE FROM main.meta WHERE key GLOB ?", (f"{DETECTOR}*",))
-        notes.add_detectors(db, detectors)
-        values = ["vector", "checksum", *(["detector"] if notes.has_detector_column() else ())]
-        noted = "n.detector" if notes.has_detector_column("next") else "NULL"
-        theirs = ["n.vector", "n.checksum", noted][: len(values)]
+        notes.add_detectors(db, detectors, seen=notes.has_seen_column("next"))
+        values, theirs = ["vector", "checksum"], ["n.vector", "n.checksum"]
+        for column, ours, given in (
+            ("detector", notes.has_detector_column(), notes.has_detector_column("next")),
+            ("seen", notes.has_seen_column(), notes.has_seen_column("next")),
+        ):
+            if ours:
+                values.append(column)
+                theirs.append(f"n.{column}" if given else "NULL")
         db.execute(f"DELETE FROM main.faces WHERE NOT EXISTS (SELECT 1 {same})")
         db.execute("DELETE FROM main.people WHERE person_id NOT IN (SELECT person_id FROM main.faces)")
         db.execute(f"UPDATE main.faces SET ({', '.join(values)}) = (SELECT {', '.join(theirs)} {same})")

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from facesearch.errors import BadName
-from facesearch.records import F32, WAYS_TO_SCORE, ScoredBy
+from facesearch.records import F32, WAYS_TO_SCORE, ScoredBy, Seen
 
 LONGEST_NAME = 200
 LONGEST_WORD = 4096
@@ -37,7 +37,7 @@ class NewFace:
     """A face to be enrolled. vector (d,) float32 of length 1; source: the photo's name, without folders of
     the machine.
 
-    detector: what found the face (faces/found_by.py); empty where nobody knows.
+    detector: what found the face (faces/found_by.py); empty where nobody knows. seen: what else is known.
     """
 
     person: str
@@ -45,6 +45,7 @@ class NewFace:
     source: str
     vector: F32
     detector: str = ""
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,23 @@ CREATE TABLE faces (
   vector BLOB NOT NULL,
   checksum INTEGER NOT NULL,
   detector TEXT,
+  seen BLOB,
   UNIQUE (person_id, sha256, source)
 );
 """
-SCHEMA_BEFORE = SCHEMA.replace("  detector TEXT,\n", "")
+SCHEMA_WITHOUT_SEEN = SCHEMA.replace("  seen BLOB,\n", "")
+"""Of galleries made before rows knew their face; ADD_SEEN brings them up to date."""
+SCHEMA_BEFORE = SCHEMA_WITHOUT_SEEN.replace("  detector TEXT,\n", "")
 """Of galleries made before rows noted what found the face; ADD_DETECTOR brings them up to date."""
 COUNTERS = "CREATE TABLE sqlite_sequence(name,seq)"
 """SQLite's own, of AUTOINCREMENT."""
 ADD_DETECTOR = "ALTER TABLE main.faces ADD COLUMN detector TEXT"
+ADD_SEEN = "ALTER TABLE main.faces ADD COLUMN seen BLOB"
+"""After the detector, always."""
 
 
 def is_ours(db: sqlite3.Connection) -> bool:
-    """Whether this file holds a gallery's tables, to the letter, in one of the three forms they can have, and
+    """Whether this file holds a gallery's tables, to the letter, in one of the forms they can have, and
     nothing else: no view that never ends, no trigger that keeps what is deleted.
     """
     return _sql_in(db) in _forms()
@@ -43,11 +48,17 @@ def is_ours(db: sqlite3.Connection) -> bool:
 
 @cache
 def _forms() -> tuple[set[str], ...]:
-    """The schema, that of before, and that of before brought up to date."""
-    with closing(sqlite3.connect(":memory:")) as altered:
-        for statement in (*statements(SCHEMA_BEFORE), ADD_DETECTOR):
-            altered.execute(statement)
-        return set(statements(SCHEMA)), set(statements(SCHEMA_BEFORE)), _sql_in(altered)
+    """The schema, those of before, and those of before brought up to date."""
+    forms = [set(statements(SCHEMA))]
+    for before, steps in ((SCHEMA_BEFORE, (ADD_DETECTOR, ADD_SEEN)), (SCHEMA_WITHOUT_SEEN, (ADD_SEEN,))):
+        with closing(sqlite3.connect(":memory:")) as altered:
+            for statement in statements(before):
+                altered.execute(statement)
+            forms.append(_sql_in(altered))
+            for step in steps:
+                altered.execute(step)
+                forms.append(_sql_in(altered))
+    return tuple(forms)
 
 
 def _sql_in(db: sqlite3.Connection) -> set[str]:
