@@ -21,6 +21,7 @@ import numpy as np
 from facesearch.encoder.runtime import Runtime
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
 from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.budget import DECODING
 from facesearch.faces.detect import Detector, find_faces
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import read_photo
@@ -142,7 +143,8 @@ def detected(
     def work(item: T) -> R:
         if detector is not None and not hasattr(own, "detector"):
             own.detector = detector.another()
-        return find(item, None if detector is None else own.detector)
+        with DECODING.span():
+            return find(item, None if detector is None else own.detector)
 
     with ThreadPoolExecutor(count, "photos") as pool:
         yield from _in_order((pool.submit(work, item) for item in items), AHEAD * count)
