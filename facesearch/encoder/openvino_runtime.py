@@ -19,7 +19,8 @@ from facesearch.encoder.weights_file import read_encoder, require_whole
 from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing, said_of
 from facesearch.records import F32, U8
 
-BATCH = 64
+BATCH = 16
+"""Crops at once: 64 take 120 MB more, and 7 % less CPU time."""
 _importing: dict[int, threading.Lock] = {}
 """One lock a process: one that was held while a process forked would stay held in the child."""
 

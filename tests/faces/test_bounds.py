@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from facesearch.faces import decoding
+from facesearch.faces import decoding, rgb
 from facesearch.faces.budget import Budget
-from facesearch.faces import rgb
 from facesearch.faces.decoding import NO_PICTURE, PIECES, PLAIN_PPM, SCANS, decode
 from facesearch.faces.rgb import bands_of, top_of, upright
 
