@@ -81,8 +81,10 @@ def test_what_does_not_fit_is_the_mean_of_whole_squares(kind: str, turn: int, sm
     h, w = decoded.pixels.shape[:2]
     factor = round(whole.width / w)
     assert factor > 1 and (w, h) == (-(-whole.width // factor), -(-whole.height // factor))
-    expected = np.asarray(whole.reduce(factor)).astype(int)
-    assert np.abs(decoded.pixels - expected)[:-1, :-1].mean() < 4
+    image = whole if name == "HEIF" else image  # libheif turns it first
+    expected = np.asarray(image.reduce(factor)).astype(int)
+    expected = np.rot90(expected, -1) if whole.size != image.size else expected
+    assert np.abs(decoded.pixels - expected)[1:-1, 1:-1].mean() < 4
 
 
 def test_what_fits_comes_whole_and_a_photo_tells_its_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -91,7 +93,7 @@ def test_what_fits_comes_whole_and_a_photo_tells_its_scale(tmp_path: Path, monke
     assert isinstance(photo, Photo) and photo.scale == 1.0 and photo.size == (W, H)
     assert np.array_equal(photo.pixels, np.asarray(picture()))
     monkeypatch.setattr(decoding, "ROOM", W * H * 7 // 5)
-    monkeypatch.setattr(decoding, "LEAST_ROOM", 0)
+    monkeypatch.setattr(decoding, "LEAST_ROOM", W * H)
     photo = read_photo(tmp_path / "a.png")
     assert isinstance(photo, Photo) and photo.size == (W, H)
     assert photo.scale == pytest.approx(W / photo.pixels.shape[1]) and photo.scale > 1
@@ -172,14 +174,15 @@ def test_a_large_webp_is_the_same_by_opencv(
 
 
 def test_a_kind_that_cannot_be_read_by_parts_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(decoding, "MOST_HELD", W * H)
+    monkeypatch.setattr(decoding, "ROOM", 3 * W * H)
+    monkeypatch.setattr(decoding, "MOST_HELD", 3 * W * H)
     assert decode(saved("BMP")) == "a BMP of 0 megapixels; of its kind those of up to 0 are read"
     assert str(decode(saved("JPEG", progressive=True))).startswith("a progressive JPEG of 0 megapixels")
     assert isinstance(decode(saved("JPEG")), Decoded) and isinstance(decode(saved("PNG")), Decoded)
 
 
 def test_decoded_pixels_count_until_the_crops_are_cut(monkeypatch: pytest.MonkeyPatch):
-    """AHEAD of them are asked for at a time: no more than fit are in memory, while faces are looked for too."""
+    """Many are asked for at a time: no more than fit are in memory, also while faces are looked for."""
     data, lock = saved("PNG"), threading.Lock()
     budget = Budget(3 * W * H * 7)
     monkeypatch.setattr(decoding, "DECODING", budget)
