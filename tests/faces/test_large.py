@@ -113,13 +113,18 @@ def test_a_png_read_by_parts_is_the_same(mode: str, small_room: int):
 @pytest.mark.parametrize(
     ("mode", "options"),
     [
-        ("RGB", {}), ("L", {}), ("RGBA", {"compression": "tiff_adobe_deflate"}), ("CMYK", {}),
+        ("RGB", {}),
+        ("L", {}),
+        ("RGBA", {"compression": "tiff_adobe_deflate"}),
+        ("CMYK", {}),
         ("RGB", {"compression": "tiff_lzw", "tiffinfo": {278: 7, 317: 2}}),
-        ("RGB", {"compression": "packbits", "tiffinfo": {278: 3}}), ("P", {"compression": "tiff_lzw"}),
-        ("I;16", {"compression": "tiff_lzw", "tiffinfo": {278: 11}}), ("RGB", {"big_endian": True}),
+        ("RGB", {"compression": "packbits", "tiffinfo": {278: 3}}),
+        ("P", {"compression": "tiff_lzw"}),
+        ("I;16", {"compression": "tiff_lzw", "tiffinfo": {278: 11}}),
+        ("RGB", {"big_endian": True}),
         ("RGB", {"compression": "jpeg", "tiffinfo": {278: 16}}),
     ],
-)  # fmt: skip
+)
 def test_a_tiff_read_by_parts_is_the_same(mode: str, options: dict[str, Any], small_room: int):
     image = (
         Image.fromarray(np.asarray(picture("L")).astype(np.uint16) * 257) if mode == "I;16" else picture(mode)
