@@ -30,6 +30,7 @@ from typing import Any
 
 import click
 import numpy as np
+import pillow_heif
 from benching import machine, write
 from PIL import Image
 
@@ -111,7 +112,8 @@ def mutated(data: bytes, rng: random.Random, text: bool) -> bytes:
 def photos(scratch: Path) -> dict[str, tuple[bytes, Target]]:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
     targets: dict[str, tuple[bytes, Target]] = {}
-    for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"):
+    pillow_heif.register_heif_opener()  # to write one
+    for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"):
         buffer = io.BytesIO()
         image.save(buffer, kind)
         path = scratch / f"photo.{kind.lower()}"

@@ -23,6 +23,7 @@ from facesearch.api.encoder import Encoder, EncoderLike, as_encoder
 from facesearch.api.inputs import PhotoLike, read, usable
 from facesearch.encoder.stream import Cropped, Source, detected, embedded, faces_of, read_source
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.faces.budget import DECODING
 from facesearch.faces.cutting import NO_FACE
 from facesearch.faces.photos import MAX_PIXELS
 from facesearch.gallery.calibration import from_impostors
@@ -198,7 +199,7 @@ def as_embedded(found: Look, vectors: Iterable[U8], encoder: Encoder) -> Embedde
 
 
 def _looked(source: Source, detector: FaceDetector) -> Look:
-    with detector.place() as own:
+    with detector.place() as own, DECODING.span():
         photo = read_source(source)
         if isinstance(photo, Skipped):
             return Look(str(photo.path), "", (0, 0), (), photo.reason)

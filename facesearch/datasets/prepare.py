@@ -23,6 +23,7 @@ from facesearch.datasets.sources import Entry, Source
 from facesearch.datasets.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, landmarks_text
 from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
 from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.budget import DECODING
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.cutting import NO_FACE, cut_faces
 from facesearch.faces.detect import Detector
@@ -200,7 +201,10 @@ def _cut_all(
     def cut(number: int) -> _Cut | Skipped:
         if detector is not None and not hasattr(own, "detector"):
             own.detector = detector.another()
-        return _cut(source, source.entries[number], own.detector if detector is not None else None, config)
+        with DECODING.span():
+            return _cut(
+                source, source.entries[number], own.detector if detector is not None else None, config
+            )
 
     with ThreadPoolExecutor(max(1, config.workers)) as pool:
         for start in range(0, len(todo), BATCH):

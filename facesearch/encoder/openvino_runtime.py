@@ -18,7 +18,8 @@ from facesearch.errors import BadCheckpoint, DeviceMissing, said_of
 from facesearch.faces.engine import import_openvino
 from facesearch.records import F32, U8
 
-BATCH = 64
+BATCH = 16
+"""Crops at once: 64 take 120 MB more, and 7 % less CPU time."""
 
 
 def loader_for(

@@ -20,6 +20,7 @@ import numpy as np
 
 from facesearch.encoder.runtime import Runtime
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.faces.budget import DECODING
 from facesearch.faces.cutting import NO_FACE, CutFace, cut_faces, sharpness_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
@@ -146,7 +147,8 @@ def detected(
     def work(item: T) -> R:
         if detector is not None and not hasattr(own, "detector"):
             own.detector = detector.another()
-        return find(item, None if detector is None else own.detector)
+        with DECODING.span():
+            return find(item, None if detector is None else own.detector)
 
     with ThreadPoolExecutor(count, "photos") as pool:
         yield from _in_order((pool.submit(work, item) for item in items), AHEAD * count)

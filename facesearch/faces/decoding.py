@@ -10,16 +10,19 @@ import contextlib
 import importlib
 import io
 import re
+import struct
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from facesearch.faces.budget import DECODING
+from facesearch.faces import heif, jxl, webp
+from facesearch.faces.bands import read_in_bands, stored_size, turn_of
+from facesearch.faces.budget import DECODING, ROOM, Lease
+from facesearch.faces.rgb import GREY_16, SIDEWAYS, bands_of, top_of, upright
 from facesearch.records import U8
 
 for _plugin in (
@@ -37,11 +40,18 @@ for _plugin in (
 FORMATS = tuple(
     name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN
 )
-MAX_PIXELS = 120_000_000
-"""Above this a picture is refused from its header alone: 120 megapixels are 360 MB of RGB."""
-NO_PICTURE = "not a picture that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF, binary PPM, AVIF)"
+MAX_PIXELS = 260_000_000
+"""Above this a picture is refused from its header alone. Phones write 200 megapixels."""
+MOST_HELD = 320 * 2**20
+"""Bytes that a decoder may hold which cannot read by parts or at a smaller size: it then works alone."""
+LEAST_ROOM = 64 * 2**20
+"""For what is reduced, of a picture whose decoder fills the room."""
+NO_PICTURE = (
+    "not a picture that can be read (JPEG, HEIC, PNG, WebP, GIF, BMP, TIFF, binary PPM, AVIF, JPEG XL)"
+)
 PLAIN_PPM = "a plain PPM, in which numbers are written as text; only binary ones are read"
 SLOW = "its kind of {} is one that photographs are not in"
+TOO_HEAVY = "a {} of {} megapixels; of its kind those of up to {} are read"
 PIECES = "it is in more pieces than photographs are"
 SCANS = "it is built up in more passes than photographs are"
 
@@ -51,17 +61,14 @@ BYTES_A_READ = 64
 """After the head, as many bytes a piece at least, on average."""
 MOST_SCANS, MOST_SCANNED = 100, 1_200_000_000
 """Passes of a progressive JPEG; and pixels in all of them together, which is what takes time."""
-STRIP_PIXELS = 2**18
 LONGEST_DAMAGE = 200
-SIDEWAYS = (5, 6, 7, 8)
-"""Values of EXIF's orientation that change width and height."""
 
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 """Bytes in which Pillow holds a pixel; 4 in every other mode."""
-_BESIDE = {"WEBP": 8, "AVIF": 16, "TIFF": 8}
+_BESIDE = {"WEBP": 12, "AVIF": 8, "TIFF": 8}
 """Bytes a pixel that a format's decoder holds beside it, at most."""
-_COEFFICIENTS = 6
-"""The same of a JPEG of several passes, which are kept until the last one."""
+_HEIF, _JXL = 5, 12
+"""Bytes a pixel of the decoders that Pillow has no part in."""
 _RGB = 3
 
 
@@ -94,7 +101,8 @@ class _Counted(io.BytesIO):
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None = None) -> Decoded | str:
     """Decode a picture file's bytes to (h, w, 3) uint8 RGB, or say in words why it cannot be done.
 
-    longest_px: the longer side wanted, of a picture that is larger; a JPEG is not even decoded whole for it.
+    A picture that does not fit into ROOM is reduced by a whole number, its pixels averaged. longest_px: the
+    longer side wanted, of a picture that is larger; a JPEG is not even decoded whole for it.
     """
     if not data:
         return "the file is empty"
@@ -102,25 +110,14 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None 
         return PLAIN_PPM
     if re.match(rb"P[^456]", data):
         return NO_PICTURE
+    wanted = Wanted(max_pixels, longest_px)
     try:
-        file = _Counted(data)
-        with _pillow_is_quiet(), Image.open(file, formats=FORMATS) as image:
-            image.seek(0)
-            scans = _scans(data) if image.format in ("JPEG", "MPO") else 1
-            if refused := _refused(image, scans, max_pixels):
-                return refused
-            whole, size = _pixels(image), image.size
-            if longest_px is not None:
-                image.draft("RGB", (longest_px, longest_px))
-            weight = len(data) + _weight(image) + (whole * _COEFFICIENTS if scans > 1 else 0)
-            file.left = HEADER_READS + len(data) // BYTES_A_READ
-            with DECODING.taken(weight):
-                image.load()
-                turned = image.getexif().get(0x0112, 1) in SIDEWAYS
-                pixels = _upright(image, close=True)
-                return Decoded(_small(pixels, longest_px), size[::-1] if turned else size)
-    except Image.DecompressionBombError:  # Pillow's own limit, from the header too
-        return _too_large(max_pixels)
+        with _pillow_is_quiet():
+            if heif.is_heif(data):
+                return _heif(data, wanted)
+            if jxl.is_jxl(data):
+                return _jxl(data, wanted)
+            return _by_pillow(data, wanted)
     except UnidentifiedImageError:
         return NO_PICTURE
     except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is this one picture's fault
@@ -134,12 +131,205 @@ def pixels_of(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Decoded | 
     try:
         if refused := _refused(image, 1, max_pixels):
             return refused
-        with DECODING.taken(_weight(image)):
+        held = _pixels(image) * _held(image)
+        source = _Source(image.format or image.mode, image.size, _weight(image), held)
+        plan = _planned(source, Wanted(max_pixels))
+        if isinstance(plan, str):
+            return plan
+        with DECODING.taken(plan.weight) as lease:
             image.load()
-            pixels = _upright(image, close=False)
-            return Decoded(pixels, (pixels.shape[1], pixels.shape[0]))
+            return _done(image, bands_of(image), source, plan, lease)
     except Exception as error:  # noqa: BLE001 -- whatever a decoder raises is this one picture's fault
         return damage(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a caller takes: how many pixels at most, and how long a longer side is enough."""
+
+    max_pixels: int
+    longest_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A picture before it is decoded: its format's name, its size as stored, the bytes that decoding takes at
+    its peak, and those that are held while it is converted, both however small the result is."""
+
+    name: str
+    size: tuple[int, int]
+    peak: int
+    held: int
+
+    @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """By what a picture is reduced while it is converted, and the bytes that it takes at its peak."""
+
+    factor: int
+    weight: int
+    longest_px: int | None = None
+
+
+def _planned(source: _Source, wanted: Wanted) -> _Plan | str:
+    """The smallest reduction with which a picture fits into ROOM, or why there is none: its decoder alone
+    may take more than MOST_HELD.
+    """
+    worst = max(source.peak, source.held)
+    if worst > MOST_HELD:
+        most = MOST_HELD * source.pixels // worst // 1_000_000
+        return TOO_HEAVY.format(source.name, round(source.pixels / 1_000_000), most)
+    factor, room = 1, max(ROOM - source.held, LEAST_ROOM)
+    while _RGB * source.pixels > room * factor**2:
+        factor += 1
+    if wanted.longest_px is not None:  # twice as long as wanted, for a good mean
+        factor = max(factor, max(source.size) // (2 * wanted.longest_px))
+    weight = max(source.peak, source.held + _RGB * source.pixels // factor**2)
+    return _Plan(factor, weight, wanted.longest_px)
+
+
+def _done(
+    image: Image.Image | None,
+    bands: Iterable[Image.Image],
+    source: _Source,
+    plan: _Plan,
+    lease: Lease,
+    turn: int | None = None,
+) -> Decoded:
+    """The rows of a picture as pixels, upright; image: says how it is turned, and what is white."""
+    if turn is None:
+        turn = image.getexif().get(0x0112, 1) if image is not None else 1
+    top = GREY_16 if image is None else top_of(image)
+    pixels = _small(upright(bands, source.size, turn, plan.factor, top), plan.longest_px)
+    lease.keep = pixels.nbytes
+    return Decoded(pixels, source.size[::-1] if turn in SIDEWAYS else source.size)
+
+
+def _by_pillow(data: bytes, wanted: Wanted) -> Decoded | str:
+    file = _Counted(data)
+    with _opened(file) as image:
+        image.seek(0)
+        scans = _scans(data) if image.format in ("JPEG", "MPO") else 1
+        if refused := _refused(image, scans, wanted.max_pixels):
+            return refused
+        file.left = HEADER_READS + len(data) // BYTES_A_READ
+        if image.format in ("JPEG", "MPO"):
+            return _jpeg(data, image, scans, wanted)
+        held = _pixels(image) * _held(image) + len(data)
+        source = _Source(image.format or "", image.size, _weight(image) + len(data), held)
+        banded = None
+        if max(source.peak, held + _RGB * source.pixels) > ROOM:
+            source, banded = _leaner(data, image, source)
+        plan = _planned(source, wanted)
+        if isinstance(plan, str):
+            return plan
+        with DECODING.taken(plan.weight) as lease:
+            if banded is not None:
+                return _done(None, banded, source, plan, lease, turn_of(data, image))
+            image.load()
+            return _done(image, bands_of(image), source, plan, lease)
+
+
+def _leaner(data: bytes, image: Any, source: _Source) -> tuple[_Source, Iterator[Image.Image] | None]:
+    """The same picture by a way that holds less than Pillow does, as bands of rows, where there is one."""
+    if image.format == "WEBP" and not image.is_animated:
+        channels = 4 if image.mode == "RGBA" else 3
+        peak, held = (len(data) + source.pixels * n for n in webp.bytes_a_pixel(data, channels))
+        return replace(source, peak=peak, held=held), webp.bands(data, image.size, channels)
+    banded = read_in_bands(data, image)
+    if banded is not None:
+        source = replace(source, peak=len(data), held=len(data), size=stored_size(image))
+    return source, banded
+
+
+def _jpeg(data: bytes, image: Any, scans: int, wanted: Wanted) -> Decoded | str:
+    """A JPEG's own decoder reduces it by 2, 4 or 8 while it decodes."""
+    size, pixels, held = image.size, image.size[0] * image.size[1], _held(image)
+    fixed = _coefficients(image) if scans > 1 else 0
+    if fixed + len(data) > MOST_HELD:
+        most = max(0, MOST_HELD - len(data)) * pixels // fixed // 1_000_000
+        return TOO_HEAVY.format("progressive JPEG", round(pixels / 1_000_000), most)
+    room, reduced = ROOM - len(data), 1
+    while reduced < 8 and not (
+        pixels * (held + _RGB) <= room * reduced**2
+        and pixels * held <= max(room - fixed, LEAST_ROOM) * reduced**2
+    ):
+        reduced *= 2
+    if wanted.longest_px is not None:
+        while reduced < 8 and max(size) >= 2 * reduced * wanted.longest_px:
+            reduced *= 2
+    if reduced > 1:
+        image.draft("RGB", (size[0] // reduced, size[1] // reduced))
+    now = _Source("JPEG", image.size, 0, 0)
+    weight = len(data) + max(fixed + now.pixels * held, now.pixels * (held + _RGB))
+    with DECODING.taken(weight) as lease:
+        turn = image.getexif().get(0x0112, 1)
+        image.load()
+        done = _done(image, bands_of(image), now, _Plan(1, weight, wanted.longest_px), lease, turn)
+    return Decoded(done.pixels, size[::-1] if turn in SIDEWAYS else size)
+
+
+def _coefficients(image: Any) -> int:
+    """Bytes of those of a JPEG of several passes, which are kept until the last one, at any reduction."""
+    samples = [(h, v) for _, h, v, *_ in image.layer]
+    most: int = max(h for h, _ in samples) * max(v for _, v in samples)
+    pixels: int = image.size[0] * image.size[1]
+    samples_a_block: int = sum(h * v for h, v in samples)
+    return pixels * 2 * samples_a_block // max(1, most)
+
+
+def _heif(data: bytes, wanted: Wanted) -> Decoded | str:
+    picture = heif.Heif(data)
+    source = _Source(heif.NAME, picture.size, 0, 0)
+    if min(source.size) < 1:
+        return "the picture has no pixels"
+    if source.pixels > wanted.max_pixels:
+        return _too_large(wanted.max_pixels)
+    held = len(data) + source.pixels * len(picture.mode)
+    source = replace(source, peak=len(data) + source.pixels * _HEIF, held=held)
+    plan = _planned(source, wanted)
+    if isinstance(plan, str):
+        return plan
+    with DECODING.taken(plan.weight) as lease:
+        return _done(None, picture.bands(), source, plan, lease)
+
+
+def _jxl(data: bytes, wanted: Wanted) -> Decoded | str:
+    source = _Source(jxl.NAME, jxl.size_of(data), 0, 0)
+    if source.pixels > wanted.max_pixels:
+        return _too_large(wanted.max_pixels)
+    if not jxl.is_there():
+        return jxl.MISSING
+    peak, held = len(data) + source.pixels * _JXL, len(data) + source.pixels * 4
+    source = replace(source, peak=peak, held=held)
+    plan = _planned(source, wanted)
+    if isinstance(plan, str):
+        return plan
+    with DECODING.taken(plan.weight) as lease:
+        image, turn = jxl.opened(data)
+        if image.size[0] * image.size[1] != source.pixels:
+            raise ValueError("its pixels are of another size than it says")
+        return _done(image, bands_of(image), replace(source, size=image.size), plan, lease, turn)
+
+
+def _opened(file: _Counted) -> Image.Image:
+    """As Image.open does, without its own limit of pixels, which is lower than ours. Raises
+    UnidentifiedImageError.
+    """
+    prefix = file.read(16)
+    for name in FORMATS:
+        factory, accept = Image.OPEN[name]
+        accepted = accept is None or accept(prefix)
+        if isinstance(accepted, str) or not accepted:
+            continue
+        file.seek(0)
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            return factory(file, "")
+    raise UnidentifiedImageError
 
 
 def damage(error: Exception) -> str:
@@ -152,51 +342,6 @@ def damage(error: Exception) -> str:
         said = ""
     said = "".join(filter(str.isprintable, said))[:LONGEST_DAMAGE]
     return f"the picture is damaged: {said or type(error).__name__}"
-
-
-def as_rgb(image: Image.Image) -> U8:
-    """A decoded picture of any mode as (h, w, 3) uint8; transparency is laid on white. It is converted strip
-    by strip: beside the picture itself there is only the result.
-    """
-    w, h = image.size
-    out = np.empty((h, w, 3), np.uint8)
-    # 16-bit greys span 0..65535, whatever mode Pillow holds them in; floats are scaled by their own range.
-    top = 65535.0 if image.mode != "F" else max(1.0, float(image.getextrema()[1]))  # type: ignore[arg-type]
-    rows = max(1, STRIP_PIXELS // max(1, w))
-    for y in range(0, h, rows):
-        strip = image.crop((0, y, w, min(h, y + rows)))
-        out[y : y + rows] = _strip_as_rgb(strip, top)
-    return out
-
-
-def _strip_as_rgb(image: Image.Image, top: float) -> U8:
-    if image.mode.startswith("I") or image.mode == "F":
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        byte: U8 = (np.clip(grey / np.float32(top), 0, 1) * 255 + 0.5).astype(np.uint8)
-        return byte[:, :, None]
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.asarray(image.convert("RGB"))
-
-
-def _upright(image: Image.Image, *, close: bool) -> U8:
-    """A loaded picture's pixels, turned as its EXIF says. close: let go of the picture before that."""
-    pixels, turn = as_rgb(image), image.getexif().get(0x0112, 1)
-    if close:
-        image.close()
-    across = pixels.transpose(1, 0, 2)
-    turned = {
-        2: pixels[:, ::-1],
-        3: pixels[::-1, ::-1],
-        4: pixels[::-1],
-        5: across,
-        6: across[:, ::-1],
-        7: across[::-1, ::-1],
-        8: across[::-1],
-    }.get(turn, pixels)
-    return np.ascontiguousarray(turned)
 
 
 def _small(pixels: U8, longest_px: int | None) -> U8:
@@ -231,10 +376,14 @@ def _pixels(image: Image.Image) -> int:
     return w * h
 
 
+def _held(image: Image.Image) -> int:
+    """Bytes a pixel that a decoded picture takes in Pillow."""
+    return _STORED.get(image.mode, 4)
+
+
 def _weight(image: Image.Image) -> int:
-    """Bytes that decoding it takes at its peak, at most."""
-    a_pixel = _STORED.get(image.mode, 4) + _BESIDE.get(image.format or "", 0) + _RGB
-    return _pixels(image) * max(a_pixel, 2 * _RGB)
+    """Bytes that decoding it takes at its peak, at most, beside the result."""
+    return _pixels(image) * (_held(image) + _BESIDE.get(image.format or "", 0))
 
 
 def _too_large(max_pixels: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facesearch.errors import NotFound, reason_of
+from facesearch.faces.budget import DECODING
 from facesearch.faces.decoding import FORMATS as FORMATS
 from facesearch.faces.decoding import MAX_PIXELS as MAX_PIXELS
 from facesearch.faces.decoding import decode as decode
@@ -86,6 +87,7 @@ def read_bytes(path: Path) -> bytes | Skipped:
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
+            DECODING.large_file(min(size, MAX_FILE_BYTES))
             data = b"" if size > MAX_FILE_BYTES else file.read(size + 1) or b""
             if max(size, len(data)) > MAX_FILE_BYTES:
                 return Skipped(path, f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")

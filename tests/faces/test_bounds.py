@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from facesearch.faces import decoding
+from facesearch.faces import decoding, rgb
 from facesearch.faces.budget import Budget
-from facesearch.faces.decoding import NO_PICTURE, PIECES, PLAIN_PPM, SCANS, as_rgb, decode
+from facesearch.faces.decoding import NO_PICTURE, PIECES, PLAIN_PPM, SCANS, decode
+from facesearch.faces.rgb import bands_of, top_of, upright
 
 
 def saved(kind: str, image: Image.Image | None = None, **options: object) -> bytes:
@@ -95,9 +96,13 @@ def test_every_mode_is_converted_strip_by_strip(mode: str, monkeypatch: pytest.M
         image = Image.fromarray(ramp.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]) * 257)
     else:
         image = Image.fromarray(ramp).convert(mode)
-    whole = as_rgb(image)
-    monkeypatch.setattr(decoding, "STRIP_PIXELS", 70)
-    assert np.array_equal(as_rgb(image), whole) and whole.shape == (50, 30, 3)
+    whole = upright(bands_of(image), image.size, top=top_of(image))
+    monkeypatch.setattr(rgb, "STRIP_PIXELS", 70)
+    assert np.array_equal(upright(bands_of(image), image.size, top=top_of(image)), whole) and whole.shape == (
+        50,
+        30,
+        3,
+    )
     if mode not in ("1", "P"):
         assert np.abs(whole.mean(axis=2) - ramp).max() <= 3
 
@@ -136,7 +141,7 @@ def in_threads(count: int, work: Callable[[], object]) -> None:
 def test_all_callers_together_stay_within_the_budget(monkeypatch: pytest.MonkeyPatch):
     data, lock = saved("PNG"), threading.Lock()
     with Image.open(io.BytesIO(data)) as image:
-        one = len(data) + decoding._weight(image)
+        one = len(data) + image.width * image.height * (4 + 3)
     monkeypatch.setattr(decoding, "DECODING", Budget(2 * one + 1))
     now = most = 0
     real = PngImagePlugin.PngImageFile.load
