@@ -20,7 +20,7 @@ from facesearch.datasets.compare import crop_facts
 from facesearch.datasets.table import landmarks_text
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded_batches
-from facesearch.errors import NotFound, NothingToDo
+from facesearch.errors import NotFound, NothingToDo, written
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector, find_faces
 from facesearch.faces.found_by import ALIGNED
@@ -110,8 +110,8 @@ def scan(
         looks = _look_at_all(root, todo, seen, detector, workers)
         looked_into, faces = _take_in_all(album, looks, runtime, len(there) - len(todo), len(there), progress)
         after, reasons = album.files(), album.photos()
-        lost = [(file.path, file.reason or reasons.get(file.sha256, "")) for file in after.values()]
-        skipped += [Skipped(root / path, reason) for path, reason in lost if reason]
+        lost = [(file, file.reason or reasons.get(file.sha256, "")) for file in after.values()]
+        skipped += [Skipped(file.below(root), reason) for file, reason in lost if reason]
         every = album.faces()
         with_face = {face.sha256 for face in every}
         return Scanned(
@@ -122,7 +122,7 @@ def scan(
             gone=len(gone),
             new_faces=faces,
             faces=len(every),
-            faceless=sum(not reason and after[path].sha256 not in with_face for path, reason in lost),
+            faceless=sum(not reason and file.sha256 not in with_face for file, reason in lost),
             skipped=tuple(skipped),
         )
 
@@ -174,13 +174,9 @@ def _files_under(root: Path) -> tuple[dict[str, AlbumFile], list[Skipped]]:
         if isinstance(path, Skipped):
             skipped.append(path)
             continue
-        name = path.relative_to(root).as_posix()
+        name = written(path.relative_to(root).as_posix())
         try:
-            name.encode()
             facts = path.stat()
-        except UnicodeEncodeError:
-            skipped.append(Skipped(path, "its name is not UTF-8"))
-            continue
         except OSError:  # a link to nowhere: the worker will say what is wrong
             there[name] = AlbumFile(name, -1, 0, "", "")
             continue
@@ -205,7 +201,7 @@ def _look_at_all(
     lock = threading.Lock()
 
     def look(file: AlbumFile, own: Detector | None) -> _Looked:
-        data = read_bytes(root / file.path)
+        data = read_bytes(file.below(root))
         if isinstance(data, Skipped):
             return _Looked(file, data.reason)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -276,7 +272,7 @@ def face_pictures(album: Album, side_px: int, progress: Progress) -> dict[str, b
     files = {file.sha256: file for file in album.files().values() if file.sha256 in faces}
     progress(0, len(files))
     for number, (sha256, file) in enumerate(files.items(), 1):
-        photo = read_photo(album.root / file.path)
+        photo = read_photo(file.below(album.root))
         if isinstance(photo, Photo) and photo.sha256 == sha256:
             for face in faces[sha256]:
                 points = np.array(face.landmarks.split(), np.float32).reshape(-1, 2)

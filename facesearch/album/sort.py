@@ -129,7 +129,7 @@ def _place(
 
     taken: what this run has put where, by content, so that a dry run foresees the same.
     """
-    source = root / file.path
+    source = file.below(root)
     name = source.name
     if not source.resolve().is_relative_to(root.resolve()):
         return Skipped(source, "it leads out of the album")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from facesearch.errors import NotFound
+from facesearch.errors import NotFound, written
+from facesearch.faces.names import clean_source
 from facesearch.faces.photos import decode, read_bytes, walk
 from facesearch.records import Skipped
 
@@ -31,6 +32,7 @@ MOST_KEPT, KEPT_S = 256, 60.0
 class _Kept:
     """A thumbnail (None: there is none to be had) of a file as it was."""
 
+    source: str
     path: Path
     state: tuple[int, int]
     made: float
@@ -65,7 +67,7 @@ class Originals:
         with self._making:
             self._let_go_of_old()
             kept = self._kept.get(sha256)
-            if kept is not None and kept.path.name == source and _state(kept.path) == kept.state:
+            if kept is not None and kept.source == source and _state(kept.path) == kept.state:
                 self._kept.move_to_end(sha256)
                 return kept.picture
             found = self._find(source, sha256)
@@ -74,7 +76,7 @@ class Originals:
             path, data = found
             picture = thumbnail(data, max_pixels)
             if (state := _state(path)) is not None:
-                self._kept[sha256] = _Kept(path, state, time.monotonic(), picture)
+                self._kept[sha256] = _Kept(source, path, state, time.monotonic(), picture)
             return picture
 
     def let_go(self) -> None:
@@ -110,7 +112,8 @@ class Originals:
                 found: dict[str, list[Path]] = {}
                 for path in walk(self._root):
                     if isinstance(path, Path):
-                        found.setdefault(path.name, []).append(path)
+                        for name in {path.name, clean_source(written(path.name))}:  # before, and now
+                            found.setdefault(name, []).append(path)
                 self._by_name, self._walked = found, time.monotonic()
             return list(self._by_name.get(source, ()))
 

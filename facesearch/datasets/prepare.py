@@ -21,7 +21,7 @@ import numpy as np
 
 from facesearch.datasets.sources import Entry, Source
 from facesearch.datasets.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, landmarks_text
-from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
+from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing, written
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.detect import Detector, find_faces
@@ -254,7 +254,7 @@ def _finish(
     people = len({row.person for row in rows if row.person})
     crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)
     replace_csv(partial / TABLE, COLUMNS, (list(asdict(row).values()) for row in rows), exact=True)
-    replace_csv(partial / "skipped.csv", ("file", "reason"), ((str(s.path), s.reason) for s in skipped))
+    replace_csv(partial / "skipped.csv", ("file", "reason"), ((written(s.path), s.reason) for s in skipped))
     manifest = {
         "format": FORMAT, "geometry": GEOMETRY, "kind": source.kind, "photos": len(rows), "people": people,
         "splits": splits, "skipped": len(skipped), "plan": plan,

@@ -20,7 +20,6 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"}
 )
 MAX_FILE_BYTES = 256 * 2**20
-NOT_TEXT = "its name is not UTF-8"
 
 
 def walk(root: Path) -> Iterator[Path | Skipped]:
@@ -68,19 +67,8 @@ def photo_of(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo 
     return Photo(path, hashlib.sha256(data).hexdigest(), decoded)
 
 
-def is_text(name: str) -> bool:
-    """Whether a name can be written down: on Linux a file's may be any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def read_bytes(path: Path) -> bytes | Skipped:
     """A photo file's bytes, undecoded, or why they cannot be had."""
-    if not is_text(str(path)):
-        return Skipped(path, NOT_TEXT)
     if "\0" in str(path):
         return Skipped(path, "no file can have this name")
     try:

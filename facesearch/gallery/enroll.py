@@ -11,12 +11,13 @@ from typing import Self
 
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import Cropped, Source, detected, embedded, one_face
-from facesearch.errors import CloserToAnother, NothingToDo
+from facesearch.errors import CloserToAnother, NothingToDo, written
 from facesearch.faces.detect import Detector
+from facesearch.faces.names import clean_name
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_people, person_score
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.rows import NewFace, clean_name, way_of
+from facesearch.gallery.store.rows import NewFace, way_of
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
@@ -143,7 +144,9 @@ class _Enrolling:
             if refusal is not None:
                 self._skipped.append(Skipped(cropped.path, refusal.reason, refusal))
             else:
-                new.append(NewFace(person, cropped.sha256, cropped.path.name, vector, cropped.found_by))
+                new.append(
+                    NewFace(person, cropped.sha256, written(cropped.path.name), vector, cropped.found_by)
+                )
                 self._added[person] += 1
         if new and gallery is None:
             runtime = self._runtime

@@ -12,7 +12,7 @@ from facesearch.cli.given import detector_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice
 from facesearch.cli.photos import files_of, require_a_face, watched
 from facesearch.cli.terminal import bar, report_skips, say, tell
-from facesearch.errors import shown
+from facesearch.errors import shown, unshown
 
 if TYPE_CHECKING:
     from facesearch.answers import DetectedPhoto
@@ -74,5 +74,5 @@ def _write_crops(found: DetectedPhoto, folder: Path) -> None:
     for face in found:
         picture = io.BytesIO()
         Image.fromarray(face.crop).save(picture, "PNG")
-        name = f"{Path(found.photo).stem}-{face.face}-{found.sha256[:8]}.png"
+        name = f"{Path(unshown(found.photo)).stem}-{face.face}-{found.sha256[:8]}.png"
         replace_file(folder / name, picture.getvalue())

@@ -16,7 +16,7 @@ from facesearch.cli import options
 from facesearch.cli.given import announced, encoder_soon, existing, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.cli.terminal import report_skips, say, tell
-from facesearch.errors import pasted, shown
+from facesearch.errors import pasted, shown, unshown
 
 if TYPE_CHECKING:
     from facesearch.api.gallery import Gallery
@@ -132,7 +132,9 @@ def _answer_all(
     if whole.stale:
         tell(f"set it again with: facesearch calibrate --gallery {pasted(gallery.folder)}")
     skipped = [
-        Skipped(Path(answer.photo), answer.skipped) for answer in whole.photos if answer.skipped is not None
+        Skipped(Path(unshown(answer.photo)), answer.skipped)
+        for answer in whole.photos
+        if answer.skipped is not None
     ]
     if as_json:
         say(report.as_json(whole))
