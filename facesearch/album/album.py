@@ -298,6 +298,11 @@ class Album:
         with self._database.transaction() as db:
             db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
 
+    def drop_photos(self, contents: Iterable[str]) -> None:
+        """Let go of contents in which nothing could be found, as if they had never been looked into."""
+        with self._database.transaction() as db:
+            db.executemany("DELETE FROM photos WHERE sha256 = ? AND faces = 0", [(sha,) for sha in contents])
+
     def change(self, changes: dict[int, dict[str, object]]) -> None:
         """Set fields of faces, all in one step: {face id: {field: value}}."""
         with self._database.transaction() as db:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,16 +16,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facesearch.album.album import Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
+from facesearch.album.album import FILE, Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
 from facesearch.datasets.compare import crop_facts
 from facesearch.datasets.table import landmarks_text
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded_batches
-from facesearch.errors import NotFound, NothingToDo, written
+from facesearch.errors import NotFound, NothingToDo, unshown, written
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.detect import Detector, find_faces
 from facesearch.faces.found_by import ALIGNED
-from facesearch.faces.photos import decode, read_bytes, read_photo, walk
+from facesearch.faces.kinds import Facts, Judge, is_read_now
+from facesearch.faces.photos import pixels_or_reason, read_bytes, read_photo, walk
 from facesearch.gallery.decision import DecisionRule
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_to_each
@@ -85,9 +87,15 @@ def scan(
     if not root.is_dir():
         raise NotFound(root, "folder of photos")
     root = root.absolute()
-    there, skipped = _files_under(root)
+    judge = Judge(_judged_before(folder, root))
+    there, skipped = _files_under(root, judge)
     if not there:
-        raise NothingToDo(str(root), skipped[0].reason if skipped else "no photo there")
+        reason = (
+            f"no photo there; the first of {len(skipped)} skipped: {skipped[0]}"
+            if skipped
+            else "no photo there"
+        )
+        raise NothingToDo(str(root), reason, left_out=skipped)
     found_by = detector.name if detector is not None else ALIGNED
     with Album.create(
         folder,
@@ -99,6 +107,7 @@ def scan(
         notes={"impostors": runtime.notes.get("impostors")},
     ) as album:
         album.require(runtime.encoder_id, found_by, root)
+        album.drop_photos([sha for sha, reason in album.photos().items() if is_read_now(reason)])
         before, seen = album.files(), set(album.photos())
         todo = [
             file
@@ -107,6 +116,7 @@ def scan(
         ]
         gone = before.keys() - there.keys()
         album.drop_files(gone)
+        _keep_judged(album, root, judge)
         looks = _look_at_all(root, todo, seen, detector, workers)
         looked_into, faces = _take_in_all(album, looks, runtime, len(there) - len(todo), len(there), progress)
         after, reasons = album.files(), album.photos()
@@ -166,11 +176,11 @@ def recognise(album: Album, gallery: Store | None, *, threshold: float | None = 
     return sum(known for _, _, known in nearest)
 
 
-def _files_under(root: Path) -> tuple[dict[str, AlbumFile], list[Skipped]]:
+def _files_under(root: Path, judge: Judge) -> tuple[dict[str, AlbumFile], list[Skipped]]:
     """Every picture file under root by its path below it, as it is now; sha256 is still unknown."""
     there: dict[str, AlbumFile] = {}
     skipped: list[Skipped] = []
-    for path in walk(root):
+    for path in walk(root, judge.look):
         if isinstance(path, Skipped):
             skipped.append(path)
             continue
@@ -182,6 +192,35 @@ def _files_under(root: Path) -> tuple[dict[str, AlbumFile], list[Skipped]]:
             continue
         there[name] = AlbumFile(name, facts.st_size, facts.st_mtime_ns, "", "")
     return there, skipped
+
+
+JUDGED = "judged"
+"""Under this word an album remembers what the files are whose suffix does not tell, so that none is opened
+again as long as it stays as it is."""
+
+
+def _judged_before(folder: Path, root: Path) -> dict[Path, tuple[Facts, str]]:
+    """What an earlier scan has found of files: see Judge. An album may come from anybody."""
+    if not (folder / FILE).is_file():
+        return {}
+    with Album.open(folder) as album:
+        try:
+            noted = json.loads(album.value(JUDGED) or "{}")
+            return {
+                root / unshown(path): ((int(size), int(time)), str(kind))
+                for path, (size, time, kind) in noted.items()
+            }
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+
+def _keep_judged(album: Album, root: Path, judge: Judge) -> None:
+    noted = {
+        written(path.relative_to(root).as_posix()): (*facts, kind)
+        for path, (facts, kind) in judge.found.items()
+    }
+    if (text := json.dumps(noted)) != album.value(JUDGED):
+        album.remember(JUDGED, text)
 
 
 def _is_to_look_at(before: AlbumFile, now: AlbumFile, seen: set[str]) -> bool:
@@ -210,7 +249,7 @@ def _look_at_all(
             if sha256 in seen:
                 return _Looked(file)
             seen.add(sha256)
-        pixels = decode(data)
+        pixels = pixels_or_reason(data, file.below(root))
         if isinstance(pixels, str):
             return _Looked(file, pixels, ())
         if own is None:

@@ -74,9 +74,8 @@ def sort_album(
             folders[folder] += 1
         progress(number, len(plan))
     if not made and not there:
-        raise NothingToDo(
-            str(root), f"none of {len(plan)} photos could be sorted; the first: {skipped[0].reason}"
-        )
+        said = f"none of {len(plan)} photos could be sorted; the first: {skipped[0].reason}"
+        raise NothingToDo(str(root), said, left_out=skipped)
     return Sorted(dict(sorted(folders.items())), made, there, faceless, tuple(skipped))
 
 

@@ -40,9 +40,9 @@ def require_a_face(faces: int, skipped: Sequence[Skipped]) -> None:
     from facesearch.errors import NothingToDo
 
     if not faces:
-        report_skips(skipped, strict=False)
+        report_skips(skipped)
         where = f"{len(skipped)} photos" if len(skipped) != 1 else str(skipped[0].path)
-        raise NothingToDo(where, "no face in any of them")
+        raise NothingToDo(where, "no face in any of them", left_out=skipped)
 
 
 def as_skips(items: Iterable[SkippedPhoto]) -> list[Skipped]:

@@ -249,6 +249,7 @@ def _finish(
             str(source.root),
             f"none of {len(done)} photos could be used",
             f"The first: {skipped[0]}" if skipped else "",
+            skipped,
         )
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})

@@ -77,9 +77,10 @@ def read_unlabelled(root: Path) -> Source:
     entries = tuple(
         Entry(path, _name_in(root, path), "", "train") for path in found if isinstance(path, Path)
     )
+    skipped = tuple(each for each in found if isinstance(each, Skipped))
     if not entries:
-        raise NothingToDo(str(root), "no photo lies there")
-    return Source("unlabelled", root, entries, tuple(each for each in found if isinstance(each, Skipped)))
+        raise NothingToDo(str(root), "no photo lies there", left_out=skipped)
+    return Source("unlabelled", root, entries, skipped)
 
 
 def with_random_split(source: Source, *, val: float, test: float, seed: int) -> Source:
@@ -192,7 +193,7 @@ def _folders(root: Path) -> Source:
         raise UnknownSource(root) from error
     entries = tuple(Entry(photo, _name_in(root, photo), person, "train") for person, photo in photos)
     if not entries:
-        raise NothingToDo(str(skipped[0].path), skipped[0].reason)
+        raise NothingToDo(str(skipped[0].path), skipped[0].reason, left_out=skipped)
     return Source("folders", root, entries, tuple(skipped))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facesearch.errors.base import DataError, FacesearchError, sentence
 from facesearch.errors.showing import pasted
@@ -63,11 +64,12 @@ class CannotWrite(DataError):
 
 @dataclass(eq=False)
 class NothingToDo(DataError):
-    """Every photo given was left out, or there was none."""
+    """Every photo given was left out, or there was none. left_out: all of it, each a Skipped."""
 
     place: str
     reason: str
     hint: str = ""
+    left_out: Sequence[Any] = ()
 
     kind = "too-few"
     status = 409

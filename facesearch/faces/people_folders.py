@@ -26,7 +26,7 @@ def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
             photos.append(found)
     if not photos and not any(NO_NAME in item.reason for item in skipped):
         reason = "no photo in any person's folder (expected: one folder a person, photos in each)"
-        raise NothingToDo(str(root), reason)
+        raise NothingToDo(str(root), reason, left_out=skipped)
     return photos, skipped
 
 
@@ -35,7 +35,7 @@ NO_NAME = "its folder cannot be a person's name"
 
 def _named(root: Path) -> Iterator[tuple[str, Path] | Skipped]:
     reasons: dict[str, str] = {}
-    for found in walk(root):
+    for found in walk(root, name_links=True):
         if isinstance(found, Skipped):
             yield found
         elif found.parent == root:

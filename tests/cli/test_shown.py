@@ -150,7 +150,7 @@ def test_a_table_of_ours_stays_exact_and_a_name_that_is_not_utf8_is_written(tmp_
 def test_skipped_photos_are_shown(capsys: pytest.CaptureFixture[str]):
     from facesearch.cli.terminal import report_skips
 
-    report_skips([Skipped(Path(FORGED), "r\x1b[2J")], strict=False)
+    report_skips([Skipped(Path(FORGED), "r\x1b[2J")])
     assert capsys.readouterr().err.splitlines()[0] == f"skipped {shown(FORGED)}: r\\x1b[2J"
 
 
