@@ -95,7 +95,7 @@ def scan(
             if skipped
             else "no photo there"
         )
-        raise NothingToDo(str(root), reason, left_out=skipped)
+        raise NothingToDo(str(root), reason, left_out=tuple(skipped))
     found_by = detector.name if detector is not None else ALIGNED
     with Album.create(
         folder,

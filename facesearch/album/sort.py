@@ -75,7 +75,7 @@ def sort_album(
         progress(number, len(plan))
     if not made and not there:
         said = f"none of {len(plan)} photos could be sorted; the first: {skipped[0].reason}"
-        raise NothingToDo(str(root), said, left_out=skipped)
+        raise NothingToDo(str(root), said, left_out=tuple(skipped))
     return Sorted(dict(sorted(folders.items())), made, there, faceless, tuple(skipped))
 
 
@@ -130,7 +130,7 @@ def _place(
     """
     source = file.below(root)
     name = source.name
-    if not source.resolve().is_relative_to(root.resolve()):
+    if source.is_symlink() and not source.resolve().is_relative_to(root.resolve()):
         return Skipped(source, "it leads out of the album")
     for choice in (name, f"{Path(name).stem}~{file.sha256[:8]}{Path(name).suffix}"):
         target = out / folder / choice

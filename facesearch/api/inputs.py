@@ -57,7 +57,7 @@ def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
     """
     photos, skipped = folders.people_folders(root)
     if not photos:
-        raise NothingToDo(str(skipped[0].path), skipped[0].reason, left_out=skipped)
+        raise NothingToDo(str(skipped[0].path), skipped[0].reason, left_out=tuple(skipped))
     return photos, skipped
 
 

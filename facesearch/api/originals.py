@@ -94,12 +94,12 @@ class Originals:
     def _find(self, source: str, sha256: str) -> tuple[Path, bytes] | None:
         for path in self._called(source):
             try:
-                # A link may lead anywhere, so it is followed first; what has the content of an enrolled photo
-                # is that photo.
+                # A link may lead anywhere, so it is followed first, and none to a file out of the folder is
+                # read; linked folders are. What has the content of an enrolled photo is that photo.
                 real = path.resolve(strict=True)
             except OSError:
                 continue
-            if not real.is_relative_to(self._root):
+            if path.is_symlink() and not real.is_relative_to(self._root):
                 continue
             data = read_bytes(real)
             if not isinstance(data, Skipped) and hashlib.sha256(data).hexdigest() == sha256:

@@ -15,6 +15,7 @@ from facesearch.errors import NothingToDo
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
     from facesearch.api.encoder import Precision
+    from facesearch.records import Skipped
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -218,7 +219,7 @@ def skips(command: Command) -> Command:
         try:
             return command(*args, **given, skips=skips)
         except NothingToDo as error:
-            report_all_skipped(error.left_out, skips)
+            report_all_skipped(cast("tuple[Skipped, ...]", error.left_out), skips)
             raise
 
     fields = {"strict": "strict", "skipped_to": "to"}

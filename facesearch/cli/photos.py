@@ -42,7 +42,7 @@ def require_a_face(faces: int, skipped: Sequence[Skipped]) -> None:
     if not faces:
         report_skips(skipped)
         where = f"{len(skipped)} photos" if len(skipped) != 1 else str(skipped[0].path)
-        raise NothingToDo(where, "no face in any of them", left_out=skipped)
+        raise NothingToDo(where, "no face in any of them", left_out=tuple(skipped))
 
 
 def as_skips(items: Iterable[SkippedPhoto]) -> list[Skipped]:

@@ -79,7 +79,7 @@ def read_unlabelled(root: Path) -> Source:
     )
     skipped = tuple(each for each in found if isinstance(each, Skipped))
     if not entries:
-        raise NothingToDo(str(root), "no photo lies there", left_out=skipped)
+        raise NothingToDo(str(root), "no photo lies there", left_out=tuple(skipped))
     return Source("unlabelled", root, entries, skipped)
 
 
@@ -193,7 +193,7 @@ def _folders(root: Path) -> Source:
         raise UnknownSource(root) from error
     entries = tuple(Entry(photo, _name_in(root, photo), person, "train") for person, photo in photos)
     if not entries:
-        raise NothingToDo(str(skipped[0].path), skipped[0].reason, left_out=skipped)
+        raise NothingToDo(str(skipped[0].path), skipped[0].reason, left_out=tuple(skipped))
     return Source("folders", root, entries, tuple(skipped))
 
 

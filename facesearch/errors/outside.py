@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from facesearch.errors.base import DataError, FacesearchError, sentence
 from facesearch.errors.showing import pasted
@@ -69,7 +68,7 @@ class NothingToDo(DataError):
     place: str
     reason: str
     hint: str = ""
-    left_out: Sequence[Any] = ()
+    left_out: tuple[object, ...] = ()
 
     kind = "too-few"
     status = 409

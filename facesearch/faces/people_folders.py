@@ -26,7 +26,7 @@ def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
             photos.append(found)
     if not photos and not any(NO_NAME in item.reason for item in skipped):
         reason = "no photo in any person's folder (expected: one folder a person, photos in each)"
-        raise NothingToDo(str(root), reason, left_out=skipped)
+        raise NothingToDo(str(root), reason, left_out=tuple(skipped))
     return photos, skipped
 
 

@@ -171,7 +171,7 @@ class _Enrolling:
             reason = skipped[0].reason if skipped else "no photo was given"
             where = str(skipped[0].path) if photos == 1 and skipped else f"{photos} photos"
             said = f"none of {photos} photos could be enrolled; the first: {reason}"
-            raise NothingToDo(where, said, left_out=skipped)
+            raise NothingToDo(where, said, left_out=tuple(skipped))
         unchecked = self._guard.unchecked if self._guard else 0
         return Enrolled(dict(self._added), self._known, tuple(skipped), unchecked)
 

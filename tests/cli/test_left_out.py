@@ -125,3 +125,21 @@ def test_the_file_is_written_when_nothing_was_left_out(run: Any, gallery: Path, 
     Path("left.csv").write_text("of another day")
     run("query", own(album, 0, 0), "--aligned", "--skipped-to", "left.csv")
     assert Path("left.csv").read_text("utf-8") == "path,reason\n"
+
+
+def test_photos_in_a_linked_folder_are_scanned_sorted_and_shown(
+    run: Any, tmp_path: Path, album: Path, weights: Path
+):
+    from facesearch.api.originals import Originals
+    from facesearch.files import sha256_of
+
+    root = tmp_path / "root"
+    root.mkdir()
+    shutil.copy(own(album, 0, 0), root / "a.png")
+    (root / "more").symlink_to(album / "p001")
+    told = run("scan", root, "--aligned", "--weights", weights, "--cut", "0.9", "--out", "s")
+    assert "9 photos, 9 new; 9 faces found" in told.stdout
+    run("sort", "s", "--into", "sorted", "--strict")
+    assert len([path for path in Path("sorted").rglob("*.png") if not path.is_symlink()]) == 9
+    photo = own(album, 1, 0)
+    assert Originals(root).read(photo.name, sha256_of(photo)) == photo.read_bytes()

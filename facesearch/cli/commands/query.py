@@ -144,7 +144,7 @@ def _answer_all(
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         reason = skipped[0].reason if skipped else "there is no photo"
         said = reason if len(skipped) <= 1 else f"none could be used; the first: {reason}"
-        raise NothingToDo(where, said, left_out=skipped)
+        raise NothingToDo(where, said, left_out=tuple(skipped))
     return skipped
 
 
