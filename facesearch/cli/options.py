@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from facesearch.cli.terminal import Skips, report_all_skipped
-from facesearch.errors import NothingToDo
+from facesearch.cli.terminal import Skips, keep_missing, report_all_skipped
+from facesearch.errors import NothingToDo, PhotosMissing
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
     from facesearch.api.encoder import Precision
@@ -220,6 +220,9 @@ def skips(command: Command) -> Command:
             return command(*args, **given, skips=skips)
         except NothingToDo as error:
             report_all_skipped(cast("tuple[Skipped, ...]", error.left_out), skips)
+            raise
+        except PhotosMissing as error:
+            keep_missing(error.missing, skips)
             raise
 
     fields = {"strict": "strict", "skipped_to": "to"}

@@ -92,6 +92,13 @@ def keep_skips(skipped: Sequence[Skipped], skips: Skips) -> None:
         replace_csv(skips.to, ("path", "reason"), [(written(item.path), item.reason) for item in skipped])
 
 
+def keep_missing(names: Sequence[str], skips: Skips) -> None:
+    """The same of enrolled photos that are not found. Raises CannotWrite."""
+    from facesearch.records import Skipped
+
+    keep_skips([Skipped(Path(name), "not found") for name in names], skips)
+
+
 def _unread(skipped: Sequence[Skipped]) -> str:
     """What of it are pictures and videos of kinds that are not read, as `; 3 videos, 1 RAW not read`."""
     count = Counter(item.unread for item in skipped if item.unread)

@@ -143,3 +143,13 @@ def test_photos_in_a_linked_folder_are_scanned_sorted_and_shown(
     assert len([path for path in Path("sorted").rglob("*.png") if not path.is_symlink()]) == 9
     photo = own(album, 1, 0)
     assert Originals(root).read(photo.name, sha256_of(photo)) == photo.read_bytes()
+
+
+def test_enrolled_photos_that_reindex_does_not_find_are_written_too(
+    run: Any, tmp_path: Path, gallery: Path, weights: Path
+):
+    (tmp_path / "empty").mkdir()
+    words = ("reindex", "--photos", "empty", "--aligned", "--skipped-to", "left.csv")
+    told = run(*words, code=1).stderr
+    assert "12 enrolled photos were not found" in told
+    assert Path("left.csv").read_text("utf-8").splitlines()[1] == "Person 0: 00.png,not found"
