@@ -167,3 +167,34 @@ def test_a_gallery_of_before_with_a_hidden_name_opens_lists_renames_and_forgets(
         "Ada",
         "Ada Byron",
     ]
+
+
+def test_paths_on_stdin_may_be_any_bytes(people: Path, run: Any, weights: Path):
+    import subprocess
+    import sys
+
+    run("enroll", "--from", people, "--aligned", "--weights", weights)
+    given = b"\n".join(os.fsencode(people / "Ada") + b"/" + name for name in (FILES[0], FILES[2])) + b"\n"
+    command = [sys.executable, "-m", "facesearch", "query", "-", "--aligned", "--json"]
+    done = subprocess.run(command, input=given, capture_output=True)
+    answers = [json.loads(line) for line in done.stdout.decode("utf-8").splitlines()]
+    assert [Path(answer["photo"]).name for answer in answers] == [KEPT[0], KEPT[2]], done.stderr
+    assert all(answer["faces"] for answer in answers)
+
+
+def test_a_gallery_and_an_export_have_names_that_their_libraries_take(run: Any, people: Path, weights: Path):
+    bad = os.fsdecode(b"g\xe9")
+    enroll = ("enroll", "--from", people, "--aligned", "--weights", weights)
+    assert "g\\xe9: The file or folder cannot be written: its name is not UTF-8" in (
+        run(*enroll, "--gallery", bad, code=1).stderr
+    )
+    run(*enroll)
+    assert "its name is not UTF-8" in run("export", bad, code=1).stderr
+
+
+def test_json_is_utf8_whatever_is_said(run: Any):
+    from facesearch.report.lines import as_json
+
+    for value in (os.fsdecode(b"\xe9\x85"), "\ud800", Path(os.fsdecode(b"/\xe9"))):
+        assert json.loads(as_json({"a": value}).encode("utf-8"))["a"].encode("utf-8")
+    assert json.loads(as_json({"a": "x\x1b\u202e\n"}))["a"] == "x\x1b\u202e\n", "texts are exact"

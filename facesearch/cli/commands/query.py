@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,8 @@ def _paths(watch: Path | None) -> Iterator[Path | Skipped]:
         from facesearch.api.inputs import arriving
 
         yield from arriving(watch)
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a file's name may be any bytes
     for line in sys.stdin:
         if line.strip():
             yield Path(line.rstrip("\r\n"))
