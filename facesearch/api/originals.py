@@ -18,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from facesearch.errors import NotFound, written
+from facesearch.faces.kinds import Judge
 from facesearch.faces.names import clean_source
 from facesearch.faces.photos import decode, read_bytes, walk
 from facesearch.records import Skipped
@@ -49,7 +50,7 @@ class Originals:
         if not root.is_dir():
             raise NotFound(root, "folder of photos")
         self._root = root.resolve()
-        self._walking = threading.Lock()
+        self._walking, self._judge = threading.Lock(), Judge()
         self._walked = -RESCAN_S
         self._by_name: dict[str, list[Path]] = {}
         self._making = threading.Lock()
@@ -110,7 +111,7 @@ class Originals:
         with self._walking:
             if source not in self._by_name and time.monotonic() - self._walked >= RESCAN_S:
                 found: dict[str, list[Path]] = {}
-                for path in walk(self._root):
+                for path in walk(self._root, self._judge.look):
                     if isinstance(path, Path):
                         for name in {path.name, clean_source(written(path.name))}:  # before, and now
                             found.setdefault(name, []).append(path)
