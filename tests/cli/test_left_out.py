@@ -57,6 +57,14 @@ def test_every_command_counts_and_names_it(run: Any, folder: Path, weights: Path
     assert "5 left out" in run("detect", folder, "--aligned", "--strict", code=1).stderr
 
 
+def test_a_dataset_that_is_there_already_says_it_again(run: Any, folder: Path):
+    words = ("prepare", folder.parent, "--aligned", "--out", "data")
+    run(*words)
+    again = run(*words, "--skipped-to", "left.csv").stderr
+    assert "nothing was done" in again and SUMMARY in again
+    assert len(Path("left.csv").read_text("utf-8").splitlines()) == 6
+
+
 def test_a_later_scan_opens_no_file_again(
     run: Any, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
