@@ -2,7 +2,8 @@
 sends them.
 
 Each class is described by a JSON Schema in `facesearch/schema/` (scripts/schemas.py writes them from here).
-Boxes are x, y, width, height in pixels of the upright photo; scores are cosines in -1..1.
+Boxes are x, y, width, height in pixels of the upright photo; scores are cosines in -1..1. A photo's path or
+name is as `errors.written` says it: what is not UTF-8 in it, or shows nothing, is `\\xe9` or `\\u202e`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from facesearch.errors import written
 from facesearch.records import F32, U8, Match, ScoredBy, Skipped
 
 Box = tuple[float, float, float, float]
@@ -96,7 +98,7 @@ class SkippedPhoto:
 
     @classmethod
     def of(cls, skipped: Skipped) -> Self:
-        return cls(str(skipped.path), skipped.reason)
+        return cls(written(skipped.path), skipped.reason)
 
 
 @dataclass(frozen=True, slots=True)

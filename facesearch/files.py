@@ -16,7 +16,7 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from facesearch.errors import CannotRead, reason_of, writing
+from facesearch.errors import CannotRead, CannotWrite, reason_of, writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +34,14 @@ def make_folder(path: Path) -> Path:
         if not path.is_dir():
             path.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)
     return path
+
+
+def require_utf8(path: Path) -> None:
+    """For files that are written by libraries, which take no other name. Raises CannotWrite."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise CannotWrite(path, "its name is not UTF-8") from error
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,20 @@ class Skipped:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+    @property
+    def unread(self) -> str:
+        """What it is, where it is a picture or a video of a kind that is not read; else empty."""
+        found = _UNREAD.match(self.reason)
+        return (found[1] or found[2]) if found else ""
+
+
+_UNREAD = re.compile(r"(?:(video)s|(.+) pictures) are not read")
+
+
+def not_read(path: Path, kind: str, advice: str = "") -> Skipped:
+    """A picture or a video of a kind that is not read; kind: what such are called, as video, RAW."""
+    return Skipped(path, f"{kind}{'s' if kind == 'video' else ' pictures'} are not read{advice}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ See gallery/store.py for the gallery.
 from __future__ import annotations
 
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from facesearch.errors import CorruptAlbum, NoAlbum, OtherAlbum
+from facesearch.errors import CorruptAlbum, NoAlbum, OtherAlbum, unshown, written
 from facesearch.faces.found_by import current_name
 from facesearch.gallery.store.database import Database
 from facesearch.gallery.store.rows import VECTOR, vector_bytes
@@ -59,8 +60,8 @@ CREATE TABLE faces (
 
 @dataclass(frozen=True, slots=True)
 class AlbumFile:
-    """A file as it was when it was last looked at. sha256: empty where it could not be read; reason: why it
-    was left out.
+    """A file as it was when it was last looked at. path: below the album, as `written` says it; sha256: empty
+    where it could not be read; reason: why it was left out.
     """
 
     path: str
@@ -68,6 +69,12 @@ class AlbumFile:
     mtime_ns: int
     sha256: str
     reason: str
+
+    def below(self, root: Path) -> Path:
+        """Where the file lies. Older albums hold paths as they are."""
+        there = root / unshown(self.path)
+        as_it_is = root / self.path
+        return as_it_is if there != as_it_is and not os.path.lexists(there) else there
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,7 @@ class Album:
         meta = dict(database.all("SELECT key, value FROM meta"))
         try:
             version = int(meta["format"])
-            self.root = Path(meta["root"])
+            self.root = Path(unshown(meta["root"]))
             self.encoder_id, self.encoder, self.detector = (
                 meta["encoder_id"],
                 meta["encoder"],
@@ -184,7 +191,7 @@ class Album:
         """
         meta = {
             "format": FORMAT,
-            "root": root,
+            "root": written(root),
             "encoder_id": encoder_id,
             "dimension": dimension,
             "encoder": encoder,
@@ -291,6 +298,11 @@ class Album:
         with self._database.transaction() as db:
             db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
 
+    def drop_photos(self, contents: Iterable[str]) -> None:
+        """Let go of contents in which nothing could be found, as if they had never been looked into."""
+        with self._database.transaction() as db:
+            db.executemany("DELETE FROM photos WHERE sha256 = ? AND faces = 0", [(sha,) for sha in contents])
+
     def change(self, changes: dict[int, dict[str, object]]) -> None:
         """Set fields of faces, all in one step: {face id: {field: value}}."""
         with self._database.transaction() as db:
@@ -335,7 +347,8 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 def _is_below(path: str) -> bool:
     """Whether this is a path of a file below a folder, whatever folder that is."""
     parts = PurePath(path).parts
-    return bool(parts) and not PurePath(path).is_absolute() and ".." not in parts and "\0" not in path
+    below = bool(parts) and not PurePath(path).is_absolute() and ".." not in parts and "\0" not in path
+    return below and ((real := unshown(path)) == path or _is_below(real))
 
 
 def _face(row: Any) -> AlbumFace:

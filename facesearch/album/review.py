@@ -14,10 +14,11 @@ import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
 from facesearch.errors import BadName, BadReview, NotFound, reason_of
+from facesearch.faces.names import clean_name
 from facesearch.files import EMPTY_MARK, of_cell
 from facesearch.files import as_cell as as_cell
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.rows import NewFace, clean_name
+from facesearch.gallery.store.rows import NewFace
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
@@ -163,7 +164,7 @@ def apply(
     chosen = _chosen(lines, {face.key: i for i, face in enumerate(faces)}, path)
     names = _names(lines, path)
     groups = _groups(lines, names, [faces[i] for i in chosen], faces, album)
-    photos = {file.sha256: Path(file.path).name for file in reversed(album.files().values())}
+    photos = {file.sha256: file.path.rpartition("/")[2] for file in reversed(album.files().values())}
     named = [
         NewFace(name, faces[i].sha256, photos[faces[i].sha256], vectors[i], album.detector)
         for name, i in zip(names, chosen, strict=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,17 +16,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facesearch.album.album import Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
+from facesearch.album.album import FILE, Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
 from facesearch.datasets.compare import crop_facts
 from facesearch.datasets.table import landmarks_text
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded_batches
-from facesearch.errors import NotFound, NothingToDo
+from facesearch.errors import NotFound, NothingToDo, unshown, written
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.cutting import cut_faces
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
-from facesearch.faces.photos import decode, read_bytes, read_photo, walk
+from facesearch.faces.kinds import Facts, Judge, is_read_now
+from facesearch.faces.photos import pixels_or_reason, read_bytes, read_photo, walk
 from facesearch.gallery.decision import DecisionRule
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_to_each
@@ -86,9 +88,15 @@ def scan(
     if not root.is_dir():
         raise NotFound(root, "folder of photos")
     root = root.absolute()
-    there, skipped = _files_under(root)
+    judge = Judge(_judged_before(folder, root))
+    there, skipped = _files_under(root, judge)
     if not there:
-        raise NothingToDo(str(root), skipped[0].reason if skipped else "no photo there")
+        reason = (
+            f"no photo there; the first of {len(skipped)} skipped: {skipped[0]}"
+            if skipped
+            else "no photo there"
+        )
+        raise NothingToDo(str(root), reason, left_out=tuple(skipped))
     found_by = detector.name if detector is not None else ALIGNED
     with Album.create(
         folder,
@@ -100,6 +108,7 @@ def scan(
         notes={"impostors": runtime.notes.get("impostors")},
     ) as album:
         album.require(runtime.encoder_id, found_by, root)
+        album.drop_photos([sha for sha, reason in album.photos().items() if is_read_now(reason)])
         before, seen = album.files(), set(album.photos())
         todo = [
             file
@@ -108,11 +117,12 @@ def scan(
         ]
         gone = before.keys() - there.keys()
         album.drop_files(gone)
+        _keep_judged(album, root, judge)
         looks = _look_at_all(root, todo, seen, detector, workers)
         looked_into, faces = _take_in_all(album, looks, runtime, len(there) - len(todo), len(there), progress)
         after, reasons = album.files(), album.photos()
-        lost = [(file.path, file.reason or reasons.get(file.sha256, "")) for file in after.values()]
-        skipped += [Skipped(root / path, reason) for path, reason in lost if reason]
+        lost = [(file, file.reason or reasons.get(file.sha256, "")) for file in after.values()]
+        skipped += [Skipped(file.below(root), reason) for file, reason in lost if reason]
         every = album.faces()
         with_face = {face.sha256 for face in every}
         return Scanned(
@@ -123,7 +133,7 @@ def scan(
             gone=len(gone),
             new_faces=faces,
             faces=len(every),
-            faceless=sum(not reason and after[path].sha256 not in with_face for path, reason in lost),
+            faceless=sum(not reason and file.sha256 not in with_face for file, reason in lost),
             skipped=tuple(skipped),
         )
 
@@ -167,26 +177,51 @@ def recognise(album: Album, gallery: Store | None, *, threshold: float | None = 
     return sum(known for _, _, known in nearest)
 
 
-def _files_under(root: Path) -> tuple[dict[str, AlbumFile], list[Skipped]]:
+def _files_under(root: Path, judge: Judge) -> tuple[dict[str, AlbumFile], list[Skipped]]:
     """Every picture file under root by its path below it, as it is now; sha256 is still unknown."""
     there: dict[str, AlbumFile] = {}
     skipped: list[Skipped] = []
-    for path in walk(root):
+    for path in walk(root, judge.look):
         if isinstance(path, Skipped):
             skipped.append(path)
             continue
-        name = path.relative_to(root).as_posix()
+        name = written(path.relative_to(root).as_posix())
         try:
-            name.encode()
             facts = path.stat()
-        except UnicodeEncodeError:
-            skipped.append(Skipped(path, "its name is not UTF-8"))
-            continue
         except OSError:  # a link to nowhere: the worker will say what is wrong
             there[name] = AlbumFile(name, -1, 0, "", "")
             continue
         there[name] = AlbumFile(name, facts.st_size, facts.st_mtime_ns, "", "")
     return there, skipped
+
+
+JUDGED = "judged"
+"""Under this word an album remembers what the files are whose suffix does not tell, so that none is opened
+again as long as it stays as it is."""
+
+
+def _judged_before(folder: Path, root: Path) -> dict[Path, tuple[Facts, str]]:
+    """What an earlier scan has found of files: see Judge. An album may come from anybody."""
+    if not (folder / FILE).is_file():
+        return {}
+    with Album.open(folder) as album:
+        try:
+            noted = json.loads(album.value(JUDGED) or "{}")
+            return {
+                root / unshown(path): ((int(size), int(time)), str(kind))
+                for path, (size, time, kind) in noted.items()
+            }
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+
+def _keep_judged(album: Album, root: Path, judge: Judge) -> None:
+    noted = {
+        written(path.relative_to(root).as_posix()): (*facts, kind)
+        for path, (facts, kind) in judge.found.items()
+    }
+    if (text := json.dumps(noted)) != album.value(JUDGED):
+        album.remember(JUDGED, text)
 
 
 def _is_to_look_at(before: AlbumFile, now: AlbumFile, seen: set[str]) -> bool:
@@ -206,7 +241,7 @@ def _look_at_all(
     lock = threading.Lock()
 
     def look(file: AlbumFile, own: Detector | None) -> _Looked:
-        path = root / file.path
+        path = file.below(root)
         data = read_bytes(path)
         if isinstance(data, Skipped):
             return _Looked(file, data.reason)
@@ -216,7 +251,7 @@ def _look_at_all(
             if sha256 in seen:
                 return _Looked(file)
             seen.add(sha256)
-        decoded = decode(data)
+        decoded = pixels_or_reason(data, path)
         if isinstance(decoded, str):
             return _Looked(file, decoded, ())
         found, refused = cut_faces(Photo(path, sha256, decoded.pixels, decoded.size), own)
@@ -275,7 +310,7 @@ def face_pictures(album: Album, side_px: int, progress: Progress) -> dict[str, b
     files = {file.sha256: file for file in album.files().values() if file.sha256 in faces}
     progress(0, len(files))
     for number, (sha256, file) in enumerate(files.items(), 1):
-        photo = read_photo(album.root / file.path)
+        photo = read_photo(file.below(album.root))
         if isinstance(photo, Photo) and photo.sha256 == sha256:
             for face in faces[sha256]:
                 points = np.array(face.landmarks.split(), np.float32).reshape(-1, 2)

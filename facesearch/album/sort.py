@@ -74,9 +74,8 @@ def sort_album(
             folders[folder] += 1
         progress(number, len(plan))
     if not made and not there:
-        raise NothingToDo(
-            str(root), f"none of {len(plan)} photos could be sorted; the first: {skipped[0].reason}"
-        )
+        said = f"none of {len(plan)} photos could be sorted; the first: {skipped[0].reason}"
+        raise NothingToDo(str(root), said, left_out=tuple(skipped))
     return Sorted(dict(sorted(folders.items())), made, there, faceless, tuple(skipped))
 
 
@@ -129,9 +128,9 @@ def _place(
 
     taken: what this run has put where, by content, so that a dry run foresees the same.
     """
-    source = root / file.path
+    source = file.below(root)
     name = source.name
-    if not source.resolve().is_relative_to(root.resolve()):
+    if source.is_symlink() and not source.resolve().is_relative_to(root.resolve()):
         return Skipped(source, "it leads out of the album")
     for choice in (name, f"{Path(name).stem}~{file.sha256[:8]}{Path(name).suffix}"):
         target = out / folder / choice

@@ -5,8 +5,8 @@ from __future__ import annotations
 from facesearch.api.encoder import Encoder
 from facesearch.encoder.weights import RUNS, weights_with_id
 from facesearch.errors import FacesearchError
+from facesearch.faces.names import LONGEST_NAME
 from facesearch.gallery.bring_in import MadeBy
-from facesearch.gallery.store.rows import LONGEST_NAME
 
 
 def encoder_named(encoder_id: str) -> str:

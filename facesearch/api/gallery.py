@@ -35,7 +35,15 @@ from facesearch.api.per_process import PerProcess, in_this_process, run
 from facesearch.api.photos import DetectorLike, Look, as_look, look, looks, usable_look
 from facesearch.api.searching import Searcher, SearchIn, SearchOptions
 from facesearch.encoder.stream import embedded
-from facesearch.errors import EmptyGallery, FacesearchError, GalleryBusy, NoGallery, NotErasedYet, StillThere
+from facesearch.errors import (
+    EmptyGallery,
+    FacesearchError,
+    GalleryBusy,
+    NoGallery,
+    NotErasedYet,
+    NothingToDo,
+    StillThere,
+)
 from facesearch.gallery import enroll as enrolling
 from facesearch.gallery.calibration import DEFAULT_FPIR
 from facesearch.gallery.detectors import other_detectors
@@ -299,21 +307,25 @@ class Gallery:
         checks.at_least("face", face, 1)
         encoder = self.encoder
         wanted = [(person, partial(read, photo, self._max_pixels)) for person, photo in photos]
-        done = enrolling.enroll(
-            wanted,
-            self.folder,
-            encoder.runtime,
-            self.detector.own,
-            largest=largest,
-            face=face,
-            fpir=fpir,
-            progress=progress,
-            refuse_lookalikes=refuse_lookalikes,
-            key=self.key,
-            encoder_file=encoder.note(),
-            writing=self._writing,
-            on_look=lambda found: self.on_look(as_look(found)),
-        )
+        try:
+            done = enrolling.enroll(
+                wanted,
+                self.folder,
+                encoder.runtime,
+                self.detector.own,
+                largest=largest,
+                face=face,
+                fpir=fpir,
+                progress=progress,
+                refuse_lookalikes=refuse_lookalikes,
+                key=self.key,
+                encoder_file=encoder.note(),
+                writing=self._writing,
+                on_look=lambda found: self.on_look(as_look(found)),
+            )
+        except NothingToDo as error:
+            error.left_out = (*skipped, *error.left_out)
+            raise
         left_out = tuple(map(SkippedPhoto.of, (*skipped, *done.skipped)))
         return EnrolledPhotos(
             tuple(EnrolledPerson(name, n) for name, n in done.added.items()),

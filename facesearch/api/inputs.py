@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from facesearch.errors import BadName, NothingToDo, UnusablePhoto
+from facesearch.errors import NothingToDo, UnusablePhoto
 from facesearch.faces import people_folders as folders
 from facesearch.faces.photos import MAX_PIXELS, photo_of, read_photo
 from facesearch.faces.photos import walk as walk
 from facesearch.faces.watch import arriving as arriving
-from facesearch.gallery.store.rows import clean_name
 from facesearch.records import U8, Photo, Skipped
 
 if TYPE_CHECKING:
@@ -58,17 +57,9 @@ def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
     skipped. Raises NotFound, NothingToDo.
     """
     photos, skipped = folders.people_folders(root)
-    wrong: dict[str, str] = {}
-    for name in {name for name, _ in photos}:
-        try:
-            clean_name(name)
-        except BadName as error:
-            wrong[name] = f"its folder cannot be a person's name: {error.reason}"
-    good = [(name, photo) for name, photo in photos if name not in wrong]
-    skipped += [Skipped(photo, wrong[name]) for name, photo in photos if name in wrong]
-    if not good:
-        raise NothingToDo(str(skipped[0].path), skipped[0].reason)
-    return good, skipped
+    if not photos:
+        raise NothingToDo(str(skipped[0].path), skipped[0].reason, left_out=tuple(skipped))
+    return photos, skipped
 
 
 def as_photos(given: Any) -> list[PhotoLike]:

@@ -17,7 +17,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from facesearch.errors import NotFound
+from facesearch.errors import NotFound, written
+from facesearch.faces.kinds import Judge
+from facesearch.faces.names import clean_source
 from facesearch.faces.photos import decode, read_bytes, walk
 from facesearch.records import Skipped
 
@@ -31,6 +33,7 @@ MOST_KEPT, KEPT_S = 256, 60.0
 class _Kept:
     """A thumbnail (None: there is none to be had) of a file as it was."""
 
+    source: str
     path: Path
     state: tuple[int, int]
     made: float
@@ -47,7 +50,7 @@ class Originals:
         if not root.is_dir():
             raise NotFound(root, "folder of photos")
         self._root = root.resolve()
-        self._walking = threading.Lock()
+        self._walking, self._judge = threading.Lock(), Judge()
         self._walked = -RESCAN_S
         self._by_name: dict[str, list[Path]] = {}
         self._making = threading.Lock()
@@ -65,7 +68,7 @@ class Originals:
         with self._making:
             self._let_go_of_old()
             kept = self._kept.get(sha256)
-            if kept is not None and kept.path.name == source and _state(kept.path) == kept.state:
+            if kept is not None and kept.source == source and _state(kept.path) == kept.state:
                 self._kept.move_to_end(sha256)
                 return kept.picture
             found = self._find(source, sha256)
@@ -74,7 +77,7 @@ class Originals:
             path, data = found
             picture = thumbnail(data, max_pixels)
             if (state := _state(path)) is not None:
-                self._kept[sha256] = _Kept(path, state, time.monotonic(), picture)
+                self._kept[sha256] = _Kept(source, path, state, time.monotonic(), picture)
             return picture
 
     def let_go(self) -> None:
@@ -92,12 +95,12 @@ class Originals:
     def _find(self, source: str, sha256: str) -> tuple[Path, bytes] | None:
         for path in self._called(source):
             try:
-                # A link may lead anywhere, so it is followed first; what has the content of an enrolled photo
-                # is that photo.
+                # A link may lead anywhere, so it is followed first, and none to a file out of the folder is
+                # read; linked folders are. What has the content of an enrolled photo is that photo.
                 real = path.resolve(strict=True)
             except OSError:
                 continue
-            if not real.is_relative_to(self._root):
+            if path.is_symlink() and not real.is_relative_to(self._root):
                 continue
             data = read_bytes(real)
             if not isinstance(data, Skipped) and hashlib.sha256(data).hexdigest() == sha256:
@@ -108,9 +111,10 @@ class Originals:
         with self._walking:
             if source not in self._by_name and time.monotonic() - self._walked >= RESCAN_S:
                 found: dict[str, list[Path]] = {}
-                for path in walk(self._root):
+                for path in walk(self._root, self._judge.look):
                     if isinstance(path, Path):
-                        found.setdefault(path.name, []).append(path)
+                        for name in {path.name, clean_source(written(path.name))}:  # before, and now
+                            found.setdefault(name, []).append(path)
                 self._by_name, self._walked = found, time.monotonic()
             return list(self._by_name.get(source, ()))
 

@@ -22,7 +22,7 @@ from facesearch.api.detector import FaceDetector, as_detector
 from facesearch.api.encoder import Encoder, EncoderLike, as_encoder
 from facesearch.api.inputs import PhotoLike, read, usable
 from facesearch.encoder.stream import Cropped, Source, detected, embedded, faces_of, read_source
-from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto, unshown, written
 from facesearch.faces.budget import DECODING
 from facesearch.faces.cutting import NO_FACE
 from facesearch.faces.photos import MAX_PIXELS
@@ -148,7 +148,9 @@ def compare(
     if isinstance(table, list) and table:
         fmr = min(fmr, float(table[0][0]))  # a looser rate than any that was measured is not promised
     decision = "undecided" if limit is None else "same" if score >= limit else "different"
-    one, two = (ComparedFace(str(face.path), face.sha256, face.number, face.of, face.box) for face in both)
+    one, two = (
+        ComparedFace(written(face.path), face.sha256, face.number, face.of, face.box) for face in both
+    )
     return Comparison(score, decision, limit, None if limit is None else fmr, one, two, brain.id)  # type: ignore[arg-type]
 
 
@@ -171,15 +173,15 @@ def looks(
 def as_look(found: Cropped | Skipped) -> Look:
     """What one face, or its absence, tells of its photo; the size is not known any more."""
     if isinstance(found, Cropped):
-        return Look(str(found.path), found.sha256, (0, 0), (found,), None)
+        return Look(written(found.path), found.sha256, (0, 0), (found,), None)
     read_at_all = found.cause is not None and not isinstance(found.cause, UnusablePhoto)
-    return Look(str(found.path), "?" if read_at_all else "", (0, 0), (), found.reason)
+    return Look(written(found.path), "?" if read_at_all else "", (0, 0), (), found.reason)
 
 
 def usable_look(found: Look) -> None:
     """Raises UnusablePhoto for a photo that could not be read; one without a face is usable."""
     if found.skipped is not None and not found.sha256:
-        usable(Skipped(Path(found.photo), found.skipped))
+        usable(Skipped(Path(unshown(found.photo)), found.skipped))
 
 
 def as_detected(found: Look, max_faces: int = MOST_FACES) -> DetectedPhoto:
@@ -202,17 +204,18 @@ def _looked(source: Source, detector: FaceDetector) -> Look:
     with detector.place() as own, DECODING.span():
         photo = read_source(source)
         if isinstance(photo, Skipped):
-            return Look(str(photo.path), "", (0, 0), (), photo.reason)
+            return Look(written(photo.path), "", (0, 0), (), photo.reason)
         faces, refused = faces_of(photo, own)
-    return Look(str(photo.path), photo.sha256, photo.size, faces, None if faces else refused or NO_FACE)
+    name = written(photo.path)
+    return Look(name, photo.sha256, photo.size, faces, None if faces else refused or NO_FACE)
 
 
 def _only_face(found: Look, *, largest: bool) -> Cropped:
     usable_look(found)
     if not found.faces:
-        raise NoFace(Path(found.photo))
+        raise NoFace(Path(unshown(found.photo)))
     if len(found.faces) > 1 and not largest:
-        raise SeveralFaces(Path(found.photo), len(found.faces))
+        raise SeveralFaces(Path(unshown(found.photo)), len(found.faces))
     return found.faces[0]
 
 

@@ -12,7 +12,7 @@ import click
 
 from facesearch.cli import options
 from facesearch.cli.terminal import tell
-from facesearch.errors import BadStore, CannotRead, NoGallery, NotFound, pasted, reason_of, shown
+from facesearch.errors import BadStore, CannotRead, NoGallery, NotFound, pasted, reason_of, shown, unshown
 
 if TYPE_CHECKING:
     from facesearch.api.detector import FaceDetector
@@ -159,3 +159,18 @@ def _told(encoder: Encoder) -> Encoder:
 
 def _how(encoder: options.EncoderChoice) -> dict[str, Any]:
     return {name: getattr(encoder, name) for name in ("preprocess", "device", "engine", "precision")}
+
+
+def as_listed(gallery: Gallery, name: str) -> str:
+    """A person's name as somebody gives it who has read it in a list: as it is, or as it was shown there."""
+    from facesearch.errors import UnknownPerson
+
+    if (meant := unshown(name)) == name:
+        return name
+    try:
+        gallery.photos_of(name)
+    except UnknownPerson:
+        return meant
+    except NoGallery:
+        pass  # the command says so
+    return name

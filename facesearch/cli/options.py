@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from facesearch.cli.terminal import Skips, keep_missing, report_all_skipped
+from facesearch.errors import NothingToDo, PhotosMissing
+
 if TYPE_CHECKING:  # it needs numpy, which help does without
     from facesearch.api.encoder import Precision
+    from facesearch.records import Skipped
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -132,7 +136,13 @@ among = click.option(
 among_file = click.option(
     "--among-file", type=FILE, default=None, help="Look among the people named in this file only, one a line."
 )
-strict = click.option("--strict", is_flag=True, help="Exit with 1 when anything was left out.")
+_strict = click.option("--strict", is_flag=True, help="Exit with 1 when anything was left out.")
+_skipped_to = click.option(
+    "--skipped-to",
+    type=FILE,
+    default=None,
+    help="Write all that was left out, with its path and the reason, into this CSV file.",
+)
 fpir = click.option(
     "--fpir",
     type=Number(1e-6, 0.5),
@@ -197,6 +207,26 @@ def detection(command: Command) -> Command:
             )
         )
     )
+
+
+def skips(command: Command) -> Command:
+    """--strict and --skipped-to, passed on as one Skips named skips. What was left out is written although
+    nothing else came of it.
+    """
+
+    @wraps(command)
+    def wrapper(*args: Any, skips: Skips, **given: Any) -> Any:
+        try:
+            return command(*args, **given, skips=skips)
+        except NothingToDo as error:
+            report_all_skipped(cast("tuple[Skipped, ...]", error.left_out), skips)
+            raise
+        except PhotosMissing as error:
+            keep_missing(error.missing, skips)
+            raise
+
+    fields = {"strict": "strict", "skipped_to": "to"}
+    return _strict(_skipped_to(_gathered(cast(Command, wrapper), "skips", Skips, fields)))
 
 
 def _gathered(command: Command, name: str, kind: Callable[..., Any], fields: dict[str, str]) -> Command:

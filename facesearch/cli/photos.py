@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from facesearch.cli.terminal import report_skips
+from facesearch.errors import unshown
 
 if TYPE_CHECKING:
     from facesearch.answers import DetectedPhoto, EmbeddedPhoto, SkippedPhoto
@@ -29,7 +30,7 @@ def watched(found: Iterator[P], total: int, progress: Progress, skipped: list[Sk
     progress(0, total)
     for number, photo in enumerate(found, 1):
         if photo.skipped is not None:
-            skipped.append(Skipped(Path(photo.photo), photo.skipped))
+            skipped.append(Skipped(Path(unshown(photo.photo)), photo.skipped))
         yield photo
         progress(number, total)
 
@@ -39,13 +40,13 @@ def require_a_face(faces: int, skipped: Sequence[Skipped]) -> None:
     from facesearch.errors import NothingToDo
 
     if not faces:
-        report_skips(skipped, strict=False)
+        report_skips(skipped)
         where = f"{len(skipped)} photos" if len(skipped) != 1 else str(skipped[0].path)
-        raise NothingToDo(where, "no face in any of them")
+        raise NothingToDo(where, "no face in any of them", left_out=tuple(skipped))
 
 
 def as_skips(items: Iterable[SkippedPhoto]) -> list[Skipped]:
     """What an answer says was left out, as report_skips takes it."""
     from facesearch.records import Skipped
 
-    return [Skipped(Path(item.photo), item.reason) for item in items]
+    return [Skipped(Path(unshown(item.photo)), item.reason) for item in items]

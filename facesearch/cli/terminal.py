@@ -5,13 +5,16 @@ out, progress bars.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facesearch.errors import PhotosSkipped, calm, shown
+from facesearch.errors import PhotosSkipped, calm, shown, written
 
 if TYPE_CHECKING:
     from facesearch.records import Progress, Skipped
@@ -47,15 +50,60 @@ def saying(say: Callable[[str], None]) -> Iterator[None]:
         _say = _on_stderr
 
 
-def report_skips(skipped: Sequence[Skipped], strict: bool) -> None:
-    for item in skipped[:SHOWN_SKIPS]:
+@dataclass(frozen=True, slots=True)
+class Skips:
+    """What is done about what was left out: the options of `skips` as one value. to: a file for all of it."""
+
+    strict: bool = False
+    to: Path | None = None
+
+
+def report_skips(skipped: Sequence[Skipped], skips: Skips = Skips(), *, whole: str = "") -> None:
+    """Say what was left out, what is to be looked after first. whole: where all of it is told too. Raises
+    PhotosSkipped, CannotWrite.
+    """
+    keep_skips(skipped, skips)
+    for item in sorted(skipped, key=lambda item: bool(item.unread))[:SHOWN_SKIPS]:
         tell(f"skipped {shown(item)}")
     if len(skipped) > SHOWN_SKIPS:
-        tell(f"... and {len(skipped) - SHOWN_SKIPS} more")
+        place = (
+            f"{shown(skips.to)} names them all" if skips.to else whole or "--skipped-to FILE writes them all"
+        )
+        tell(f"... and {len(skipped) - SHOWN_SKIPS} more; {place}")
     if skipped:
-        tell(f"{len(skipped)} skipped")
-        if strict:
+        tell(f"{len(skipped)} skipped{_unread(skipped)}")
+        if skips.strict:
             raise PhotosSkipped(len(skipped))
+
+
+def report_all_skipped(skipped: Sequence[Skipped], skips: Skips) -> None:
+    """The same where nothing is left but an error, which names the first."""
+    keep_skips(skipped, skips)
+    if len(skipped) > 1:
+        place = f"{shown(skips.to)} names them" if skips.to else "--skipped-to FILE writes them"
+        tell(f"{len(skipped)} skipped{_unread(skipped)}; {place}")
+
+
+def keep_skips(skipped: Sequence[Skipped], skips: Skips) -> None:
+    """Write all of it where it was asked for, readable by its owner only. Raises CannotWrite."""
+    if skips.to is not None:
+        from facesearch.files import replace_csv
+
+        replace_csv(skips.to, ("path", "reason"), [(written(item.path), item.reason) for item in skipped])
+
+
+def keep_missing(names: Sequence[str], skips: Skips) -> None:
+    """The same of enrolled photos that are not found. Raises CannotWrite."""
+    from facesearch.records import Skipped
+
+    keep_skips([Skipped(Path(name), "not found") for name in names], skips)
+
+
+def _unread(skipped: Sequence[Skipped]) -> str:
+    """What of it are pictures and videos of kinds that are not read, as `; 3 videos, 1 RAW not read`."""
+    count = Counter(item.unread for item in skipped if item.unread)
+    words = [f"{n} {kind}{'s' if kind == 'video' and n > 1 else ''}" for kind, n in count.most_common()]
+    return f"; {', '.join(words)} not read" if words else ""
 
 
 @contextmanager

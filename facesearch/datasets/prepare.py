@@ -4,6 +4,7 @@ stopped.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -21,7 +22,7 @@ import numpy as np
 
 from facesearch.datasets.sources import Entry, Source
 from facesearch.datasets.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, landmarks_text
-from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
+from facesearch.errors import CannotRead, NothingToDo, OutputExists, said_of, unshown, writing, written
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.budget import DECODING
 from facesearch.faces.crop import CROP_PX, GEOMETRY
@@ -29,10 +30,11 @@ from facesearch.faces.cutting import NO_FACE, cut_faces
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED, KNOWN, name_before
 from facesearch.faces.photos import read_photo
-from facesearch.files import make_folder, read_json, replace_csv, replace_json
+from facesearch.files import make_folder, of_cell, read_json, replace_csv, replace_json
 from facesearch.records import F32, U8, Progress, Skipped
 
 BATCH = 256
+SKIPPED = "skipped.csv"
 CROPS, JOURNAL, PLAN = "crops.npy", "journal.jsonl", "plan"
 WORK_FORM = 2
 """Of the unfinished folder: one of another form is begun again."""
@@ -138,7 +140,20 @@ def _existing(out: Path, plan: str, entries: int, progress: Progress) -> Prepare
     if manifest.get("plan") != plan:
         raise OutputExists(out, "was made of other photos or with other settings")
     progress(entries, entries)
-    return Prepared(out, manifest["photos"], manifest["people"], manifest["splits"], (), 0, 0, True)
+    left_out = _left_out(out / SKIPPED)
+    return Prepared(out, manifest["photos"], manifest["people"], manifest["splits"], left_out, 0, 0, True)
+
+
+def _left_out(table: Path) -> tuple[Skipped, ...]:
+    """What was left out when the dataset was made. Raises CannotRead."""
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.reader(file) if len(row) == 2][1:]
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, csv.Error) as error:
+        raise CannotRead(table, said_of(table, error)) from error
+    return tuple(Skipped(Path(unshown(of_cell(path))), of_cell(reason)) for path, reason in rows)
 
 
 def _resume(partial: Path, plan: str, count: int) -> list[dict[str, Any] | None]:
@@ -256,12 +271,13 @@ def _finish(
             str(source.root),
             f"none of {len(done)} photos could be used",
             f"The first: {skipped[0]}" if skipped else "",
+            skipped,
         )
     splits = dict(Counter(row.split for row in rows))
     people = len({row.person for row in rows if row.person})
     crowded = sum(outcome["faces"] > 1 for outcome in done if "rows" in outcome)
     replace_csv(partial / TABLE, COLUMNS, (list(asdict(row).values()) for row in rows), exact=True)
-    replace_csv(partial / "skipped.csv", ("file", "reason"), ((str(s.path), s.reason) for s in skipped))
+    replace_csv(partial / SKIPPED, ("file", "reason"), ((written(s.path), s.reason) for s in skipped))
     manifest = {
         "format": FORMAT, "geometry": GEOMETRY, "kind": source.kind, "photos": len(rows), "people": people,
         "splits": splits, "skipped": len(skipped), "plan": plan,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of
+from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of, written
 from facesearch.faces.align import CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE, CELEBA_LANDMARKS, CELEBA_SIZE
+from facesearch.faces.people_folders import people_folders
 from facesearch.faces.photos import walk
 from facesearch.records import F32, Skipped
 
@@ -74,13 +75,12 @@ def read_unlabelled(root: Path) -> Source:
         raise NotFound(root, "folder of photos")
     found = list(walk(root))
     entries = tuple(
-        Entry(path, path.relative_to(root).as_posix(), "", "train")
-        for path in found
-        if isinstance(path, Path)
+        Entry(path, _name_in(root, path), "", "train") for path in found if isinstance(path, Path)
     )
+    skipped = tuple(each for each in found if isinstance(each, Skipped))
     if not entries:
-        raise NothingToDo(str(root), "no photo lies there")
-    return Source("unlabelled", root, entries, tuple(each for each in found if isinstance(each, Skipped)))
+        raise NothingToDo(str(root), "no photo lies there", left_out=tuple(skipped))
+    return Source("unlabelled", root, entries, skipped)
 
 
 def with_random_split(source: Source, *, val: float, test: float, seed: int) -> Source:
@@ -179,26 +179,27 @@ def _celeba_ir(root: Path) -> Source:
         if isinstance(found, Skipped):
             skipped.append(found)
         else:
-            name = found.relative_to(root).as_posix()
-            entries.append(Entry(found, name, "", "distractor", CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE))
+            entries.append(
+                Entry(found, _name_in(root, found), "", "distractor", CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE)
+            )
     return Source("celeba_ir", root, tuple(entries), tuple(skipped))
 
 
 def _folders(root: Path) -> Source:
     """One folder a person (LFW's layout too): the first folder below root is the name."""
-    entries, skipped = [], []
-    for found in walk(root):
-        if isinstance(found, Skipped):
-            skipped.append(found)
-            continue
-        inside = found.relative_to(root)
-        if len(inside.parts) < 2:
-            skipped.append(Skipped(found, "not in a person's folder"))
-        else:
-            entries.append(Entry(found, inside.as_posix(), inside.parts[0], "train"))
+    try:
+        photos, skipped = people_folders(root)
+    except NothingToDo as error:
+        raise UnknownSource(root) from error
+    entries = tuple(Entry(photo, _name_in(root, photo), person, "train") for person, photo in photos)
     if not entries:
-        raise UnknownSource(root)
-    return Source("folders", root, tuple(entries), tuple(skipped))
+        raise NothingToDo(str(skipped[0].path), skipped[0].reason, left_out=tuple(skipped))
+    return Source("folders", root, entries, tuple(skipped))
+
+
+def _name_in(root: Path, photo: Path) -> str:
+    """A photo's path below its source, as it is kept."""
+    return written(photo.relative_to(root).as_posix())
 
 
 def _limited(source: Source, people: int | None, min_photos: int) -> Source:

@@ -80,10 +80,14 @@ from facesearch.errors.projection import StillProjected as StillProjected
 from facesearch.errors.projection import StoreRefused as StoreRefused
 from facesearch.errors.projection import StoreUnreachable as StoreUnreachable
 from facesearch.errors.projection import SyncRunning as SyncRunning
+from facesearch.errors.showing import Written as Written
 from facesearch.errors.showing import calm as calm
+from facesearch.errors.showing import one_line as one_line
 from facesearch.errors.showing import pasted as pasted
 from facesearch.errors.showing import shown as shown
+from facesearch.errors.showing import unseen_in as unseen_in
 from facesearch.errors.showing import unshown as unshown
+from facesearch.errors.showing import written as written
 from facesearch.errors.together import OfOneProcess as OfOneProcess
 from facesearch.errors.together import PeerLost as PeerLost
 from facesearch.errors.training import BadConfig as BadConfig

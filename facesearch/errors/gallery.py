@@ -131,7 +131,8 @@ class PhotosMissing(GalleryError):
     @property
     def advice(self) -> str:
         shown = "".join(f"\n  {line}" for line in self.missing[:20])
-        more = f"\n  ... and {len(self.missing) - 20} more" if len(self.missing) > 20 else ""
+        rest = len(self.missing) - 20
+        more = f"\n  ... and {rest} more; --skipped-to FILE writes them all" if rest > 0 else ""
         return (
             f"Not found:{shown}{more}\nGive more folders with --photos or --data and run it again. Or let"
             " these faces go with --drop-missing."

@@ -63,11 +63,12 @@ class CannotWrite(DataError):
 
 @dataclass(eq=False)
 class NothingToDo(DataError):
-    """Every photo given was left out, or there was none."""
+    """Every photo given was left out, or there was none. left_out: all of it, each a Skipped."""
 
     place: str
     reason: str
     hint: str = ""
+    left_out: tuple[object, ...] = ()
 
     kind = "too-few"
     status = 409

@@ -13,6 +13,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
 
+from facesearch.errors.joiners import is_at_home
+
 T = TypeVar("T")
 
 _UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
@@ -20,15 +22,30 @@ _UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e01
 _UNSEEN_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _SUSPECT = re.compile(r"[^ -~]|\\")
 _BLANK = re.compile(f"[{_UNSEEN}]")
-_AFTER_BACKSLASH = frozenset("xuU\\")
+_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U(00(?:0[0-9a-f]|10)[0-9a-f]{4})|(\\))")
+
+
+_BYTES = 0xDC00
+_FIRST_BYTE = _BYTES + 0x80
+"""Python's characters for the bytes of a name that are no UTF-8 (PEP 383)."""
+
+
+class Written(str):
+    """Text that has been through `shown`, as photos' names that are kept or answered: shown as it is."""
+
+    __slots__ = ()
 
 
 def shown(value: T) -> T:
     """The same text with every character escaped that is not seen as it is: controls, line feeds, those that
-    turn or hide text, halves of characters (a file's name that is not UTF-8); as `\\x1b`, `\\u202e`.
+    turn or hide text; as `\\x1b`, `\\u202e`. A byte that is no character, as in a file's name that is not
+    UTF-8, is shown as `\\xe9`.
 
-    `unshown` is the way back. Of a path, list, tuple, dict or record all texts in it are shown.
+    `unshown` is the way back. Of a path, list, tuple, dict or record all texts in it are shown. What is
+    `Written` has been shown once; it is only kept on one line.
     """
+    if isinstance(value, Written):
+        return one_line(value)  # type: ignore[return-value]
     if isinstance(value, str):
         return _shown(value)  # type: ignore[return-value]
     if isinstance(value, PurePath):
@@ -55,26 +72,41 @@ def shown(value: T) -> T:
     return value
 
 
+def written(name: str | PurePath) -> Written:
+    """A file's name or path as it is kept, answered and put into tables: as shown, so valid UTF-8 on one
+    line, whatever bytes the file system has.
+    """
+    return Written(_shown(str(name)))
+
+
 def unshown(text: str) -> str:
     """The text that `shown` was given."""
-    return re.sub(
-        r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(\\))",
-        lambda found: "\\" if found[4] else chr(int(found[1] or found[2] or found[3], 16)),
-        text,
-    )
+    return _ESCAPED.sub(_unescaped, text)
+
+
+def one_line(text: str) -> str:
+    """The same text with nothing unseen in it; backslashes stay as they are. Done again, it does nothing."""
+    if not _odd(text):
+        return text
+    return type(text)("".join(_escape(c) if _is_unseen(text, i) else c for i, c in enumerate(text)))
+
+
+def unseen_in(text: str) -> str:
+    """The first character in it that is not seen as it is; empty when there is none."""
+    return next((c for i, c in enumerate(text) if _is_unseen(text, i)), "")
 
 
 def calm(text: str) -> str:
     """The last door before a terminal: as shown, but lines stay lines and backslashes as they are."""
     if not _odd(text):
         return text
-    return "".join(c if c in "\n\t" or not _is_unseen(c) else _escape(c) for c in text)
+    return "".join(c if c in "\n\t" or not _is_unseen(text, i) else _escape(c) for i, c in enumerate(text))
 
 
 def pasted(thing: str | Path) -> str:
     """A path or a name as one word of a command line that may be pasted into a shell."""
     text = str(thing)
-    if not any(map(_is_unseen, text)):
+    if not unseen_in(text):
         return shlex.quote(text)
     whole = (chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in os.fsencode(text))
     return f"$'{''.join(whole)}'"
@@ -90,18 +122,30 @@ def _shown(text: str) -> str:
     out = []
     for i, c in enumerate(text):
         if c == "\\":
-            following = text[i + 1 : i + 2]
-            ambiguous = following in _AFTER_BACKSLASH or _is_unseen(following) if following else False
+            ambiguous = _ESCAPED.match(text, i) or (i + 1 < len(text) and _is_unseen(text, i + 1))
             out.append("\\\\" if ambiguous else c)
         else:
-            out.append(_escape(c) if _is_unseen(c) else c)
+            out.append(_escape(c) if _is_unseen(text, i) else c)
     return "".join(out)
 
 
-def _is_unseen(c: str) -> bool:
-    return unicodedata.category(c) in _UNSEEN_CATEGORIES or _BLANK.match(c) is not None
+def _is_unseen(text: str, at: int) -> bool:
+    c = text[at]
+    if " " <= c <= "~":
+        return False
+    hidden = unicodedata.category(c) in _UNSEEN_CATEGORIES or _BLANK.match(c) is not None
+    return hidden and not is_at_home(text, at)
 
 
 def _escape(c: str) -> str:
     code = ord(c)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    if _FIRST_BYTE <= code < _FIRST_BYTE + 0x80:
+        return f"\\x{code - _BYTES:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if found[4]:
+        return "\\"
+    code = int(found[1] or found[2] or found[3], 16)
+    return chr(code + _BYTES if found[1] and code >= 0x80 else code)

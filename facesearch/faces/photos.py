@@ -1,4 +1,4 @@
-"""Find photo files and read them safely. One that cannot be used comes out as `Skipped`, never as an
+"""Read photo files safely. One that cannot be used comes out as `Skipped`, never as an
 exception.
 """
 
@@ -6,46 +6,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from facesearch.errors import NotFound, reason_of
+from facesearch.errors import reason_of
 from facesearch.faces.budget import DECODING
 from facesearch.faces.decoding import FORMATS as FORMATS
 from facesearch.faces.decoding import MAX_PIXELS as MAX_PIXELS
+from facesearch.faces.decoding import Decoded
 from facesearch.faces.decoding import decode as decode
+from facesearch.faces.kinds import SUFFIXES as SUFFIXES
+from facesearch.faces.kinds import skipped_as, wrong_kind
+from facesearch.faces.walking import walk as walk
 from facesearch.files import open_regular
 from facesearch.records import Photo, Skipped
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".mpo"}
-)
 MAX_FILE_BYTES = 256 * 2**20
-NOT_TEXT = "its name is not UTF-8"
-
-
-def walk(root: Path) -> Iterator[Path | Skipped]:
-    """Yield every file under root that is named like a picture, in path order; hidden files and folders are
-    passed over.
-
-    A folder that cannot be listed comes out as Skipped. Raises NotFound when root is not there.
-    """
-    if not root.exists():
-        raise NotFound(root, "file or folder")
-    if root.is_file():
-        yield root
-        return
-    refused: list[OSError] = []
-    for folder, folders, files in os.walk(root, onerror=refused.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(folder, name)
-        while refused:
-            error = refused.pop()
-            yield Skipped(Path(error.filename), f"folder cannot be listed: {reason_of(error)}")
-    for error in refused:
-        yield Skipped(Path(error.filename), f"folder cannot be listed: {reason_of(error)}")
 
 
 def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
@@ -63,25 +38,23 @@ def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
 
 def photo_of(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
     """The same of a file's bytes that are in memory already; path is what the photo is called."""
-    decoded = decode(data, max_pixels=max_pixels)
+    decoded = pixels_or_reason(data, path, max_pixels=max_pixels)
     if isinstance(decoded, str):
         return Skipped(path, decoded)
     return Photo(path, hashlib.sha256(data).hexdigest(), decoded.pixels, decoded.size)
 
 
-def is_text(name: str) -> bool:
-    """Whether a name can be written down: on Linux a file's may be any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def pixels_or_reason(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Decoded | str:
+    """The decoded pixels of a file's bytes, or why there are none: it may be no picture, or one of a kind
+    that is not read, whatever its name says.
+    """
+    if kind := wrong_kind(data, path.suffix):
+        return skipped_as(path, kind).reason
+    return decode(data, max_pixels=max_pixels)
 
 
 def read_bytes(path: Path) -> bytes | Skipped:
     """A photo file's bytes, undecoded, or why they cannot be had."""
-    if not is_text(str(path)):
-        return Skipped(path, NOT_TEXT)
     if "\0" in str(path):
         return Skipped(path, "no file can have this name")
     try:

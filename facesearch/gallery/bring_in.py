@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from facesearch.answers import EnrolledVectors
 from facesearch.errors import BadName, BadTable, BadVectors, CannotRead, NothingToDo, reason_of
+from facesearch.faces.names import clean_name
 from facesearch.files import map_array
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.rows import NewFace, clean_name
+from facesearch.gallery.store.rows import NewFace
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy

@@ -21,6 +21,7 @@ from facesearch.datasets.table import Dataset
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import embedded
 from facesearch.errors import NothingToDo
+from facesearch.faces.names import clean_source, usual_form
 from facesearch.gallery.index.choice import choose_index, chosen_index
 from facesearch.gallery.index.faiss_index import refresh
 from facesearch.gallery.store.keys import Key
@@ -111,7 +112,8 @@ def _not_enrolled(named: Sequence[tuple[Dataset, int]], gallery: Store) -> list[
     """Which of the photos (dataset, row) are not enrolled yet."""
     enrolled = gallery.faces.known_photos()
     photos = [d.rows[i] for d, i in named]
-    return [n for n, row in enumerate(photos) if (row.person, row.sha256, row.file) not in enrolled]
+    as_kept = [(usual_form(row.person), row.sha256, clean_source(row.file)) for row in photos]
+    return [n for n, photo in enumerate(as_kept) if photo not in enrolled]
 
 
 def _fill(named: Sequence[tuple[Dataset, int]], new: set[int], gallery: Store) -> None:

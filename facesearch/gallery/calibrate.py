@@ -165,5 +165,7 @@ def _strange(
         else:
             kept.append(number)
     if not kept:
-        raise NothingToDo(where, left[0].reason if left else "no photo of a stranger there")
+        raise NothingToDo(
+            where, left[0].reason if left else "no photo of a stranger there", left_out=tuple(left)
+        )
     return kept, tuple(left)

@@ -11,12 +11,13 @@ from typing import Self
 
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import Cropped, Source, detected, embedded, one_face
-from facesearch.errors import CloserToAnother, NothingToDo
+from facesearch.errors import CloserToAnother, NothingToDo, written
 from facesearch.faces.detect import Detector
+from facesearch.faces.names import clean_name
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_people, person_score
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.rows import NewFace, clean_name, way_of
+from facesearch.gallery.store.rows import NewFace, way_of
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
@@ -145,7 +146,12 @@ class _Enrolling:
             else:
                 new.append(
                     NewFace(
-                        person, cropped.sha256, cropped.path.name, vector, cropped.found_by, cropped.seen()
+                        person,
+                        cropped.sha256,
+                        written(cropped.path.name),
+                        vector,
+                        cropped.found_by,
+                        cropped.seen(),
                     )
                 )
                 self._added[person] += 1
@@ -171,7 +177,8 @@ class _Enrolling:
                 raise skipped[0].cause
             reason = skipped[0].reason if skipped else "no photo was given"
             where = str(skipped[0].path) if photos == 1 and skipped else f"{photos} photos"
-            raise NothingToDo(where, f"none of {photos} photos could be enrolled; the first: {reason}")
+            said = f"none of {photos} photos could be enrolled; the first: {reason}"
+            raise NothingToDo(where, said, left_out=tuple(skipped))
         unchecked = self._guard.unchecked if self._guard else 0
         return Enrolled(dict(self._added), self._known, tuple(skipped), unchecked)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from facesearch.errors import BadName, UnknownPhoto
+from facesearch.faces.names import clean_name, usual_form
 from facesearch.gallery.forget import forget
 from facesearch.gallery.milvus.projections import Access
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.rows import NewFace, clean_name, usual_form
+from facesearch.gallery.store.rows import NewFace
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, Tell
 

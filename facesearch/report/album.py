@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from facesearch.album.album import Album
 from facesearch.album.review import COLUMNS, NOBODY, REVIEW, ReviewRow, review_rows
+from facesearch.errors import unshown
 from facesearch.files import make_folder, replace_csv, replace_file
 
 PAGE = "review.html"
@@ -158,7 +159,8 @@ def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None) -> Face:
     from facesearch.report.pages import data_url
 
     crop = (crops or {}).get(row.face)
-    link = quote(Path(os.path.relpath(album.root / row.photo, album.folder.absolute())).as_posix())
+    real = os.path.relpath(album.root / unshown(row.photo), album.folder.absolute())
+    link = quote(os.fsencode(Path(real).as_posix()))
     facts = [f"{row.size_px} px", f"detector {row.detector:.2f}", f"sharpness {row.sharpness}"]
     if row.fit is not None:
         facts.append(f"fit {row.fit:.2f}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesearch.errors import calm, shown
+from facesearch.errors import calm, shown, written
 from facesearch.records import ScoredBy
 
 if TYPE_CHECKING:
@@ -40,10 +40,16 @@ def as_json(value: Any, indent: int | None = 2) -> str:
 
 
 def escaped(text: str) -> str:
-    """The same JSON, with JSON's own escapes for all that `shown` escapes: so it is UTF-8 too."""
+    """The same JSON, with JSON's own escapes for all that `shown` escapes. Bytes that are no UTF-8, which
+    JSON has not, stand there as they do in photos' names.
+    """
     if calm(text) == text:
         return text
-    return "".join(c if c == calm(c) else json.dumps(c)[1:-1] for c in text)
+    return "".join(c if c == calm(c) else json.dumps(written(c) if _is_half(c) else c)[1:-1] for c in text)
+
+
+def _is_half(c: str) -> bool:
+    return "\ud800" <= c <= "\udfff"
 
 
 def plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ import anyio.to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from facesearch.api.names import clean_source
+from facesearch.api.names import LONGEST_NAME
 from facesearch.web.forms import LONG, LongTexts, json_of, parts_of
 from facesearch.web.problems import Problem
 from facesearch.web.requests import EncodedPhoto
@@ -148,6 +148,6 @@ def _from_base64(text: bytes) -> bytes:
 
 
 def _own_name(given: str | None) -> str:
-    """A photo's name without folders, control characters or excess; a plain word for none."""
-    last = PurePosixPath((given or "").replace("\\", "/")).name
-    return clean_source(last) if last.strip() else NAMELESS
+    """A photo's name without folders, as a file would be called; a plain word for none."""
+    last = PurePosixPath((given or "").replace("\\", "/").replace("\0", "")).name
+    return last[-LONGEST_NAME:] if last.strip() else NAMELESS

@@ -111,7 +111,7 @@ def test_never_more_than_a_bounded_number_of_photos_is_read_ahead(
     read: list[str] = []
     real = scanning.read_bytes
     monkeypatch.setattr(scanning, "read_bytes", lambda path: (read.append(path.name), real(path))[1])
-    files, _ = scanning._files_under(tmp_path / "many")
+    files, _ = scanning._files_under(tmp_path / "many", scanning.Judge())
     looked = scanning._look_at_all(tmp_path / "many", list(files.values()), set(), Halves(), 2)
     most = 0
     for taken, _ in enumerate(looked, 1):

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from facesearch.errors import BadName, CorruptGallery, EmptyGallery, EncoderMismatch, NoGallery, UnknownPerson
+from facesearch.faces.names import clean_name
 from facesearch.gallery.index import faiss_index
 from facesearch.gallery.index.faiss_index import is_current, open_index, refresh
 from facesearch.gallery.nearest import nearest_people
-from facesearch.gallery.store.rows import NewFace, Threshold, clean_name
+from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from tests.helpers.rows import D, face, unit

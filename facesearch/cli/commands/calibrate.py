@@ -10,7 +10,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, existing, gallery_of
 from facesearch.cli.options import FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
 
 if TYPE_CHECKING:  # records needs numpy, which help does without
     from facesearch.records import ScoredBy
@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # records needs numpy, which help does without
 @options.gallery
 @options.encoder
 @options.detection
-@options.strict
+@options.skips
 def calibrate(
     strangers: Path | None,
     split: str,
@@ -60,7 +60,7 @@ def calibrate(
     gallery: GalleryChoice,
     encoder: EncoderChoice,
     detection: DetectionChoice,
-    strict: bool,
+    skips: Skips,
 ) -> None:
     """Set the gallery's threshold for a rate of strangers named, at its size.
 
@@ -88,4 +88,4 @@ def calibrate(
     threshold = done.threshold
     lines = report.calibration_lines(gallery.folder, threshold, before)
     say(report.as_json(done) if as_json else "\n".join(lines))
-    report_skips(as_skips(done.skipped), strict)
+    report_skips(as_skips(done.skipped), skips)

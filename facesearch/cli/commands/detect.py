@@ -11,8 +11,8 @@ from facesearch.cli import options
 from facesearch.cli.given import detector_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice
 from facesearch.cli.photos import files_of, require_a_face, watched
-from facesearch.cli.terminal import bar, report_skips, say, tell
-from facesearch.errors import shown
+from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
+from facesearch.errors import shown, unshown
 
 if TYPE_CHECKING:
     from facesearch.answers import DetectedPhoto
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 )
 @options.as_json
 @options.detection
-@options.strict
+@options.skips
 def detect(
-    photos: tuple[Path, ...], crops: Path | None, as_json: bool, detection: DetectionChoice, strict: bool
+    photos: tuple[Path, ...], crops: Path | None, as_json: bool, detection: DetectionChoice, skips: Skips
 ) -> None:
     """Find the faces in PHOTOS (files or folders): boxes, landmarks, and aligned crops where they are asked
     for.
@@ -59,7 +59,7 @@ def detect(
     require_a_face(faces, skipped)
     if crops is not None:
         tell(f"{shown(crops)} holds pictures of faces: keep it as you keep the photos")
-    report_skips(skipped, strict)
+    report_skips(skipped, skips)
 
 
 def _write_crops(found: DetectedPhoto, folder: Path) -> None:
@@ -74,5 +74,5 @@ def _write_crops(found: DetectedPhoto, folder: Path) -> None:
     for face in found:
         picture = io.BytesIO()
         Image.fromarray(face.crop).save(picture, "PNG")
-        name = f"{Path(found.photo).stem}-{face.face}-{found.sha256[:8]}.png"
+        name = f"{Path(unshown(found.photo)).stem}-{face.face}-{found.sha256[:8]}.png"
         replace_file(folder / name, picture.getvalue())

@@ -12,7 +12,7 @@ from facesearch.cli import options
 from facesearch.cli.given import detector_of, encoder_of
 from facesearch.cli.options import FILE, DetectionChoice, EncoderChoice
 from facesearch.cli.photos import files_of, require_a_face, watched
-from facesearch.cli.terminal import bar, report_skips, say
+from facesearch.cli.terminal import Skips, bar, report_skips, say
 
 if TYPE_CHECKING:
     from facesearch.answers import EmbeddedPhoto
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 )
 @options.encoder
 @options.detection
-@options.strict
+@options.skips
 def embed(
-    photos: tuple[Path, ...], out: Path, encoder: EncoderChoice, detection: DetectionChoice, strict: bool
+    photos: tuple[Path, ...], out: Path, encoder: EncoderChoice, detection: DetectionChoice, skips: Skips
 ) -> None:
     """Turn the faces in PHOTOS (files or folders) into vectors.
 
@@ -54,7 +54,7 @@ def embed(
         each = embed_each(files, encoder=encoder_of(encoder), detector=detector_of(detection))
         write = _write_array if out.suffix == ".npy" else _write_lines
         write(watched(each, len(files), progress, skipped), out, skipped)
-    report_skips(skipped, strict)
+    report_skips(skipped, skips)
 
 
 def _write_lines(found: Iterator[EmbeddedPhoto], out: Path, skipped: Sequence[Skipped]) -> None:

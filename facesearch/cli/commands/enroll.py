@@ -11,7 +11,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
 from facesearch.errors import shown
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @options.detection
 @options.fpir
 @options.as_json
-@options.strict
+@options.skips
 def enroll(
     name: str | None,
     photos: tuple[Path, ...],
@@ -68,7 +68,7 @@ def enroll(
     detection: DetectionChoice,
     fpir: float | None,
     as_json: bool,
-    strict: bool,
+    skips: Skips,
 ) -> None:
     """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
 
@@ -124,7 +124,7 @@ def enroll(
     _say(result)
     for note in opened.notes():
         tell(shown(note))
-    report_skips(as_skips(result.skipped), strict)
+    report_skips(as_skips(result.skipped), skips)
 
 
 def _encoder_id(given: str | None, encoder: EncoderChoice) -> str:

@@ -161,7 +161,7 @@ def _say(result: Evaluation, folder: Path) -> None:
     from facesearch.report.evaluation import PAGE
 
     if result.pairs is not None:
-        report_skips(result.pairs.left_out, strict=False)
+        report_skips(result.pairs.left_out, whole="evaluation.json names them all")
     faces = sum(error.crops is not None for error in result.errors)
     if faces:
         tell(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facesearch.cli import options
-from facesearch.cli.given import gallery_of
+from facesearch.cli.given import as_listed, gallery_of
 from facesearch.cli.options import GalleryChoice
 from facesearch.cli.terminal import say, tell
 from facesearch.errors import shown
@@ -33,7 +33,8 @@ def forget(name: str, photos: tuple[str, ...], gallery: GalleryChoice, as_json: 
     """
     from facesearch.report import lines as report
 
-    receipt, path = gallery_of(gallery, engines=True).forget(name, photos or None)
+    opened = gallery_of(gallery, engines=True)
+    receipt, path = opened.forget(as_listed(opened, name), photos or None)
     if as_json:
         say(report.as_json(receipt))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facesearch.cli import options
-from facesearch.cli.given import existing, gallery_of
+from facesearch.cli.given import as_listed, existing, gallery_of
 from facesearch.cli.options import GalleryChoice
 from facesearch.cli.terminal import say
 from facesearch.errors import shown
@@ -33,5 +33,5 @@ def list_people(name: str | None, gallery: GalleryChoice, as_json: bool) -> None
             nl=bool(people or as_json),
         )
     else:
-        photos = opened.photos_of(name)
+        photos = opened.photos_of(as_listed(opened, name))
         say(report.as_json(photos) if as_json else "\n".join(shown(photo.photo) for photo in photos))

@@ -9,7 +9,7 @@ import click
 
 from facesearch.cli import options
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice
-from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
 from facesearch.errors import shown
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
@@ -65,7 +65,7 @@ if TYPE_CHECKING:  # it needs numpy, which help does without
     help="SOURCE shows nobody in particular: every face of every photo, without names.",
 )
 @options.detection
-@options.strict
+@options.skips
 def prepare(
     source: Path,
     out: Path,
@@ -79,7 +79,7 @@ def prepare(
     workers: int | None,
     unlabelled: bool,
     detection: DetectionChoice,
-    strict: bool,
+    skips: Skips,
 ) -> None:
     """Turn SOURCE into a dataset folder of aligned crops that train and build-index read.
 
@@ -120,4 +120,4 @@ def prepare(
     parts = ", ".join(f"{name} {count}" for name, count in result.splits.items())
     what = "faces without names" if unlabelled else f"photos of {result.people} people ({parts})"
     say(f"{shown(out)}: {result.photos} {what}")
-    report_skips(result.skipped, strict)
+    report_skips(result.skipped, skips)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, encoder_soon, existing, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import report_skips, say, tell
-from facesearch.errors import pasted, shown
+from facesearch.cli.terminal import Skips, keep_skips, report_skips, say, tell
+from facesearch.errors import pasted, shown, unshown
 
 if TYPE_CHECKING:
     from facesearch.api.gallery import Gallery
@@ -52,7 +53,7 @@ STDIN = Path("-")
 @options.gallery
 @options.encoder
 @options.detection
-@options.strict
+@options.skips
 def query(
     photos: tuple[Path, ...],
     top: int,
@@ -67,7 +68,7 @@ def query(
     gallery: GalleryChoice,
     encoder: EncoderChoice,
     detection: DetectionChoice,
-    strict: bool,
+    skips: Skips,
 ) -> None:
     """Name the people in the gallery nearest to each face in PHOTOS (files or folders), or say "unknown".
 
@@ -99,14 +100,14 @@ def query(
             announced(opened)
             for note in opened.search_all([], **asked).notes:
                 tell(shown(note))
-            _answer_stream(_paths(watch), opened, asked, as_json=as_json, strict=strict)
+            _answer_stream(_paths(watch), opened, asked, as_json=as_json, skips=skips)
             return
         started = time.perf_counter()
         found = _answer_all(photos, opened, asked, as_json=as_json)
         if timing:
             now = time.perf_counter()
             tell(f"time: start {(started - _STARTED) * 1000:.0f} ms, answers {(now - started) * 1000:.0f} ms")
-    report_skips(found, strict)
+    report_skips(found, skips)
 
 
 def _answer_all(
@@ -132,7 +133,9 @@ def _answer_all(
     if whole.stale:
         tell(f"set it again with: facesearch calibrate --gallery {pasted(gallery.folder)}")
     skipped = [
-        Skipped(Path(answer.photo), answer.skipped) for answer in whole.photos if answer.skipped is not None
+        Skipped(Path(unshown(answer.photo)), answer.skipped)
+        for answer in whole.photos
+        if answer.skipped is not None
     ]
     if as_json:
         say(report.as_json(whole))
@@ -141,7 +144,8 @@ def _answer_all(
     if len(skipped) == len(whole.photos):
         where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
         reason = skipped[0].reason if skipped else "there is no photo"
-        raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
+        said = reason if len(skipped) <= 1 else f"none could be used; the first: {reason}"
+        raise NothingToDo(where, said, left_out=tuple(skipped))
     return skipped
 
 
@@ -177,28 +181,32 @@ def _named_in(file: Path) -> list[str]:
     return names
 
 
-def _paths(watch: Path | None) -> Iterator[Path]:
+def _paths(watch: Path | None) -> Iterator[Path | Skipped]:
     if watch is not None:
         from facesearch.api.inputs import arriving
 
         yield from arriving(watch)
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a file's name may be any bytes
     for line in sys.stdin:
         if line.strip():
             yield Path(line.rstrip("\r\n"))
 
 
 def _answer_stream(
-    paths: Iterable[Path], gallery: Gallery, asked: dict[str, Any], *, as_json: bool, strict: bool
+    paths: Iterable[Path | Skipped], gallery: Gallery, asked: dict[str, Any], *, as_json: bool, skips: Skips
 ) -> None:
     """Answer photo by photo, each as soon as it is known. Ctrl-C ends it and is no error."""
     from facesearch.errors import PhotosSkipped
+    from facesearch.records import Skipped
     from facesearch.report import lines as report
 
-    left_out = 0
+    left_out = list[Skipped]()
     try:
         for path in paths:
             (answer,) = gallery.search_all([path], **asked).photos
-            left_out += answer.skipped is not None
+            if answer.skipped is not None:
+                left_out.append(Skipped(Path(unshown(answer.photo)), answer.skipped))
             if as_json:
                 say(report.as_json(answer, indent=None))
             elif answer.skipped is not None:
@@ -207,5 +215,6 @@ def _answer_stream(
                 say("\n".join(report.answer_lines(answer)))
     except KeyboardInterrupt:
         pass
-    if left_out and strict:
-        raise PhotosSkipped(left_out)
+    keep_skips(left_out, skips)
+    if left_out and skips.strict:
+        raise PhotosSkipped(len(left_out))

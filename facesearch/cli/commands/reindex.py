@@ -12,7 +12,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import RUNS, encoder_of, existing, gallery_of
 from facesearch.cli.options import DATASET, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
 
 if TYPE_CHECKING:
     from facesearch.answers import ThresholdInfo
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @options.gallery
 @options.encoder
 @options.detection
-@options.strict
+@options.skips
 def reindex(
     data: tuple[Path, ...],
     photos: tuple[Path, ...],
@@ -43,7 +43,7 @@ def reindex(
     gallery: GalleryChoice,
     encoder: EncoderChoice,
     detection: DetectionChoice,
-    strict: bool,
+    skips: Skips,
 ) -> None:
     """Embed the gallery's photos again with another encoder (--weights).
 
@@ -80,7 +80,7 @@ def reindex(
     )
     if not result.already:
         _tell_of_threshold(before, opened.threshold(), gallery.folder)
-    report_skips(result.skipped, strict)
+    report_skips(result.skipped, skips)
 
 
 def _tell_of_threshold(before: ThresholdInfo | None, now: ThresholdInfo | None, folder: Path) -> None:

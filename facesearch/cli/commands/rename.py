@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facesearch.cli import options
-from facesearch.cli.given import gallery_of
+from facesearch.cli.given import as_listed, gallery_of
 from facesearch.cli.options import GalleryChoice
 from facesearch.cli.terminal import say
 from facesearch.errors import shown
@@ -24,5 +24,7 @@ def rename(old: str, new: str, join: bool, gallery: GalleryChoice) -> None:
     \b
     Example:  facesearch rename "Ada Byron" "Ada Lovelace"
     """
-    moved = gallery_of(gallery).rename(old, new, join=join)
+    opened = gallery_of(gallery)
+    old = as_listed(opened, old)
+    moved = opened.rename(old, new, join=join)
     say(f"{shown(new)}: {moved} photo{'' if moved == 1 else 's'}, enrolled as {shown(old)} until now")

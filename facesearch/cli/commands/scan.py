@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from facesearch.cli import options
 from facesearch.cli.given import RUNS, announced, detector_of, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
 from facesearch.errors import pasted, shown
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ CROP_PX = 96
 @options.encoder
 @options.detection
 @options.fpir
-@options.strict
+@options.skips
 @click.pass_context
 def scan(
     ctx: click.Context,
@@ -76,7 +76,7 @@ def scan(
     encoder: EncoderChoice,
     detection: DetectionChoice,
     fpir: float | None,
-    strict: bool,
+    skips: Skips,
 ) -> None:
     """Find every face in the photos under DIR, name whom the gallery knows, group the strangers, and write a
     review.
@@ -120,7 +120,7 @@ def scan(
         tell(f"{written.table.name} had been changed and not applied; it is kept as {kept}")
     if written.crops:
         tell(f"{shown(written.page)} holds {written.crops} pictures of faces: keep it as you keep the photos")
-    report_skips(found.skipped, strict)
+    report_skips(found.skipped, skips)
 
 
 def _scan_of(review: Path) -> Path:

@@ -9,7 +9,7 @@ import click
 
 from facesearch.cli import options
 from facesearch.cli.options import FOLDER
-from facesearch.cli.terminal import bar, report_skips, say, tell
+from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
 from facesearch.errors import shown
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     "--photos", type=FOLDER, default=None, help="Where the album lies now, if it was moved since the scan."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@options.strict
+@options.skips
 def sort(
-    scan_folder: Path, out: Path, link: str | None, photos: Path | None, dry_run: bool, strict: bool
+    scan_folder: Path, out: Path, link: str | None, photos: Path | None, dry_run: bool, skips: Skips
 ) -> None:
     """Copy or link the photos of a scanned album into one folder a person, by review and gallery.
 
@@ -58,4 +58,4 @@ def sort(
         f"{result.made} {would}{verb}, {result.there} there already"
         + (f", {result.faceless} without a face left out" if result.faceless else "")
     )
-    report_skips(result.skipped, strict)
+    report_skips(result.skipped, skips)

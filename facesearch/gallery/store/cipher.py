@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from facesearch.errors import CorruptGallery, KeyMissing, NotEncrypted, PackageMissing, WrongKey
+from facesearch.faces.names import usual_form
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.rows import Row, Stored, usual_form
+from facesearch.gallery.store.rows import Row, Stored
 
 SCHEME = "aes-siv-1"
 SALT_BYTES = 16

@@ -22,7 +22,7 @@ from facesearch.errors import (
     GalleryChanged,
     writing,
 )
-from facesearch.files import OWNER_ONLY, make_folder
+from facesearch.files import OWNER_ONLY, make_folder, require_utf8
 
 WAIT_S = 30.0
 """How long a writer waits for another one."""
@@ -175,6 +175,7 @@ class Database:
 
     def copy_to(self, path: Path) -> None:
         """Write what is alive into another file, which must not hold anything."""
+        require_utf8(path)
         self.run("VACUUM INTO ?", str(path))
 
     def cut_log(self) -> bool:

@@ -10,12 +10,13 @@ import secrets
 from collections.abc import Callable, Iterator
 
 from facesearch.errors import UnknownPhoto
+from facesearch.faces.names import usual_form
 from facesearch.gallery.store.codec import RowCodec
 from facesearch.gallery.store.database import Database
 from facesearch.gallery.store.faces import Faces
 from facesearch.gallery.store.notes import Notes
 from facesearch.gallery.store.remains import Wanted
-from facesearch.gallery.store.rows import Erased, Unfinished, usual_form
+from facesearch.gallery.store.rows import Erased, Unfinished
 
 ROWS_AT_ONCE = 8192
 

@@ -10,21 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.errors import NameTaken, UnknownPerson
+from facesearch.errors import NameTaken, UnknownPerson, Written
+from facesearch.faces.names import clean_name, clean_source, kept_name, usual_form
 from facesearch.gallery.store.codec import RowCodec
 from facesearch.gallery.store.database import Database
 from facesearch.gallery.store.notes import COUNT_ERASURE, Notes
-from facesearch.gallery.store.rows import (
-    NewFace,
-    PersonCount,
-    Row,
-    as_note,
-    clean_name,
-    clean_source,
-    is_note,
-    usual_form,
-    vector_bytes,
-)
+from facesearch.gallery.store.rows import NewFace, PersonCount, Row, as_note, is_note, vector_bytes
 from facesearch.records import F32, I64, EnrolledFace, Seen
 
 ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
@@ -115,7 +106,7 @@ class Faces:
         sql = "SELECT sha256, source FROM faces WHERE person_id = ?"
         rows = self._database.all(sql, self.person_id(person))
         photos = (self._codec.photo(usual_form(person), sha256, source) for sha256, source in rows)
-        return sorted((source, sha256) for sha256, source in photos)
+        return sorted((Written(source), sha256) for sha256, source in photos)
 
     def has_photo(self, person: str, sha256: str) -> bool:
         sql = "SELECT 1 FROM faces JOIN people USING (person_id) WHERE name = ? AND sha256 = ? LIMIT 1"
@@ -272,7 +263,7 @@ class Faces:
         """
         dimension = self._codec.dimension
         rows = [
-            Row(clean_name(f.person), f.sha256, clean_source(f.source), vector_bytes(f.vector, dimension))
+            Row(kept_name(f.person), f.sha256, clean_source(f.source), vector_bytes(f.vector, dimension))
             for f in faces
         ]
         stored = [self._codec.stored(row) for row in rows]
@@ -378,4 +369,4 @@ class Faces:
 
 
 def _face(face_id: int, row: Row) -> EnrolledFace:
-    return EnrolledFace(face_id, row.name, row.source, row.sha256)
+    return EnrolledFace(face_id, row.name, Written(row.source), row.sha256)

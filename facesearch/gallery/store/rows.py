@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from facesearch.errors import BadName
+from facesearch.faces.names import LONGEST_NAME, kept_name
 from facesearch.records import F32, WAYS_TO_SCORE, ScoredBy, Seen
 
-LONGEST_NAME = 200
 LONGEST_WORD = 4096
 """Characters of what a gallery says of itself."""
 VECTOR = np.dtype("<f2")
@@ -191,32 +190,6 @@ class Unfinished:
         return found
 
 
-def usual_form(name: str) -> str:
-    """The one form in which a name is kept and asked for: Unicode NFC, no blanks around. Raises TypeError for
-    what is no text.
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"a {type(name).__name__} is no name")
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def clean_name(name: str) -> str:
-    """Bring a person's name to its usual form. Raises BadName for what no name can be.
-
-    Names are data, never paths: slashes, dashes and every script are fine. Control characters and line breaks
-    are not.
-    """
-    name = usual_form(name)
-    if not name:
-        raise BadName(name, "it is empty")
-    if len(name) > LONGEST_NAME:
-        raise BadName(name, f"it has {len(name):,} characters; {LONGEST_NAME} are the limit")
-    for character in name:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise BadName(name, f"it holds the control character U+{ord(character):04X}")
-    return name
-
-
 def as_note(detector: str) -> str | None:
     """What found a face as a row notes it: printable, and of bounded length. It may come from anybody's
     table.
@@ -227,18 +200,6 @@ def as_note(detector: str) -> str | None:
 def is_note(value: object) -> bool:
     """Whether this can be such a note."""
     return value is None or (isinstance(value, str) and as_note(value) == value)
-
-
-def clean_source(source: str) -> str:
-    """A photo's name as a gallery keeps it: its end, if it is very long, without what no name may hold;
-    "photo" where nothing is left.
-    """
-    kept = "".join(
-        character
-        for character in usual_form(source)
-        if unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp")
-    )
-    return usual_form(kept[-LONGEST_NAME:]) or "photo"
 
 
 def vector_bytes(vector: F32, dimension: int) -> bytes:
@@ -268,9 +229,9 @@ def wrong_with(row: Row, dimension: int, *, fits: bool) -> str:
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         return "its content hash is none"
     try:
-        if clean_name(name) != name:
+        if kept_name(name) != name:
             return "its person's name is not in the usual form"
-        clean_name(source)
+        kept_name(source)
     except BadName as error:
         return f"a name in it cannot be: {error.reason}"
     if len(blob) != dimension * VECTOR.itemsize:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from facesearch.errors import CorruptGallery, EncoderMismatch, NoGallery, NotFound
+from facesearch.files import require_utf8
 from facesearch.gallery.store.cipher import Cipher, cipher_for, new_cipher
 from facesearch.gallery.store.codec import RowCodec
 from facesearch.gallery.store.database import Database, read_only, sqlite_errors
@@ -70,6 +71,7 @@ class Store:
         byte. encoder_file: what to remember of the encoder's file, as JSON. Raises CannotWrite, BadKey, and
         what open raises.
         """
+        require_utf8(folder)
         key = like.key if like is not None else key
         cipher = like.cipher if like is not None else new_cipher(key)
         meta: dict[str, object] = {
