@@ -66,6 +66,12 @@ def open_regular(path: Path) -> io.BufferedReader:
     return file
 
 
+def read_regular(path: Path) -> bytes:
+    """All that is in a regular file. Raises OSError, of anything else at once."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def _require_regular(mode: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -177,7 +183,7 @@ def _csv_line(cells: Sequence[object]) -> str:
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours. Raises CannotRead when it is not there or not JSON."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path))
     except OSError as error:
         raise CannotRead(path, reason_of(error)) from error
     except ValueError as error:
@@ -191,6 +197,7 @@ def map_array(path: Path, mode: Literal["r", "r+"]) -> NDArray[Any]:
     import numpy as np
 
     try:
+        open_regular(path).close()
         mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except OSError as error:
         raise CannotRead(path, reason_of(error)) from error

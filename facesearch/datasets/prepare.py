@@ -12,7 +12,6 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +28,7 @@ from facesearch.faces.found_by import ALIGNED, KNOWN, name_before
 from facesearch.faces.photos import read_photo
 from facesearch.files import make_folder, read_json, replace_csv, replace_json
 from facesearch.records import F32, U8, Progress, Skipped
+from facesearch.workers import Workers
 
 BATCH = 256
 CROPS, JOURNAL, PLAN = "crops.npy", "journal.jsonl", "plan"
@@ -193,6 +193,7 @@ def _write_head(path: Path, count: int) -> None:
 def _cut_all(
     source: Source, outcomes: list[dict[str, Any] | None], detector: Detector | None, config: PrepareConfig
 ) -> Iterator[tuple[list[int], list[_Cut | Skipped]]]:
+    """The photos that are still to be done, some at a time; after Ctrl-C those that came before it too."""
     todo = [number for number, outcome in enumerate(outcomes) if outcome is None]
     own = threading.local()
 
@@ -201,10 +202,16 @@ def _cut_all(
             own.detector = detector.another()
         return _cut(source, source.entries[number], own.detector if detector is not None else None, config)
 
-    with ThreadPoolExecutor(max(1, config.workers)) as pool:
+    with Workers(config.workers, "photos") as workers:
         for start in range(0, len(todo), BATCH):
             numbers = todo[start : start + BATCH]
-            yield numbers, list(pool.map(cut, numbers))
+            cuts: list[_Cut | Skipped] = []
+            try:
+                cuts.extend(future.result() for future in [workers.submit(cut, number) for number in numbers])
+            except KeyboardInterrupt:
+                yield numbers[: len(cuts)], cuts
+                raise
+            yield numbers, cuts
 
 
 def _cut(source: Source, entry: Entry, detector: Detector | None, config: PrepareConfig) -> _Cut | Skipped:

@@ -15,6 +15,7 @@ import numpy as np
 from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of
 from facesearch.faces.align import CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE, CELEBA_LANDMARKS, CELEBA_SIZE
 from facesearch.faces.photos import walk
+from facesearch.files import read_regular
 from facesearch.records import F32, Skipped
 
 SPLITS = ("train", "val", "test")
@@ -254,7 +255,7 @@ def _celeba_landmarks(table: Path) -> Iterator[tuple[str, F32]]:
 def read_lines(table: Path) -> list[str]:
     """The lines of a text file. Raises CannotRead."""
     try:
-        return table.read_text("utf-8-sig").splitlines()
+        return read_regular(table).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise CannotRead(table, reason_of(error)) from error
     except UnicodeDecodeError as error:

@@ -28,7 +28,7 @@ from facesearch.datasets.packs import PackedCrops
 from facesearch.errors import BadDataset, CannotRead, NotFound, pasted, reason_of
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.found_by import current_name
-from facesearch.files import map_array, read_json
+from facesearch.files import map_array, open_regular, read_json
 from facesearch.records import I64, U8
 
 COLUMNS = ("file", "person", "split", "sha256", "source", "landmarks", "found_by")
@@ -121,7 +121,7 @@ def open_dataset(folder: Path) -> Dataset:
     except CannotRead as error:
         raise BadDataset(folder, error.reason) from error
     try:
-        with (folder / TABLE).open(newline="", encoding="utf-8") as file:
+        with io.TextIOWrapper(open_regular(folder / TABLE), newline="", encoding="utf-8") as file:
             rows = _read_rows(file)
         crops = map_array(folder / "crops.npy", "r")
     except OSError as error:

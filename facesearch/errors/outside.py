@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 
 from facesearch.errors.base import DataError, FacesearchError, sentence
 from facesearch.errors.showing import pasted
@@ -59,6 +60,20 @@ class CannotWrite(DataError):
     @property
     def what(self) -> str:
         return f"The file or folder cannot be written: {self.reason}. What was there before is unchanged."
+
+
+@dataclass(eq=False)
+class OutputLost(FacesearchError):
+    """stdout does not take the answer. quiet: nobody reads it any more, as after `| head`."""
+
+    reason: str
+    quiet: bool = False
+
+    advice = "What the command did is done; its answer, or a part of it, is lost."
+
+    @property
+    def what(self) -> str:
+        return f"The answer could not be written to stdout: {self.reason}."
 
 
 @dataclass(eq=False)
@@ -235,11 +250,12 @@ class BadDataset(DataError):
 
 @dataclass(eq=False)
 class Interrupted(FacesearchError):
-    """done: what is safe, in words; folder: where; resume: the command that goes on."""
+    """done: what is safe, in words; folder: where; resume: the command that goes on; signal: by which one."""
 
     done: str
     resume: str
     folder: Path | None = None
+    signal: int = SIGINT
 
     @property
     def where(self) -> str:

@@ -8,6 +8,7 @@ batches, each committed: interrupted, the same call adds what is missing.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from facesearch.answers import EnrolledVectors
 from facesearch.errors import BadName, BadTable, BadVectors, CannotRead, NothingToDo, reason_of
-from facesearch.files import map_array
+from facesearch.files import map_array, open_regular
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.rows import NewFace, clean_name
 from facesearch.gallery.store.schema import FILE
@@ -88,7 +89,7 @@ def read_lines(table: Path) -> Iterator[tuple[int, Line]]:
     CannotRead, BadTable.
     """
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(table), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             header = [column.strip().lower() for column in next(rows, [])]
             if "name" not in header or len(set(header)) < len(header) or set(header) - set(COLUMNS):

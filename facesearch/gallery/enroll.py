@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from facesearch.encoder.runtime import Runtime
-from facesearch.encoder.stream import Cropped, Source, detected, embedded, one_face
+from facesearch.encoder.stream import Cropped, Source, detected, embedded_batches, one_face
 from facesearch.errors import CloserToAnother, NothingToDo
 from facesearch.faces.detect import Detector
 from facesearch.gallery.index.faiss_index import open_index
@@ -21,8 +21,6 @@ from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
 from facesearch.records import F32, U8, Progress, Skipped
-
-COMMIT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +72,19 @@ def enroll(
         found = detected(look, (photo for _, photo in wanted), detector)
         people = (person for person, _ in wanted)
         new = going.new_faces(zip(people, found, strict=True), len(wanted), progress)
-        batch: list[tuple[str, Cropped, F32]] = []
-        for (person, cropped), vectors in embedded(new, runtime):
-            batch.append((person, cropped, vectors[0]))
-            if len(batch) >= COMMIT:
-                with writing():
-                    going.add(batch)
-                batch = []
+
+        def keep(batch: Sequence[tuple[tuple[str, Cropped], F32]]) -> None:
+            with writing():
+                going.add([(person, cropped, vectors[0]) for (person, cropped), vectors in batch])
+
+        try:
+            for batch in embedded_batches(new, runtime, keep):
+                keep(batch)
+        except KeyboardInterrupt:
+            with writing():
+                going.end(fpir)
+            raise
         with writing():
-            going.add(batch)
             going.end(fpir)
     return going.result(len(wanted))
 

@@ -9,6 +9,7 @@ writes files and talks.
 from __future__ import annotations
 
 import shlex
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ def _run(
             nonlocal last_save
             every = min(c.checkpoint_minutes, 1.0) if c.minutes else c.checkpoint_minutes
             is_due = ranks.is_first and time.monotonic() - last_save > 60 * every > 0
-            stopped, is_due = ranks.any(stop(), is_due)
+            stopped, is_due = ranks.any(bool(stop()), is_due)
             if is_due:
                 training.save()
                 last_save = time.monotonic()
@@ -170,7 +171,8 @@ def _run(
             finished = training.run_epoch(on_step, stop_or_save)
             if not finished:
                 training.save()
-                raise Interrupted(f"epoch {training.epoch + 1}, step {training.step} is saved", again, out)
+                saved = f"epoch {training.epoch + 1}, step {training.step} is saved"
+                raise Interrupted(saved, again, out, stop() or signal.SIGINT)
             is_whole, training.ended = training.step >= training.steps, training.is_over()
             if training.learned_since_check and (
                 training.ended or ranks.first_says(training.pace.check_is_due())

@@ -15,6 +15,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, encoder_soon, existing, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
+from facesearch.cli.streams import read_lines
 from facesearch.cli.terminal import report_skips, say, tell
 from facesearch.errors import pasted, shown
 
@@ -165,9 +166,10 @@ def _nothing_collected() -> Iterator[None]:
 def _named_in(file: Path) -> list[str]:
     """The names in a text file, one a line; empty lines do not count. Raises CannotRead, NothingToDo."""
     from facesearch.errors import CannotRead, NothingToDo, reason_of
+    from facesearch.files import read_regular
 
     try:
-        names = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+        names = [line for line in read_regular(file).decode().splitlines() if line.strip()]
     except OSError as error:
         raise CannotRead(file, reason_of(error)) from error
     except UnicodeDecodeError as error:
@@ -182,30 +184,27 @@ def _paths(watch: Path | None) -> Iterator[Path]:
         from facesearch.api.inputs import arriving
 
         yield from arriving(watch)
-    for line in sys.stdin:
+    for line in read_lines():
         if line.strip():
-            yield Path(line.rstrip("\r\n"))
+            yield Path(line)
 
 
 def _answer_stream(
     paths: Iterable[Path], gallery: Gallery, asked: dict[str, Any], *, as_json: bool, strict: bool
 ) -> None:
-    """Answer photo by photo, each as soon as it is known. Ctrl-C ends it and is no error."""
+    """Answer photo by photo, each as soon as it is known."""
     from facesearch.errors import PhotosSkipped
     from facesearch.report import lines as report
 
     left_out = 0
-    try:
-        for path in paths:
-            (answer,) = gallery.search_all([path], **asked).photos
-            left_out += answer.skipped is not None
-            if as_json:
-                say(report.as_json(answer, indent=None))
-            elif answer.skipped is not None:
-                tell(f"skipped {shown(answer.photo)}: {shown(answer.skipped)}")
-            else:
-                say("\n".join(report.answer_lines(answer)))
-    except KeyboardInterrupt:
-        pass
+    for path in paths:
+        (answer,) = gallery.search_all([path], **asked).photos
+        left_out += answer.skipped is not None
+        if as_json:
+            say(report.as_json(answer, indent=None))
+        elif answer.skipped is not None:
+            tell(f"skipped {shown(answer.photo)}: {shown(answer.skipped)}")
+        else:
+            say("\n".join(report.answer_lines(answer)))
     if left_out and strict:
         raise PhotosSkipped(left_out)
