@@ -35,7 +35,7 @@ KEPT = {
     "detect": "What was found so far was answered.",
     "toy": "The pictures drawn so far are kept.",
     "backup": "The backup was not finished; the gallery is as it was.",
-    "export-gallery": "The file was not written; the gallery is as it was.",
+    "export": "The file was not written; the gallery is as it was.",
     "plot": "The file is as it was, or whole.",
     "evaluate": "The report's files are as they were, or whole.",
 } | dict.fromkeys(

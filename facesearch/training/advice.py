@@ -100,16 +100,23 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
             f"ema_decay {c.ema_decay:g} averages over some {window} steps, and the run has about {steps}: the"
             " average follows the first ones more closely and may still lag; set a smaller one, or 0"
         )
-    if not len(val):
+    if not _can_validate(val) and not (c.teacher and c.held_out):
         yield (
-            "nothing to check on: the last epoch will be taken for the best; prepare with --split random to"
-            " set photos apart"
+            "nothing to check on: val holds no photo of anybody who is trained on, nor two of one person. The"
+            " last epoch will be taken for the best, and new galleries keep the encoder that they have;"
+            " prepare with --split random to set photos apart"
         )
     if c.colour_mode == "multiply" and c.colour_compose:
         yield (
             f"all combinations of {len(c.colours)} colours make {2 ** len(c.colours)} versions of each photo,"
             " and epochs as much longer"
         )
+
+
+def _can_validate(val: Photos) -> bool:
+    """Whether val holds a photo of somebody who is trained on, or two of one person and one of another."""
+    people = Counter((i, val.datasets[i].people[row]) for i, row in zip(val.dataset, val.row, strict=True))
+    return bool((val.label >= 0).any()) or (len(people) > 1 and max(people.values()) > 1)
 
 
 def least_scale(classes: int) -> float:

@@ -20,7 +20,7 @@ ANSWERS = {
     "info": "info",
     "query": "query ana/0.png --aligned",
     "query --json": "query ana/0.png --aligned --json",
-    "enroll": "enroll Eva eva.png --aligned",
+    "enroll": "enroll Eva eva.png --aligned --json",
     "detect": "detect ana --aligned",
     "embed": "embed ana --aligned --out v.npy --weights {weights}",
     "compare": "compare ana/0.png ana/1.png --aligned --weights {weights}",
@@ -29,9 +29,8 @@ ANSWERS = {
     "prepare": "prepare t --out d --aligned",
     "train --settings": "train --settings",
     "verify": "verify",
-    "audit": "audit",
     "backup": "backup b",
-    "export-gallery": "export-gallery g.file",
+    "export": "export g.file",
     "forget": "forget Eva",
 }
 
