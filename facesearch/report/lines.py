@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facesearch.errors import calm, shown
-from facesearch.records import ScoredBy
+from facesearch.records import Bound, ScoredBy
 
 if TYPE_CHECKING:
     from facesearch.answers import (
@@ -96,16 +96,20 @@ def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
         rare = (
             ""
             if answer.stranger_share is None
-            else f"; up to {_share(answer.stranger_share)} reach {answer.matches[0].score:.3f}"
+            else f"; {_share(answer.stranger_share, answer.stranger_share_is, 'up to ')} reach"
+            f" {answer.matches[0].score:.3f}"
         )
-        lines.append(
-            f"     {_share(answer.expected_fpir)} of strangers' searches are expected to get a name{rare}"
-        )
+        named = _share(answer.expected_fpir, answer.expected_fpir_is)
+        lines.append(f"     {named} of strangers' searches are expected to get a name{rare}")
     return lines
 
 
-def _share(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 else f"{share:.2%}" if share >= 1e-4 else "under 0.01%"
+def _share(share: float, bound: Bound = "about", about: str = "") -> str:
+    """A share in words; about: how one begins that is no bound."""
+    if share < 1e-4:
+        return "under 0.01%"
+    before = {"about": about, "more": "more than ", "less": "less than "}[bound]
+    return before + (f"{share:.1%}" if share >= 0.001 else f"{share:.2%}")
 
 
 def people_lines(people: Sequence[PersonPhotos]) -> list[str]:

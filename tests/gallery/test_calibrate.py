@@ -133,6 +133,14 @@ def test_shares_above_a_score_by_hand():
     assert Threshold(0.6, 0.01, "", 0, 10).share_above(0.6, 10) is None
 
 
+def test_past_the_ends_of_what_was_measured_a_share_is_a_bound():
+    threshold = Threshold(0.6, 0.01, "", 3000, 1000, curve=((0.5, 0.1), (0.7, 0.001)))
+    scores = (0.3, 0.5, 0.6, 0.7, 0.9)
+    assert [threshold.bound(score, 1000) for score in scores] == ["more", "about", "about", "about", "less"]
+    assert threshold.bound(0.3, 10**6) == "about"  # everybody, and more than that are not
+    assert Threshold(0.6, 0.01, "", 0, 10).bound(0.3, 10) == "about"
+
+
 def test_the_curve_tells_shares_that_so_many_searches_can_speak_of():
     best = np.random.default_rng(0).permutation(np.linspace(0, 1, 1000)).astype(np.float32)
     curve = share_curve(best)

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from facesearch.errors import BadName
-from facesearch.records import F32, WAYS_TO_SCORE, ScoredBy
+from facesearch.records import F32, WAYS_TO_SCORE, Bound, ScoredBy
 
 LONGEST_NAME = 200
 LONGEST_WORD = 4096
@@ -117,6 +117,14 @@ class Threshold:
             return None
         scores, shares = zip(*self.curve, strict=True)
         return min(1.0, float(np.exp(np.interp(score, scores, np.log(shares)))) * faces / self.faces)
+
+    def bound(self, score: float, faces: int) -> Bound:
+        """Whether share_above tells of this score itself, or only that the share is more, or less, than that
+        of the outermost point.
+        """
+        if self.share_above(score, faces) in (None, 1.0):
+            return "about"
+        return "more" if score < self.curve[0][0] else "less" if score > self.curve[-1][0] else "about"
 
 
 def is_count(value: object) -> bool:
