@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.album.album import Album, AlbumFile
-from facesearch.errors import CannotRead, InsideAlbum, NotFound, NothingToDo, writing
+from facesearch.errors import CannotRead, InsideAlbum, NotFound, NothingToDo, counted, writing
 from facesearch.files import make_folder, new_file_beside, open_regular, sha256_of
 from facesearch.records import Progress, Skipped
 
@@ -75,7 +75,8 @@ def sort_album(
         progress(number, len(plan))
     if not made and not there:
         raise NothingToDo(
-            str(root), f"none of {len(plan)} photos could be sorted; the first: {skipped[0].reason}"
+            str(root),
+            f"none of {counted(len(plan), 'photo')} could be sorted; the first: {skipped[0].reason}",
         )
     return Sorted(dict(sorted(folders.items())), made, there, faceless, tuple(skipped))
 

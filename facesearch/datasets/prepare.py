@@ -20,7 +20,7 @@ import numpy as np
 
 from facesearch.datasets.sources import Entry, Source
 from facesearch.datasets.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, landmarks_text
-from facesearch.errors import CannotRead, NothingToDo, OutputExists, writing
+from facesearch.errors import CannotRead, NothingToDo, OutputExists, counted, writing
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.detect import Detector, find_faces
@@ -254,7 +254,7 @@ def _finish(
     if not rows:
         raise NothingToDo(
             str(source.root),
-            f"none of {len(done)} photos could be used",
+            f"none of {counted(len(done), 'photo')} could be used",
             f"The first: {skipped[0]}" if skipped else "",
         )
     splits = dict(Counter(row.split for row in rows))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of
+from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, counted, reason_of
 from facesearch.faces.align import CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE, CELEBA_LANDMARKS, CELEBA_SIZE
 from facesearch.faces.photos import walk
 from facesearch.files import read_regular
@@ -185,7 +185,7 @@ def _celeba_ir(root: Path) -> Source:
         if line == 1 and row[:2] == ["img", "id"]:
             continue
         if len(row) != 2:
-            raise BadTable(table, line, f"expected 'img,id', found {len(row)} columns")
+            raise BadTable(table, line, f"expected 'img,id', found {counted(len(row), 'column')}")
         stay_inside(table, line, row[0])
         path = root / "celebA_query" / row[0]
         if not path.is_file():

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.datasets.packs import PackedCrops
-from facesearch.errors import BadDataset, CannotRead, NotFound, pasted, reason_of
+from facesearch.errors import BadDataset, CannotRead, NotFound, counted, pasted, reason_of
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.found_by import current_name
 from facesearch.files import map_array, open_regular, read_json
@@ -157,10 +157,10 @@ def _checked(folder: Path, crops: Crops, rows: tuple[Row, ...], manifest: object
             f"its crops have the geometry {manifest.get('geometry')!r}, this version cuts {GEOMETRY!r}",
         )
     if crops.shape != (len(rows), CROP_PX, CROP_PX, 3):
-        raise BadDataset(folder, f"its crops are {crops.shape}, the table has {len(rows)} lines")
+        raise BadDataset(folder, f"its crops are {crops.shape}, the table has {counted(len(rows), 'line')}")
     if manifest.get("photos") != len(rows):
         raise BadDataset(
-            folder, f"the manifest counts {manifest.get('photos')} photos, the table has {len(rows)}"
+            folder, f"the manifest counts {manifest.get('photos')} as its photos, the table has {len(rows)}"
         )
     return Dataset(folder, crops, rows, manifest)
 
@@ -178,7 +178,7 @@ def _read_rows(file: Iterable[str]) -> tuple[Row, ...]:
     rows = []
     for number, line in enumerate(lines, 2):
         if len(line) != len(COLUMNS):
-            raise ValueError(f"{TABLE}, line {number} has {len(line)} columns")
+            raise ValueError(f"{TABLE}, line {number} has {counted(len(line), 'column')}")
         line[-1] = current_name(line[-1])
         rows.append(Row(*line))
     return tuple(rows)

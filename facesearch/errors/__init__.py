@@ -82,6 +82,7 @@ from facesearch.errors.projection import StoreRefused as StoreRefused
 from facesearch.errors.projection import StoreUnreachable as StoreUnreachable
 from facesearch.errors.projection import SyncRunning as SyncRunning
 from facesearch.errors.showing import calm as calm
+from facesearch.errors.showing import counted as counted
 from facesearch.errors.showing import pasted as pasted
 from facesearch.errors.showing import shown as shown
 from facesearch.errors.showing import unshown as unshown

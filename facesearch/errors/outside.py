@@ -11,7 +11,7 @@ from pathlib import Path
 from signal import SIGINT
 
 from facesearch.errors.base import DataError, FacesearchError, sentence
-from facesearch.errors.showing import pasted
+from facesearch.errors.showing import counted, pasted
 
 
 @dataclass(eq=False)
@@ -143,7 +143,9 @@ class SeveralFaces(DataError):
 
     @property
     def what(self) -> str:
-        return f"There are {self.found} faces in the photo. Say which one: from 1, the largest first."
+        return (
+            f"There are {counted(self.found, 'face')} in the photo. Say which one: from 1, the largest first."
+        )
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ from facesearch.datasets.table import MANIFEST, Dataset, open_dataset
 from facesearch.encoder.dataset_vectors import dataset_vectors
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded, one_face
-from facesearch.errors import NothingToDo
+from facesearch.errors import NothingToDo, counted
 from facesearch.faces.detect import Detector
 from facesearch.faces.people_folders import people_folders
 from facesearch.gallery.calibration import from_strangers, within_gallery
@@ -135,7 +135,8 @@ def calibrate_within(gallery: Store, fpir: float, *, seed: int, by: ScoredBy | N
     if threshold is None:
         raise NothingToDo(
             str(gallery.folder),
-            f"{len(vectors)} photos of {len(set(people))} people are too few to speak of an FPIR of"
+            f"{counted(len(vectors), 'photo')} of {counted(len(set(people)), 'person')} are too few"
+            " to speak of an FPIR of"
             f" {fpir:.2%}",
         )
     gallery.notes.set_threshold(threshold)

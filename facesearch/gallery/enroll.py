@@ -11,7 +11,7 @@ from typing import Self
 
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import Cropped, Source, detected, embedded_batches, one_face
-from facesearch.errors import CloserToAnother, NothingToDo
+from facesearch.errors import CloserToAnother, NothingToDo, counted
 from facesearch.faces.detect import Detector
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_people, person_score
@@ -168,8 +168,10 @@ class _Enrolling:
             if photos == 1 and skipped and skipped[0].cause is not None:
                 raise skipped[0].cause
             reason = skipped[0].reason if skipped else "no photo was given"
-            where = str(skipped[0].path) if photos == 1 and skipped else f"{photos} photos"
-            raise NothingToDo(where, f"none of {photos} photos could be enrolled; the first: {reason}")
+            where = str(skipped[0].path) if photos == 1 and skipped else counted(photos, "photo")
+            raise NothingToDo(
+                where, f"none of {counted(photos, 'photo')} could be enrolled; the first: {reason}"
+            )
         unchecked = self._guard.unchecked if self._guard else 0
         return Enrolled(dict(self._added), self._known, tuple(skipped), unchecked)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesearch.errors import calm, shown
+from facesearch.errors import calm, counted, shown
 from facesearch.records import Bound, ScoredBy
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
         support = ", ".join(f"{s.source} ({s.score:.3f})" for s in match.support)
         mark = "*" if answer.decision in ("match", "ambiguous") and place == 1 else " "
         lines.append(
-            f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {_photos(match.photos)},"
+            f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {counted(match.photos, 'photo')},"
             f" nearest: {support}"
         )
     gap = "" if answer.gap is None else f"gap to the second {answer.gap:.3f}; "
@@ -153,7 +153,7 @@ def info_lines(info: GalleryInfo) -> list[str]:
             if there.synced
             else "a sync was interrupted"
         )
-        states.append(f"{there.store} ({there.faces} faces, {there.index}; {state})")
+        states.append(f"{there.store} ({counted(there.faces, 'face')}, {there.index}; {state})")
     if states:
         facts["projections"] = "; ".join(states)
     for figure in info.measured:
@@ -195,14 +195,18 @@ def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
     """What a scan found, in what groups, and where the review is."""
     folder, found = shown(folder), shown(found)
     gone = f", {found.gone} gone" if found.gone else ""
-    faceless = f"; {found.without_face} photos show no face" if found.without_face else ""
+    faceless = (
+        f"; {counted(found.without_face, 'photo shows', 'photos show')} no face" if found.without_face else ""
+    )
     aside = f", {found.put_aside} put aside" if found.put_aside else ""
     cut = "" if found.cut is None else f", cut at a mean cosine of {found.cut:.3f}"
     return [
-        f"{folder}: {found.photos} photos, {found.new_photos} new{gone}; {found.new_faces} faces found,"
+        f"{folder}: {counted(found.photos, 'photo')}, {found.new_photos} new{gone};"
+        f" {counted(found.new_faces, 'face')} found,"
         f" {found.faces} in all{faceless}",
-        f"{found.groups} groups, {found.new_groups} new; {found.joined} faces joined older groups;"
-        f" {found.alone} faces in no group{aside}",
+        f"{counted(found.groups, 'group')}, {found.new_groups} new; {counted(found.joined, 'face')}"
+        " joined older groups;"
+        f" {counted(found.alone, 'face')} in no group{aside}",
         f"grouped by {found.method}{cut}",
         f"review: {found.table} and {found.page}",
     ]
@@ -214,7 +218,7 @@ def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | No
     lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
     if new.low is not None and new.high is not None:
         lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
-    lines.append(f"  {new.method}: {new.searches} searches, {new.faces} faces enrolled")
+    lines.append(f"  {new.method}: {counted(new.searches, 'search')}, {counted(new.faces, 'face')} enrolled")
     lines.append(f"  a score is {SCORES[new.by]}")
     lines.append(f"  before: {threshold_words(old)}")
     return lines
@@ -231,7 +235,7 @@ def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
     if threshold is None:
         return "none (too few people and photos to set one; pass --threshold to query)"
     threshold = shown(threshold)
-    basis = f"{threshold.searches} searches, " if threshold.searches else ""
+    basis = f"{counted(threshold.searches, 'search')}, " if threshold.searches else ""
     scores = "" if threshold.by == "best-photo" else "mean templates, "
     between = (
         ""
@@ -239,7 +243,7 @@ def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
         else f" [{threshold.low:.1%}, {threshold.high:.1%}]"
     )
     rate = f"{threshold.fpir:.1%}{between}"
-    basis = f"{scores}{basis}{threshold.faces} faces enrolled"
+    basis = f"{scores}{basis}{counted(threshold.faces, 'face')} enrolled"
     return f"{threshold.score:.3f} for an FPIR of {rate}: {threshold.method} ({basis})"
 
 
@@ -264,10 +268,6 @@ def epoch_line(result: EpochResult, epochs: int, minutes: float = 0.0) -> str:
         f"  lr {result.lr:.1e} margin {result.margin_rad:.2f} {result.size_px} px"
         f"  {result.img_per_s:.0f} img/s {result.seconds:.0f} s{mark}"
     )
-
-
-def _photos(count: int) -> str:
-    return f"{count} photo" + ("" if count == 1 else "s")
 
 
 def rate_words(rate: Rate) -> str:

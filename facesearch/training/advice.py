@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from facesearch.errors import counted
 from facesearch.training.photos import Photos
 from facesearch.training.recipe import TrainConfig
 from facesearch.training.run_folder import EpochResult
@@ -34,7 +35,8 @@ def about_data(train: Photos, val: Photos, held: Photos | None = None) -> str:
     counts = np.array(list(Counter(named.tolist()).values()))
     few = int((counts < FEW_PHOTOS).sum())
     line = (
-        f"{len(named)} photos of {len(counts)} people to learn from ({counts.min()} to {counts.max()} a"
+        f"{counted(len(named), 'photo')} of {counted(len(counts), 'person')} to learn from"
+        f" ({counts.min()} to {counts.max()} a"
         f" person, median {np.median(counts):g}), {len(val)} to check on"
     )
     if len(named) < len(train):
@@ -47,7 +49,10 @@ def about_data(train: Photos, val: Photos, held: Photos | None = None) -> str:
             " verification, not for accuracy"
         )
     if few:
-        line += f"; {few} people have under {FEW_PHOTOS} photos: expect to know these worse"
+        line += (
+            f"; {counted(few, 'person has', 'people have')} under {FEW_PHOTOS} photos: expect"
+            " to know these worse"
+        )
     return line
 
 
@@ -75,7 +80,8 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
             )
     if c.pretrained == "none" and not c.teacher and photos < SMALL_DATA:
         yield (
-            f"no pretraining: {photos} photos are few to learn seeing from; pass --teacher MODEL.onnx, or set"
+            f"no pretraining: {counted(photos, 'photo is', 'photos are')} few to learn seeing from;"
+            " pass --teacher MODEL.onnx, or set"
             " pretrained=FILE or pretrained=imagenet"
         )
     deep = c.backbone in ("resnet34", "resnet50")
@@ -91,7 +97,8 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
         yield 'a constant learning rate leaves the last percents unlearned; schedule="onecycle" ends at zero'
     if photos < c.batch_size:
         yield (
-            f"batch_size {c.batch_size} is more than the {photos} photos there are: an epoch is one step of a"
+            f"batch_size {c.batch_size} is more than the {counted(photos, 'photo')} there"
+            f" {'is' if photos == 1 else 'are'}: an epoch is one step of a"
             " part of it"
         )
     steps = c.epochs * max(1, len(train) // c.batch_size)
@@ -144,10 +151,10 @@ def not_rising(history: Sequence[EpochResult]) -> str:
     if not since or since % STALE_EPOCHS:
         return ""
     if since == len(history):
-        return f"val has not been of any use in {since} epochs"
+        return f"val has not been of any use in {counted(since, 'epoch')}"
     best = history[-1 - since]
     return (
-        f"val has not become better for {since} epochs; best: epoch {best.epoch}, verification"
+        f"val has not become better for {counted(since, 'epoch')}; best: epoch {best.epoch}, verification"
         f" {best.val_tpr:.4f}"
     )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from facesearch.datasets.table import Dataset
 from facesearch.encoder.device import Device, memory_words
 from facesearch.encoder.weights import BEST
-from facesearch.errors import Interrupted, NotFound, NothingLearned, OutputExists
+from facesearch.errors import Interrupted, NotFound, NothingLearned, OutputExists, counted
 from facesearch.files import make_folder, replace_file
 from facesearch.ranks import ALONE, Ranks
 from facesearch.records import Progress, Tell
@@ -102,7 +102,8 @@ def _begin(training: Training, *, resume: bool, tell: Tell) -> None:
         tell(f"resuming at epoch {training.epoch + 1}, step {training.step} of {training.steps}")
         if processes != ranks.world:
             tell(
-                f"saved by {processes} processes, going on with {ranks.world}: the same photos in the same"
+                f"saved by {counted(processes, 'process')}, going on with {ranks.world}: the same"
+                " photos in the same"
                 " order, not bit for bit"
             )
     else:
@@ -199,7 +200,10 @@ def _run(
                     training.save()
         if c.minutes:
             rounds = training.epoch + training.step / training.steps
-            tell(f"{c.minutes:g} min: {training.total_steps} steps, {rounds:.1f} rounds of the photos")
+            tell(
+                f"{c.minutes:g} min: {counted(training.total_steps, 'step')}, {rounds:.1f} rounds"
+                " of the photos"
+            )
 
 
 def _next(training: Training, is_whole: bool) -> None:

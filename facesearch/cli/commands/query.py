@@ -17,7 +17,7 @@ from facesearch.cli.given import announced, encoder_soon, existing, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.cli.streams import read_lines
 from facesearch.cli.terminal import report_skips, say, tell
-from facesearch.errors import pasted, shown
+from facesearch.errors import counted, pasted, shown
 
 if TYPE_CHECKING:
     from facesearch.api.gallery import Gallery
@@ -140,7 +140,7 @@ def _answer_all(
     elif lines := [line for answer in whole.photos for line in report.answer_lines(answer)]:
         say("\n".join(lines))
     if len(skipped) == len(whole.photos):
-        where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
+        where = str(skipped[0].path) if len(skipped) == 1 else counted(len(skipped), "photo")
         reason = skipped[0].reason if skipped else "there is no photo"
         raise NothingToDo(where, reason if len(skipped) <= 1 else f"none could be used; the first: {reason}")
     return skipped

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from facesearch.errors import BadName
+from facesearch.errors import BadName, counted
 from facesearch.records import F32, WAYS_TO_SCORE, Bound, ScoredBy
 
 LONGEST_NAME = 200
@@ -281,7 +281,7 @@ def wrong_with(row: Row, dimension: int, *, fits: bool) -> str:
     except BadName as error:
         return f"a name in it cannot be: {error.reason}"
     if len(blob) != dimension * VECTOR.itemsize:
-        return f"its vector has {len(blob)} bytes, {dimension * VECTOR.itemsize} are right"
+        return f"its vector has {counted(len(blob), 'byte')}, {dimension * VECTOR.itemsize} are right"
     if not fits:
         return "it does not fit its checksum"
     length = float(np.linalg.norm(np.frombuffer(blob, VECTOR).astype(np.float64)))
