@@ -16,7 +16,7 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from facesearch.errors import CannotRead, reason_of, writing
+from facesearch.errors import DOWNLOAD, CannotRead, is_url, reason_of, writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,13 @@ def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file, or a link to one, for reading; of a pipe, a device or a folder it is an OSError at
     once, with no waiting for whoever is at the other end.
     """
-    _require_regular(path.stat().st_mode, path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        if is_url(path):
+            raise OSError(f"it is a URL; {DOWNLOAD}") from error
+        raise
+    _require_regular(mode, path)
     file = open(os.open(path, os.O_RDONLY | _AT_ONCE), "rb")  # noqa: SIM115 -- the caller's
     try:
         _require_regular(os.fstat(file.fileno()).st_mode, path)  # it may have become another meanwhile

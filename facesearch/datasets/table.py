@@ -160,7 +160,7 @@ def _checked(folder: Path, crops: Crops, rows: tuple[Row, ...], manifest: object
         raise BadDataset(folder, f"its crops are {crops.shape}, the table has {counted(len(rows), 'line')}")
     if manifest.get("photos") != len(rows):
         raise BadDataset(
-            folder, f"the manifest counts {manifest.get('photos')} as its photos, the table has {len(rows)}"
+            folder, f"the manifest counts {manifest.get('photos')} photos, the table has {len(rows)}"
         )
     return Dataset(folder, crops, rows, manifest)
 

@@ -52,6 +52,7 @@ from facesearch.errors.keys import KeyFileError as KeyFileError
 from facesearch.errors.keys import KeyMissing as KeyMissing
 from facesearch.errors.keys import NotEncrypted as NotEncrypted
 from facesearch.errors.keys import WrongKey as WrongKey
+from facesearch.errors.outside import DOWNLOAD as DOWNLOAD
 from facesearch.errors.outside import BadDataset as BadDataset
 from facesearch.errors.outside import BadTable as BadTable
 from facesearch.errors.outside import BadVectors as BadVectors
@@ -68,6 +69,7 @@ from facesearch.errors.outside import PhotosSkipped as PhotosSkipped
 from facesearch.errors.outside import SeveralFaces as SeveralFaces
 from facesearch.errors.outside import UnknownSource as UnknownSource
 from facesearch.errors.outside import UnusablePhoto as UnusablePhoto
+from facesearch.errors.outside import is_url as is_url
 from facesearch.errors.outside import reason_of as reason_of
 from facesearch.errors.outside import said_of as said_of
 from facesearch.errors.outside import writing as writing

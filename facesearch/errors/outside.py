@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,15 @@ from signal import SIGINT
 
 from facesearch.errors.base import DataError, FacesearchError, sentence
 from facesearch.errors.showing import counted, pasted
+
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+")
+DOWNLOAD = "nothing is fetched here: download it first, and give the file"
+
+
+def is_url(path: Path) -> bool:
+    """Whether this would be a URL, if it were not taken for a path, which has no two slashes in a row. It may
+    be a path all the same."""
+    return _URL.match(str(path)) is not None
 
 
 @dataclass(eq=False)
@@ -24,12 +34,16 @@ class NotFound(DataError):
     about = "path"
 
     @property
+    def where(self) -> str:
+        return _URL.sub(r"\1://", str(self.path))
+
+    @property
     def what(self) -> str:
-        return f"There is no {self.thing} there."
+        return "That is a URL." if is_url(self.path) else f"There is no {self.thing} there."
 
     @property
     def advice(self) -> str:
-        return self.hint
+        return f"{DOWNLOAD[0].upper()}{DOWNLOAD[1:]}." if is_url(self.path) else self.hint
 
 
 @dataclass(eq=False)

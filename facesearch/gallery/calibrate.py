@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ def strangers_of(
 ) -> Strangers:
     """The people of one split of a prepared dataset. Raises NothingToDo when that leaves nobody."""
     rows = dataset.where(split) if split else np.arange(len(dataset))
+    if not len(rows):
+        raise _no_such_split(dataset, split)
     out, left = _strange(
         [(str(dataset.people[i]), str(dataset.sha256[i]), Path(dataset.rows[i].file)) for i in rows],
         gallery,
@@ -66,6 +69,16 @@ def strangers_of(
     )
     rows = rows[out]
     return Strangers(dataset_vectors(dataset, rows, runtime, {}, progress), dataset.people[rows], left)
+
+
+def _no_such_split(dataset: Dataset, split: str) -> NothingToDo:
+    there = Counter(row.split for row in dataset.rows)
+    splits = ", ".join(f"{name} ({counted(count, 'photo')})" for name, count in sorted(there.items()))
+    return NothingToDo(
+        str(dataset.folder),
+        f"it has no photo in the split {split!r}; its splits are: {splits or 'none, it is empty'}",
+        "Choose the one whose people are not enrolled with --split NAME, or all of them with --split ''.",
+    )
 
 
 def strangers_in(

@@ -26,7 +26,7 @@ from facesearch.metrics.openset import promised_fpir
 from facesearch.records import WAYS_TO_SCORE
 from facesearch.report.lines import threshold_words
 from tests.helpers.drawn import ColourEncoder, save_colour
-from tests.helpers.saying import quiet
+from tests.helpers.saying import quiet, refused
 
 D = 16
 
@@ -383,3 +383,12 @@ def test_strict_enrolment_judges_by_the_gallerys_way_to_score(tmp_path: Path):
             assert why_not("ana") == reason
         assert why_not("cy") == "closer to ben, 0.800 with b1; cy has no photo yet; threshold 0.750"
         assert why_not("ben") == ""
+
+
+def test_a_dataset_without_the_split_says_which_it_has_and_which_option_takes_them(
+    gallery: Store, toy_dataset: Dataset
+):
+    with refused(NothingToDo, "--split NAME") as error:
+        strangers_of(toy_dataset, "open", gallery, ColourEncoder(), quiet)
+    said = str(error.value)
+    assert "It has no photo in the split 'open'; its splits are: train (36 photos), val (12 photos)" in said

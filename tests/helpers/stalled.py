@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 STALLED = "stalled"
@@ -31,11 +32,11 @@ os.open = _stalled
 
 
 def interrupted(
-    folder: Path, *words: object, deaf: bool = False, after: float = 0.0
+    folder: Path, *words: object, deaf: bool = False, until: Callable[[], object] = lambda: True
 ) -> tuple[int, float, str, str]:
     """Run a command in folder, press Ctrl-C when it (or a thread of it) has begun to wait for ever: its exit
-    code, the seconds until then, stdout and stderr. deaf: a thread that waits hears no signal. after: so long
-    after it has begun to wait.
+    code, the seconds until then, stdout and stderr. deaf: a thread that waits hears no signal. until: what is
+    to be seen before that too.
     """
     site = folder / ".site"
     site.mkdir(exist_ok=True)
@@ -56,7 +57,10 @@ def interrupted(
     try:
         assert select.select([reader], [], [], 60)[0], "it never came to it"
         assert os.read(reader, 1), process.communicate()
-        time.sleep(after)
+        for _ in range(600):
+            if until():
+                break
+            time.sleep(0.1)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
