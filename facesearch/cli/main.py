@@ -43,6 +43,7 @@ from facesearch.cli.commands.sync import sync
 from facesearch.cli.commands.toy import toy
 from facesearch.cli.commands.train import train
 from facesearch.cli.commands.verify import verify
+from facesearch.cli.terminal import telling_of_warnings
 from facesearch.errors import FacesearchError, Interrupted, OutputLost, PackageMissing, calm
 from facesearch.version import __version__
 
@@ -74,7 +75,7 @@ class _Ended(click.ClickException):
 
     def __init__(self, line: str, code: int) -> None:
         super().__init__(line)
-        self.exit_code = code
+        vars(self)["exit_code"] = code
 
     def show(self, file: Any = None) -> None:
         if self.message:
@@ -88,13 +89,14 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with telling_of_warnings():
+                return super().invoke(ctx)
         except OutputLost as error:
             raise (_Ended("", 1) if error.quiet else click.ClickException(error.message())) from error
         except FacesearchError as error:
             failed = click.ClickException(error.message())
             if isinstance(error, Interrupted):
-                failed.exit_code = 128 + error.signal
+                vars(failed)["exit_code"] = 128 + error.signal
             raise failed from error
         except click.NoSuchOption as error:
             command = error.ctx.command.name if error.ctx else ""

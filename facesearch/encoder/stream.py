@@ -150,8 +150,8 @@ def detected(
             own.detector = detector.another()
         return find(item, None if detector is None else own.detector)
 
-    with Workers(count, "photos") as workers:
-        yield from _in_order((workers.submit(work, item) for item in items), AHEAD * count)
+    with Workers(count, "photos") as pool:
+        yield from _in_order((pool.submit(work, item) for item in items), AHEAD * count)
 
 
 def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Iterator[tuple[T, F32]]:

@@ -62,6 +62,7 @@ from facesearch.errors.outside import Interrupted as Interrupted
 from facesearch.errors.outside import NoFace as NoFace
 from facesearch.errors.outside import NotFound as NotFound
 from facesearch.errors.outside import NothingToDo as NothingToDo
+from facesearch.errors.outside import NotKept as NotKept
 from facesearch.errors.outside import OutputExists as OutputExists
 from facesearch.errors.outside import OutputLost as OutputLost
 from facesearch.errors.outside import PackageMissing as PackageMissing

@@ -76,6 +76,20 @@ class CannotWrite(DataError):
         return f"The file or folder cannot be written: {self.reason}. What was there before is unchanged."
 
 
+class NotKept(UserWarning):
+    """What was worked out, and would have been kept for the next time, could not be written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        path, reason = self.args
+        return (
+            f"warning: {path} cannot be written: {reason}. What would stand there is worked out again next"
+            " time; it is kept where that folder can be written."
+        )
+
+
 @dataclass(eq=False)
 class OutputLost(FacesearchError):
     """stdout does not take the answer. quiet: nobody reads it any more, as after `| head`."""

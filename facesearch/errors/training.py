@@ -146,7 +146,8 @@ class NoPretrained(TrainingError):
     def advice(self) -> str:
         return (
             f"Fetch {self.url} on a machine with a network and pass it with --set pretrained=FILE,\n"
-            "or start from random numbers with --set pretrained=none."
+            "or start from random numbers with --set pretrained=none. They are kept below TORCH_HOME: set it"
+            "\nto a folder that can be written where that is what went wrong."
         )
 
 

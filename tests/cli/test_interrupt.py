@@ -21,7 +21,7 @@ from facesearch.errors import Interrupted
 from tests.helpers.drawn import own, save_colour
 from tests.helpers.stalled import interrupted
 
-SOON_S = 1.0 if (os.cpu_count() or 1) > 2 else 1.5
+SOON_S = 1.0 if (os.cpu_count() or 1) > 2 else 2.0
 """A second, and on a small machine, which other tests share, a little more."""
 PHOTOS = 5
 

@@ -118,11 +118,11 @@ def prepare(
         taken = "each" if unlabelled else "the largest"
         tell(f"{counted(result.crowded, 'photo shows', 'photos show')} several faces; {taken} was taken")
     parts = ", ".join(f"{name} {count}" for name, count in result.splits.items())
-    people = f"of {counted(result.people, 'person')} ({parts})"
+    of_people = f"of {counted(result.people, 'person')} ({parts})"
     what = (
         counted(result.photos, "face without a name", "faces without names")
         if unlabelled
-        else f"{counted(result.photos, 'photo')} {people}"
+        else f"{counted(result.photos, 'photo')} {of_people}"
     )
     say(f"{shown(out)}: {what}")
     report_skips(result.skipped, strict)
