@@ -62,7 +62,7 @@ def telling_of_warnings() -> Iterator[None]:
                 told.add(str(message))
                 tell(shown(str(message)))
 
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 

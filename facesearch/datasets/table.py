@@ -160,8 +160,7 @@ def _checked(folder: Path, crops: Crops, rows: tuple[Row, ...], manifest: object
         raise BadDataset(folder, f"its crops are {crops.shape}, the table has {counted(len(rows), 'line')}")
     if manifest.get("photos") != len(rows):
         raise BadDataset(
-            folder,
-            f"the manifest says that there are {manifest.get('photos')}, the table has {counted(len(rows), 'photo')}",
+            folder, f"the manifest says {manifest.get('photos')}, the table has {counted(len(rows), 'photo')}"
         )
     return Dataset(folder, crops, rows, manifest)
 
