@@ -212,7 +212,7 @@ def test_an_old_spelling_says_the_new_one(run, was: tuple[str, ...], now: str):
         "train --data {}",
         "import {}",
         "detect . --detector-model {}",
-        "enroll Ana a.png --weights {}",
+        "embed . --out v.npy --weights {}",
     ],
 )
 def test_a_url_is_called_a_url(run, gallery: Path, words: str):
