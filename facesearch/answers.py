@@ -15,7 +15,7 @@ from typing import Literal, Self
 import numpy as np
 
 from facesearch.errors import written
-from facesearch.records import F32, U8, Match, ScoredBy, Skipped
+from facesearch.records import F32, U8, Bound, Match, ScoredBy, Skipped
 
 Box = tuple[float, float, float, float]
 Decision = Literal["match", "ambiguous", "unknown", "undecided"]
@@ -36,7 +36,8 @@ class FaceAnswer:
     expected_fpir: the share of strangers' searches that get a name by this threshold (false-positive
     identification rate); stranger_share: the share that score as high as the best one here; null where the
     gallery's threshold does not tell. scored_by: a score is the best cosine over a person's photos, or that
-    with the mean of their vectors.
+    with the mean of their vectors. expected_fpir_is, stranger_share_is: "more" or "less" than the share given
+    where the score lies past an end of what was measured, else "about".
     """
 
     face: int
@@ -49,6 +50,8 @@ class FaceAnswer:
     expected_fpir: float | None = None
     stranger_share: float | None = None
     scored_by: ScoredBy = "best-photo"
+    expected_fpir_is: Bound = "about"
+    stranger_share_is: Bound = "about"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from facesearch.errors import CannotRead, CannotWrite, reason_of, writing
+from facesearch.errors import DOWNLOAD, CannotRead, CannotWrite, is_url, reason_of, writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,13 @@ def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file, or a link to one, for reading; of a pipe, a device or a folder it is an OSError at
     once, with no waiting for whoever is at the other end.
     """
-    _require_regular(path.stat().st_mode, path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        if is_url(path):
+            raise OSError(f"it is a URL; {DOWNLOAD}") from error
+        raise
+    _require_regular(mode, path)
     file = open(os.open(path, os.O_RDONLY | _AT_ONCE), "rb")  # noqa: SIM115 -- the caller's
     try:
         _require_regular(os.fstat(file.fileno()).st_mode, path)  # it may have become another meanwhile
@@ -72,6 +78,12 @@ def open_regular(path: Path) -> io.BufferedReader:
         file.close()
         raise
     return file
+
+
+def read_regular(path: Path) -> bytes:
+    """All that is in a regular file. Raises OSError, of anything else at once."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def _require_regular(mode: int, path: Path) -> None:
@@ -185,7 +197,7 @@ def _csv_line(cells: Sequence[object]) -> str:
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours. Raises CannotRead when it is not there or not JSON."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path))
     except OSError as error:
         raise CannotRead(path, reason_of(error)) from error
     except ValueError as error:
@@ -199,6 +211,7 @@ def map_array(path: Path, mode: Literal["r", "r+"]) -> NDArray[Any]:
     import numpy as np
 
     try:
+        open_regular(path).close()
         mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except OSError as error:
         raise CannotRead(path, reason_of(error)) from error

@@ -26,6 +26,8 @@ Tell = Callable[[str], None]
 """Says one line to the person in front of the screen (stderr)."""
 
 
+Bound = Literal["about", "more", "less"]
+"""What a figure is: the thing itself, or less or more than that where nothing finer was measured."""
 ScoredBy = Literal["best-photo", "mean-template"]
 """How a person's score is made of their photos: the best cosine over them, or that with the mean of their
 vectors.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import fields
@@ -15,9 +16,10 @@ import pytest
 import facesearch
 from facesearch import errors
 from facesearch.cli.main import main
-from facesearch.errors import FacesearchError
+from facesearch.errors import FacesearchError, counted
 from facesearch.web.problems import problem_of, title_of
 
+ROOT = Path(__file__).parents[1]
 SECRET = "/home/ada/secret"
 PLACES = {
     "made_with",
@@ -43,7 +45,7 @@ FAMILIES = (
     errors.StoreError,
     errors.ServiceError,
 )
-BESIDE = (errors.PackageMissing, errors.Interrupted)
+BESIDE = (errors.PackageMissing, errors.Interrupted, errors.OutputLost)
 KINDS = {
     "nobody-enrolled": {errors.NoGallery, errors.EmptyGallery},
     "too-few": {errors.TooFewSearches, errors.NothingToDo},
@@ -192,3 +194,41 @@ def test_the_command_line_prints_fact_and_advice(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(main.commands["list"], "callback", refuse)
     assert run("list", code=1).stderr == f"Error: {error.message()}\n" and "key.txt" in error.message()
+
+
+def test_one_of_a_thing_is_one_thing():
+    assert counted(1, "photo") == "1 photo" and counted(0, "photo") == "0 photos"
+    assert [counted(n, "new person") for n in (1, 2)] == ["1 new person", "2 new people"]
+    assert counted(2, "search") == "2 searches" and counted(2, "process") == "2 processes"
+    assert counted(1, "row is", "rows are") == "1 row is" and counted(2, "row is", "rows are") == "2 rows are"
+    assert counted(12011, "face", commas=True) == "12,011 faces"
+
+
+def test_no_message_counts_in_the_plural_alone():
+    """A number and, right after it, a plural, as `{n} photos`: only of what is never one, as told here."""
+    things = "photos|faces|people|vectors|searches|rows|groups|pairs|columns|bytes|pictures|strangers|epochs"
+    never_one = {
+        "evaluation": "its notes are about whole datasets",
+        "errors/album.py": "more faces than a matrix holds",
+        "web/uploads.py": "more than a request may hold",
+        "web/forms.py": "a limit",
+        "training/advice.py": "versions of a photo, averages",
+        "training/batches.py": "processes that share a batch",
+        "training/learner.py": "fewer people than processes",
+        "api/searching.py": "more faces than half as many",
+        "encoder/stream.py": "several faces",
+        "datasets/prepare.py": "several faces",
+        "datasets/pairs.py": "folds of pairs",
+        "gallery/milvus/index.py": "more than a limit",
+        "gallery/store/rows.py": "a limit",
+        "gallery/store/keys.py": "a limit",
+        "report/audit.py": "two groups of one person's photos",
+        "cli/commands/export_gallery.py": "the bytes of a file",
+        "cli/commands/backup.py": "the bytes of a file",
+    }
+    for path in sorted((ROOT / "facesearch").rglob("*.py")):
+        name = path.relative_to(ROOT / "facesearch").as_posix()
+        if any(name.startswith(known) for known in never_one):
+            continue
+        found = re.findall(rf"\{{[^{{}}%]*\}} (?:{things})\b[^\"\n]*", path.read_text("utf-8"))
+        assert not found, (name, found)

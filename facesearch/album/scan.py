@@ -145,10 +145,15 @@ def _take_in_all(
     looked_into = faces = 0
     progress(done, total)
     crops = ((look, [crop for _, crop in look.found or ()]) for look in looks)
-    for batch in embedded_batches(crops, runtime):
+
+    def keep(batch: Sequence[tuple[_Looked, F32]]) -> None:
+        nonlocal looked_into, faces, done
         into, count = _take_in(album, batch)
         looked_into, faces, done = looked_into + into, faces + count, done + len(batch)
         progress(done, total)
+
+    for batch in embedded_batches(crops, runtime, keep):
+        keep(batch)
     return looked_into, faces
 
 

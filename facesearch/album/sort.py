@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.album.album import Album, AlbumFile
-from facesearch.errors import CannotRead, InsideAlbum, NotFound, NothingToDo, writing
+from facesearch.errors import CannotRead, InsideAlbum, NotFound, NothingToDo, counted, writing
 from facesearch.files import make_folder, new_file_beside, open_regular, sha256_of
 from facesearch.records import Progress, Skipped
 
@@ -74,7 +74,7 @@ def sort_album(
             folders[folder] += 1
         progress(number, len(plan))
     if not made and not there:
-        said = f"none of {len(plan)} photos could be sorted; the first: {skipped[0].reason}"
+        said = f"none of {counted(len(plan), 'photo')} could be sorted; the first: {skipped[0].reason}"
         raise NothingToDo(str(root), said, left_out=tuple(skipped))
     return Sorted(dict(sorted(folders.items())), made, there, faceless, tuple(skipped))
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from facesearch.api.gallery import Gallery
 from facesearch.api.per_process import in_this_process
-from facesearch.errors import NoGallery, NothingToDo
+from facesearch.errors import NoGallery, NothingToDo, counted
 from facesearch.evaluation import audit as job
 from facesearch.evaluation import confirmed as memory
 
@@ -134,7 +134,8 @@ def _two_people(result: job.Audit) -> Iterator[Finding]:
         apart = [_photo(result, row, "doubtful") for row in split.small]
         rest = [_photo(result, row, "own") for row in split.large]
         evidence = (
-            f"{len(apart)} photos stand apart from the other {len(rest)} ({split.between:.2f}, while each"
+            f"{counted(len(apart), 'photo stands', 'photos stand')} apart from the other"
+            f" {len(rest)} ({split.between:.2f}, while each"
             f" part holds together with {split.within:.2f}); {split.stranger_share:.0%} of pairs of different"
             " people are as alike."
         )

@@ -16,7 +16,7 @@ import numpy as np
 from facesearch.answers import FaceAnswer, PhotoAnswer, Searched
 from facesearch.api.per_process import PerProcess
 from facesearch.api.photos import Look
-from facesearch.errors import CorruptGallery, IndexDiffers
+from facesearch.errors import CorruptGallery, IndexDiffers, counted
 from facesearch.gallery.decision import DecisionRule, decide, undecided
 from facesearch.gallery.detectors import other_detectors
 from facesearch.gallery.index.faiss_index import open_index, refresh
@@ -142,7 +142,8 @@ class Searcher:
         said = [f"The index was rebuilt: {built}."] if built else []
         if rule.stale and rule.stored is not None:
             said.append(
-                f"The threshold is stale: it was set for {rule.stored.faces:,} faces, and {rule.faces:,}"
+                "The threshold is stale: it was set for"
+                f" {counted(rule.stored.faces, 'face', commas=True)}, and {rule.faces:,}"
                 " are enrolled now."
             )
         return (*said, noted[2]) if noted[2] else tuple(said)

@@ -68,7 +68,8 @@ def train(
     ranks: Ranks | None = None,
     started: float | None = None,
 ) -> TrainResult:
-    """Train to the end; new galleries are made with the encoder from then on, if it is of any use.
+    """Train to the end; new galleries are made with the encoder from then on, if it was seen on val to be of
+    use.
 
     unlabelled: datasets that are learned from the teacher alone. resume: go on with the run in out. runs:
     where the encoder of new galleries is noted. on_step, on_epoch, on_teacher: told what goes on; tell: in
@@ -96,6 +97,6 @@ def train(
         ranks=own,
         started=time.monotonic() if started is None else started,
     )
-    if result.best_epoch.usable and own.is_first:
+    if result.best_epoch.usable and result.best_epoch.validated and own.is_first:
         point_to(result.best, runs)
     return result

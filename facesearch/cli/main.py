@@ -2,7 +2,7 @@
 --help must not wait for torch.
 
 stdout carries results, stderr everything else. Exit codes: 0 done ("unknown" is an answer), 1 could not, 2
-wrong usage.
+wrong usage, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from facesearch import workers
+from facesearch.cli import interrupt, streams
 from facesearch.cli.commands.audit import audit
 from facesearch.cli.commands.backup import backup
 from facesearch.cli.commands.build_index import build_index
@@ -41,7 +43,8 @@ from facesearch.cli.commands.sync import sync
 from facesearch.cli.commands.toy import toy
 from facesearch.cli.commands.train import train
 from facesearch.cli.commands.verify import verify
-from facesearch.errors import FacesearchError, Interrupted, PackageMissing, calm
+from facesearch.cli.terminal import telling_of_warnings
+from facesearch.errors import FacesearchError, Interrupted, OutputLost, PackageMissing, calm
 from facesearch.version import __version__
 
 EXTRA_OF = {
@@ -67,6 +70,18 @@ NOW_CALLED = {
 """Commands, and options of commands, that version 0.1.0 had: what says the same now."""
 
 
+class _Ended(click.ClickException):
+    """A command that was broken off: there is no error to tell of."""
+
+    def __init__(self, line: str, code: int) -> None:
+        super().__init__(line)
+        vars(self)["exit_code"] = code
+
+    def show(self, file: Any = None) -> None:
+        if self.message:
+            click.echo(self.message, file=file, err=True)
+
+
 class Commands(click.Group):
     """Turns a FacesearchError into one message and exit code 1. Other exceptions are bugs and keep their
     traceback.
@@ -74,9 +89,15 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with telling_of_warnings():
+                return super().invoke(ctx)
+        except OutputLost as error:
+            raise (_Ended("", 1) if error.quiet else click.ClickException(error.message())) from error
         except FacesearchError as error:
-            raise click.ClickException(error.message()) from error
+            failed = click.ClickException(error.message())
+            if isinstance(error, Interrupted):
+                vars(failed)["exit_code"] = 128 + error.signal
+            raise failed from error
         except click.NoSuchOption as error:
             command = error.ctx.command.name if error.ctx else ""
             if (now := NOW_CALLED.get((command or "", error.option_name))) is None:
@@ -92,14 +113,14 @@ class Commands(click.Group):
             missing = PackageMissing(package, EXTRA_OF[package], f"facesearch {ctx.invoked_subcommand}")
             raise click.ClickException(missing.message()) from error
         except KeyboardInterrupt as error:
-            again = Interrupted("what is done is kept", "the same command again")
-            raise click.ClickException(again.message()) from error
+            raise _Ended(interrupt.words() or "", interrupt.INTERRUPTED) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] in NOW_CALLED:
             raise click.UsageError(f"{args[0]} is now: facesearch {NOW_CALLED[args[0]]}", ctx)
+        interrupt.started(args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -169,13 +190,37 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
 
 def run() -> None:
     """The program: as main, in a process of our own, which may be set up as we like it."""
+    streams.make_safe()
+    interrupt.guard()
     # Read when gRPC is imported: else it tells stderr of every goodbye.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # OpenVINO does without its telemetry and its model converter, which take longer to import than all the
     # rest of it.
     for name in ("openvino_telemetry", "openvino.tools.ovc"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    main()
+    code = _exit_code()
+    if code == interrupt.INTERRUPTED and workers.is_at_work():
+        interrupt.end()  # a thread may wait for a file for ever
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command that the words of the command line ask for."""
+    try:
+        code = main.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):  # before there was a command
+        _Ended(interrupt.words() or "", interrupt.INTERRUPTED).show()
+        code = interrupt.INTERRUPTED
+    except OutputLost as error:  # of help
+        if not error.quiet:
+            click.ClickException(error.message()).show()
+        code = 1
+    if not isinstance(code, int):
+        code = 0
+    return code or int(streams.is_talk_lost())
 
 
 for section in SECTIONS.values():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from facesearch.cli.terminal import report_skips
-from facesearch.errors import unshown
+from facesearch.errors import counted, unshown
 
 if TYPE_CHECKING:
     from facesearch.answers import DetectedPhoto, EmbeddedPhoto, SkippedPhoto
@@ -41,7 +41,7 @@ def require_a_face(faces: int, skipped: Sequence[Skipped]) -> None:
 
     if not faces:
         report_skips(skipped)
-        where = f"{len(skipped)} photos" if len(skipped) != 1 else str(skipped[0].path)
+        where = counted(len(skipped), "photo") if len(skipped) != 1 else str(skipped[0].path)
         raise NothingToDo(where, "no face in any of them", left_out=tuple(skipped))
 
 

@@ -5,6 +5,7 @@ out, progress bars.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facesearch.errors import PhotosSkipped, calm, shown, written
+from facesearch.errors import NotKept, PhotosSkipped, calm, shown, written
 
 if TYPE_CHECKING:
     from facesearch.records import Progress, Skipped
@@ -48,6 +49,24 @@ def saying(say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _say = _on_stderr
+
+
+@contextmanager
+def telling_of_warnings() -> Iterator[None]:
+    """Within, what could not be kept is told, in our own words and once."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if not isinstance(message, NotKept):
+                before(message, category, *place)
+            elif str(message) not in told:
+                told.add(str(message))
+                tell(shown(str(message)))
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 @dataclass(frozen=True, slots=True)

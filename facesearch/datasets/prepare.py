@@ -13,7 +13,6 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +21,16 @@ import numpy as np
 
 from facesearch.datasets.sources import Entry, Source
 from facesearch.datasets.table import COLUMNS, FORMAT, MANIFEST, TABLE, Row, landmarks_text
-from facesearch.errors import CannotRead, NothingToDo, OutputExists, said_of, unshown, writing, written
+from facesearch.errors import (
+    CannotRead,
+    NothingToDo,
+    OutputExists,
+    counted,
+    said_of,
+    unshown,
+    writing,
+    written,
+)
 from facesearch.faces.align import crop_face, scaled
 from facesearch.faces.budget import DECODING
 from facesearch.faces.crop import CROP_PX, GEOMETRY
@@ -32,6 +40,7 @@ from facesearch.faces.found_by import ALIGNED, KNOWN, name_before
 from facesearch.faces.photos import read_photo
 from facesearch.files import make_folder, of_cell, read_json, replace_csv, replace_json
 from facesearch.records import F32, U8, Progress, Skipped
+from facesearch.workers import Workers
 
 BATCH = 256
 SKIPPED = "skipped.csv"
@@ -210,6 +219,7 @@ def _write_head(path: Path, count: int) -> None:
 def _cut_all(
     source: Source, outcomes: list[dict[str, Any] | None], detector: Detector | None, config: PrepareConfig
 ) -> Iterator[tuple[list[int], list[_Cut | Skipped]]]:
+    """The photos that are still to be done, some at a time; after Ctrl-C those that came before it too."""
     todo = [number for number, outcome in enumerate(outcomes) if outcome is None]
     own = threading.local()
 
@@ -221,10 +231,16 @@ def _cut_all(
                 source, source.entries[number], own.detector if detector is not None else None, config
             )
 
-    with ThreadPoolExecutor(max(1, config.workers)) as pool:
+    with Workers(config.workers, "photos") as workers:
         for start in range(0, len(todo), BATCH):
             numbers = todo[start : start + BATCH]
-            yield numbers, list(pool.map(cut, numbers))
+            cuts: list[_Cut | Skipped] = []
+            try:
+                cuts.extend(future.result() for future in [workers.submit(cut, number) for number in numbers])
+            except KeyboardInterrupt:
+                yield numbers[: len(cuts)], cuts
+                raise
+            yield numbers, cuts
 
 
 def _cut(source: Source, entry: Entry, detector: Detector | None, config: PrepareConfig) -> _Cut | Skipped:
@@ -269,7 +285,7 @@ def _finish(
     if not rows:
         raise NothingToDo(
             str(source.root),
-            f"none of {len(done)} photos could be used",
+            f"none of {counted(len(done), 'photo')} could be used",
             f"The first: {skipped[0]}" if skipped else "",
             skipped,
         )

@@ -12,10 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from facesearch.errors import BadTable, CannotRead, NotFound, NothingToDo, UnknownSource, reason_of, written
+from facesearch.errors import (
+    BadTable,
+    CannotRead,
+    NotFound,
+    NothingToDo,
+    UnknownSource,
+    counted,
+    reason_of,
+    written,
+)
 from facesearch.faces.align import CELEBA_IR_LANDMARKS, CELEBA_IR_SIZE, CELEBA_LANDMARKS, CELEBA_SIZE
 from facesearch.faces.people_folders import people_folders
 from facesearch.faces.photos import walk
+from facesearch.files import read_regular
 from facesearch.records import F32, Skipped
 
 SPLITS = ("train", "val", "test")
@@ -85,7 +95,8 @@ def read_unlabelled(root: Path) -> Source:
 
 def with_random_split(source: Source, *, val: float, test: float, seed: int) -> Source:
     """Deal the photos out again, each on its own, whoever is on it: the seed project's random split (80/20
-    for val=0.2).
+    for val=0.2). But whoever would be left without a train photo, and could not be learned, gets one in
+    exchange for somebody else's.
 
     Photos with nobody named stay where they are.
     """
@@ -96,8 +107,27 @@ def with_random_split(source: Source, *, val: float, test: float, seed: int) -> 
         named[j]: "val" if rank < n_val else "test" if rank < n_val + n_test else "train"
         for rank, j in enumerate(order)
     }
+    dealt = [named[j] for j in order]
+    _leave_one_to_each(split_of, {i: source.entries[i].person for i in dealt})
     entries = tuple(replace(e, split=split_of.get(i, e.split)) for i, e in enumerate(source.entries))
     return replace(source, entries=entries)
+
+
+def _leave_one_to_each(split_of: dict[int, str], person_of: dict[int, str]) -> None:
+    """Change the splits of photos so that everybody has one in train, and as many photos as before are in
+    each split where that can be. person_of: in the order in which they were dealt.
+    """
+    left = Counter(person for i, person in person_of.items() if split_of[i] == "train")
+    spare = iter([i for i in person_of if split_of[i] == "train"])
+    for i, person in person_of.items():
+        if left[person]:
+            continue
+        other = next((j for j in spare if left[person_of[j]] > 1), None)
+        if other is not None:
+            split_of[other] = split_of[i]
+            left[person_of[other]] -= 1
+        split_of[i] = "train"
+        left[person] = 1
 
 
 def _celeba500(root: Path) -> Source:
@@ -164,7 +194,7 @@ def _celeba_ir(root: Path) -> Source:
         if line == 1 and row[:2] == ["img", "id"]:
             continue
         if len(row) != 2:
-            raise BadTable(table, line, f"expected 'img,id', found {len(row)} columns")
+            raise BadTable(table, line, f"expected 'img,id', found {counted(len(row), 'column')}")
         stay_inside(table, line, row[0])
         path = root / "celebA_query" / row[0]
         if not path.is_file():
@@ -255,7 +285,7 @@ def _celeba_landmarks(table: Path) -> Iterator[tuple[str, F32]]:
 def read_lines(table: Path) -> list[str]:
     """The lines of a text file. Raises CannotRead."""
     try:
-        return table.read_text("utf-8-sig").splitlines()
+        return read_regular(table).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise CannotRead(table, reason_of(error)) from error
     except UnicodeDecodeError as error:

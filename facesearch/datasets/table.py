@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.datasets.packs import PackedCrops
-from facesearch.errors import BadDataset, CannotRead, NotFound, pasted, reason_of
+from facesearch.errors import BadDataset, CannotRead, NotFound, counted, pasted, reason_of
 from facesearch.faces.align import TEMPLATE, box_of
 from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.cutting import sharpness_of
 from facesearch.faces.found_by import current_name
-from facesearch.files import map_array, read_json
+from facesearch.files import map_array, open_regular, read_json
 from facesearch.records import I64, U8, Seen
 
 COLUMNS = ("file", "person", "split", "sha256", "source", "landmarks", "found_by")
@@ -133,7 +133,7 @@ def open_dataset(folder: Path) -> Dataset:
     except CannotRead as error:
         raise BadDataset(folder, error.reason) from error
     try:
-        with (folder / TABLE).open(newline="", encoding="utf-8") as file:
+        with io.TextIOWrapper(open_regular(folder / TABLE), newline="", encoding="utf-8") as file:
             rows = _read_rows(file)
         crops = map_array(folder / "crops.npy", "r")
     except OSError as error:
@@ -169,10 +169,10 @@ def _checked(folder: Path, crops: Crops, rows: tuple[Row, ...], manifest: object
             f"its crops have the geometry {manifest.get('geometry')!r}, this version cuts {GEOMETRY!r}",
         )
     if crops.shape != (len(rows), CROP_PX, CROP_PX, 3):
-        raise BadDataset(folder, f"its crops are {crops.shape}, the table has {len(rows)} lines")
+        raise BadDataset(folder, f"its crops are {crops.shape}, the table has {counted(len(rows), 'line')}")
     if manifest.get("photos") != len(rows):
         raise BadDataset(
-            folder, f"the manifest counts {manifest.get('photos')} photos, the table has {len(rows)}"
+            folder, f"the manifest says {manifest.get('photos')}, the table has {counted(len(rows), 'photo')}"
         )
     return Dataset(folder, crops, rows, manifest)
 
@@ -190,7 +190,7 @@ def _read_rows(file: Iterable[str]) -> tuple[Row, ...]:
     rows = []
     for number, line in enumerate(lines, 2):
         if len(line) != len(COLUMNS):
-            raise ValueError(f"{TABLE}, line {number} has {len(line)} columns")
+            raise ValueError(f"{TABLE}, line {number} has {counted(len(line), 'column')}")
         line[-1] = current_name(line[-1])
         rows.append(Row(*line))
     return tuple(rows)

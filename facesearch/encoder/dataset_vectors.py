@@ -7,13 +7,15 @@ on.
 from __future__ import annotations
 
 import os
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from facesearch.datasets.table import Dataset
 from facesearch.encoder.runtime import Runtime
-from facesearch.errors import CannotRead, writing
+from facesearch.errors import CannotRead, NotKept, reason_of
 from facesearch.files import OWNER_ONLY, map_array
 from facesearch.records import F32, I64, Progress
 
@@ -45,8 +47,9 @@ def dataset_vectors(
 
 
 def _open(path: Path, n: int, d: int) -> F32:
-    """Map the file, making it when it is missing or of another shape. In a read-only place nothing is
-    kept."""
+    """Map the file, making it when it is missing or of another shape. Where that cannot be done nothing is
+    kept, with a warning.
+    """
     if path.is_file() and os.access(path, os.W_OK):
         try:
             there = map_array(path, "r+")
@@ -54,11 +57,14 @@ def _open(path: Path, n: int, d: int) -> F32:
                 return there
         except CannotRead:  # not a whole .npy: rebuilt below
             pass
-    if not os.access(path.parent, os.W_OK):
-        return np.full((n, d), np.nan, np.float32)
-    with writing(path):
+    nothing = np.full((n, d), np.nan, np.float32)
+    try:
         path.unlink(missing_ok=True)  # a link is let go of, never followed
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
-        fresh: F32 = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, d))
-        fresh[:] = np.nan
-    return fresh
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY), "wb") as file:
+            np.save(file, nothing)  # written, not mapped: on a full disk a map kills whoever fills it
+        return map_array(path, "r+")
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        warnings.warn(NotKept(path, reason_of(error)), stacklevel=3)
+        return nothing

@@ -11,7 +11,7 @@ from torch import device as _Device
 from torch import dtype as _DType
 
 from facesearch.encoder.runtime import Precision
-from facesearch.errors import DeviceMissing
+from facesearch.errors import DeviceMissing, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def choose_device(name: str, precision: Precision = "auto") -> Device:
     if name == "cpu":
         native = _cpu_has_bf16()
         bf16 = native if precision == "auto" else precision == "bfloat16"
-        words = f"CPU, {torch.get_num_threads()} threads, "
+        words = f"CPU, {counted(torch.get_num_threads(), 'thread')}, "
         words += "bfloat16" if bf16 else "float32" if native else "float32 (no bfloat16 on this CPU)"
         return Device(torch.device("cpu"), torch.bfloat16 if bf16 else torch.float32, words)
     if name != "cuda" and not (name.startswith("cuda:") and name[5:].isdigit()):

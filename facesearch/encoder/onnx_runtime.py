@@ -7,7 +7,7 @@ from typing import Any
 
 from facesearch.encoder.foreign import Foreign, Ports
 from facesearch.encoder.runtime import Runtime
-from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing, said_of
+from facesearch.errors import BadCheckpoint, DeviceMissing, PackageMissing, counted, said_of
 
 
 def load(model: Path, device: str, preprocess: str, *, threads: int | None) -> Runtime:
@@ -35,7 +35,7 @@ def load(model: Path, device: str, preprocess: str, *, threads: int | None) -> R
     if session.get_providers()[0] != wanted:
         raise DeviceMissing(device, "onnxruntime could not use it here")
     if len(session.get_inputs()) != 1:
-        raise BadCheckpoint(model, f"it takes {len(session.get_inputs())} inputs; expected one")
+        raise BadCheckpoint(model, f"it takes {counted(len(session.get_inputs()), 'input')}; expected one")
     entry = session.get_inputs()[0]
     takes, gives = _sizes(entry), _sizes(session.get_outputs()[0])
     kind = {"tensor(float)": "float32"}.get(entry.type, entry.type)

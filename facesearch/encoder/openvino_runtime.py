@@ -14,7 +14,7 @@ import numpy as np
 from facesearch.encoder.foreign import Foreign, Ports
 from facesearch.encoder.runtime import Precision, Runtime, numbers
 from facesearch.encoder.weights_file import read_encoder, require_whole
-from facesearch.errors import BadCheckpoint, DeviceMissing, said_of
+from facesearch.errors import BadCheckpoint, DeviceMissing, counted, said_of
 from facesearch.faces.engine import import_openvino
 from facesearch.records import F32, U8
 
@@ -65,7 +65,11 @@ class Engine:
         return self._core.read_model(str(model) if isinstance(model, Path) else model)
 
     def words(self, compiled: Any | None = None) -> str:
-        threads = "" if compiled is None else f"{compiled.get_property('INFERENCE_NUM_THREADS')} threads, "
+        threads = (
+            ""
+            if compiled is None
+            else f"{counted(compiled.get_property('INFERENCE_NUM_THREADS'), 'thread')}, "
+        )
         return f"OpenVINO, CPU, {threads}{'bfloat16' if self.bf16 else 'float32'}"
 
 
@@ -103,7 +107,8 @@ class OpenVinoRuntime:
         if self.dimension != config.embedding_size:
             raise BadCheckpoint(
                 weights,
-                f"it gives {self.dimension} numbers, and its description says {config.embedding_size}",
+                f"it gives {counted(self.dimension, 'number')}, and its description says"
+                f" {config.embedding_size}",
             )
         self.words = f"{config.backbone} {self.encoder_id[:12]} on {engine.words(compiled)}"
 
@@ -134,7 +139,8 @@ def _foreign(weights: Path, preprocess: str, engine: Engine) -> Runtime:
         if len(model.inputs) != 1 or not model.outputs:
             raise BadCheckpoint(
                 weights,
-                f"it takes {len(model.inputs)} inputs and gives {len(model.outputs)}; expected one of each",
+                f"it takes {counted(len(model.inputs), 'input')} and gives {len(model.outputs)};"
+                " expected one of each",
             )
         ports = Ports(
             _sizes(model.input(0)), _sizes(model.output(0)), model.input(0).element_type.to_dtype().name

@@ -11,7 +11,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -26,12 +27,17 @@ from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.photos import read_photo
 from facesearch.records import F32, U8, Photo, Points, Seen, Skipped
+from facesearch.workers import Workers
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 BATCH = 64
 """Crops that go through the network together."""
+LAST_BATCH = 8
+"""The same after Ctrl-C, when there is time for a few."""
+PAUSE_S = 0.3
+"""When nothing has come for so long, what was found goes through the network as it is."""
 AHEAD = 4
 """Photos a thread that may be decoded before they are wanted."""
 
@@ -150,7 +156,7 @@ def detected(
         with DECODING.span():
             return find(item, None if detector is None else own.detector)
 
-    with ThreadPoolExecutor(count, "photos") as pool:
+    with Workers(count, "photos") as pool:
         yield from _in_order((pool.submit(work, item) for item in items), AHEAD * count)
 
 
@@ -165,13 +171,44 @@ def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Itera
 
 
 def embedded_batches(
-    items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime
+    items: Iterable[tuple[T, Sequence[U8]]],
+    runtime: Runtime,
+    early: Callable[[list[tuple[T, F32]]], None] | None = None,
 ) -> Iterator[list[tuple[T, F32]]]:
     """The same, as many items at a time as went through the network together: for whoever keeps them in one
-    step.
+    step. early: takes those that are ready when nothing new comes for a while, before they would be yielded.
+    After Ctrl-C what was found until then still comes.
     """
-    with ThreadPoolExecutor(1, "network") as pool:
-        yield from _in_order((pool.submit(_embed, group, runtime) for group in _groups(items)), 1)
+    group: Group[T] = []
+    asked: deque[Future[list[tuple[T, F32]]]] = deque()
+    with Workers(1, "network") as workers:
+
+        def send(most: int = 4 * BATCH) -> None:
+            for start in range(0, len(group), most):
+                asked.append(workers.submit(_embed, group[start : start + most], runtime))
+            group.clear()
+
+        def pause() -> None:
+            send()
+            while early is not None and asked and asked[0].done():
+                early(asked.popleft().result())
+
+        try:
+            with _at_pauses(pause):
+                for item in items:
+                    group.append(item)
+                    if sum(len(own) for _, own in group) >= BATCH or len(group) >= 4 * BATCH:
+                        send()
+                    while len(asked) > 1:
+                        yield _taken(asked)
+        except KeyboardInterrupt:
+            send(LAST_BATCH)
+            while asked:
+                yield _taken(asked)
+            raise
+        send()
+        while asked:
+            yield _taken(asked)
 
 
 Group = list[tuple[T, Sequence[U8]]]
@@ -184,20 +221,6 @@ def _embed(group: Group[T], runtime: Runtime) -> list[tuple[T, F32]]:
     return [(item, vectors[end - len(own) : end]) for (item, own), end in zip(group, ends, strict=True)]
 
 
-def _groups(items: Iterable[tuple[T, Sequence[U8]]]) -> Iterator[Group[T]]:
-    """Items with BATCH crops and more together, and no more than four batches' worth of items without any."""
-    group: Group[T] = []
-    crops = 0
-    for item in items:
-        group.append(item)
-        crops += len(item[1])
-        if crops >= BATCH or len(group) >= 4 * BATCH:
-            yield group
-            group, crops = [], 0
-    if group:
-        yield group
-
-
 def _in_order(futures: Iterable[Future[R]], most: int) -> Iterator[R]:
     """Results in the order of asking; `most` and one more are under way at a time. What fails is raised here,
     the rest is called off.
@@ -207,12 +230,34 @@ def _in_order(futures: Iterable[Future[R]], most: int) -> Iterator[R]:
         for future in futures:
             waiting.append(future)
             if len(waiting) > most:
-                yield waiting.popleft().result()
+                yield _taken(waiting)
         while waiting:
-            yield waiting.popleft().result()
+            yield _taken(waiting)
     finally:
         for future in waiting:
             future.cancel()
+
+
+_pauses = threading.local()
+"""do: what this thread does when it has waited for a while."""
+
+
+@contextmanager
+def _at_pauses(do: Callable[[], None]) -> Iterator[None]:
+    before = getattr(_pauses, "do", None)
+    _pauses.do = do
+    try:
+        yield
+    finally:
+        _pauses.do = before
+
+
+def _taken(waiting: deque[Future[R]]) -> R:
+    """The first one's result; as long as it is waited for, it still stands there."""
+    while not wait([waiting[0]], PAUSE_S).done:
+        if (do := getattr(_pauses, "do", None)) is not None:
+            do()
+    return waiting.popleft().result()
 
 
 def _points(landmarks: F32) -> Points:

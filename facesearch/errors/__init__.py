@@ -52,6 +52,7 @@ from facesearch.errors.keys import KeyFileError as KeyFileError
 from facesearch.errors.keys import KeyMissing as KeyMissing
 from facesearch.errors.keys import NotEncrypted as NotEncrypted
 from facesearch.errors.keys import WrongKey as WrongKey
+from facesearch.errors.outside import DOWNLOAD as DOWNLOAD
 from facesearch.errors.outside import BadDataset as BadDataset
 from facesearch.errors.outside import BadTable as BadTable
 from facesearch.errors.outside import BadVectors as BadVectors
@@ -61,12 +62,15 @@ from facesearch.errors.outside import Interrupted as Interrupted
 from facesearch.errors.outside import NoFace as NoFace
 from facesearch.errors.outside import NotFound as NotFound
 from facesearch.errors.outside import NothingToDo as NothingToDo
+from facesearch.errors.outside import NotKept as NotKept
 from facesearch.errors.outside import OutputExists as OutputExists
+from facesearch.errors.outside import OutputLost as OutputLost
 from facesearch.errors.outside import PackageMissing as PackageMissing
 from facesearch.errors.outside import PhotosSkipped as PhotosSkipped
 from facesearch.errors.outside import SeveralFaces as SeveralFaces
 from facesearch.errors.outside import UnknownSource as UnknownSource
 from facesearch.errors.outside import UnusablePhoto as UnusablePhoto
+from facesearch.errors.outside import is_url as is_url
 from facesearch.errors.outside import reason_of as reason_of
 from facesearch.errors.outside import said_of as said_of
 from facesearch.errors.outside import writing as writing
@@ -82,6 +86,7 @@ from facesearch.errors.projection import StoreUnreachable as StoreUnreachable
 from facesearch.errors.projection import SyncRunning as SyncRunning
 from facesearch.errors.showing import Written as Written
 from facesearch.errors.showing import calm as calm
+from facesearch.errors.showing import counted as counted
 from facesearch.errors.showing import one_line as one_line
 from facesearch.errors.showing import pasted as pasted
 from facesearch.errors.showing import shown as shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from facesearch.errors.base import EncoderError, GalleryError, sentence
-from facesearch.errors.showing import pasted
+from facesearch.errors.showing import counted, pasted
 
 
 @dataclass(eq=False)
@@ -79,7 +79,10 @@ class Damaged(GalleryError):
 
     @property
     def what(self) -> str:
-        return f"The gallery is damaged in {self.problems} places (listed above). Nothing was changed."
+        return (
+            f"The gallery is damaged in {counted(self.problems, 'place')} (listed above)."
+            " Nothing was changed."
+        )
 
 
 @dataclass(eq=False)
@@ -124,7 +127,8 @@ class PhotosMissing(GalleryError):
     @property
     def what(self) -> str:
         return (
-            f"The gallery keeps its encoder: {len(self.missing)} enrolled photos were not found. What was"
+            "The gallery keeps its encoder:"
+            f" {counted(len(self.missing), 'enrolled photo was', 'enrolled photos were')} not found. What was"
             " embedded so far is kept."
         )
 
@@ -216,7 +220,7 @@ class TooFewSearches(GalleryError):
 
     @property
     def what(self) -> str:
-        found = f"{self.searches:,} searches of strangers"
+        found = counted(self.searches, "search of strangers", "searches of strangers", commas=True)
         return (
             f"An FPIR of {self.fpir:.2%} cannot be judged by {found}: {self.needed:,} are needed (3 / rate)."
         )

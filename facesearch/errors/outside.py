@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 
 from facesearch.errors.base import DataError, FacesearchError, sentence
-from facesearch.errors.showing import pasted
+from facesearch.errors.showing import counted, pasted
+
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/+")
+DOWNLOAD = "nothing is fetched here: download it first, and give the file"
+
+
+def is_url(path: Path) -> bool:
+    """Whether this would be a URL, if it were not taken for a path, which has no two slashes in a row. It may
+    be a path all the same."""
+    return _URL.match(str(path)) is not None
 
 
 @dataclass(eq=False)
@@ -23,12 +34,16 @@ class NotFound(DataError):
     about = "path"
 
     @property
+    def where(self) -> str:
+        return _URL.sub(r"\1://", str(self.path))
+
+    @property
     def what(self) -> str:
-        return f"There is no {self.thing} there."
+        return "That is a URL." if is_url(self.path) else f"There is no {self.thing} there."
 
     @property
     def advice(self) -> str:
-        return self.hint
+        return f"{DOWNLOAD[0].upper()}{DOWNLOAD[1:]}." if is_url(self.path) else self.hint
 
 
 @dataclass(eq=False)
@@ -59,6 +74,34 @@ class CannotWrite(DataError):
     @property
     def what(self) -> str:
         return f"The file or folder cannot be written: {self.reason}. What was there before is unchanged."
+
+
+class NotKept(UserWarning):
+    """What was worked out, and would have been kept for the next time, could not be written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        path, reason = self.args
+        return (
+            f"warning: {path} cannot be written: {reason}. What would stand there is worked out again next"
+            " time; it is kept where that folder can be written."
+        )
+
+
+@dataclass(eq=False)
+class OutputLost(FacesearchError):
+    """stdout does not take the answer. quiet: nobody reads it any more, as after `| head`."""
+
+    reason: str
+    quiet: bool = False
+
+    advice = "What the command did is done; its answer, or a part of it, is lost."
+
+    @property
+    def what(self) -> str:
+        return f"The answer could not be written to stdout: {self.reason}."
 
 
 @dataclass(eq=False)
@@ -133,7 +176,9 @@ class SeveralFaces(DataError):
 
     @property
     def what(self) -> str:
-        return f"There are {self.found} faces in the photo. Say which one: from 1, the largest first."
+        return (
+            f"There are {counted(self.found, 'face')} in the photo. Say which one: from 1, the largest first."
+        )
 
 
 @dataclass(eq=False)
@@ -240,11 +285,12 @@ class BadDataset(DataError):
 
 @dataclass(eq=False)
 class Interrupted(FacesearchError):
-    """done: what is safe, in words; folder: where; resume: the command that goes on."""
+    """done: what is safe, in words; folder: where; resume: the command that goes on; signal: by which one."""
 
     done: str
     resume: str
     folder: Path | None = None
+    signal: int = SIGINT
 
     @property
     def where(self) -> str:

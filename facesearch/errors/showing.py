@@ -96,6 +96,21 @@ def unseen_in(text: str) -> str:
     return next((c for i, c in enumerate(text) if _is_unseen(text, i)), "")
 
 
+def counted(n: int, thing: str, things: str = "", *, commas: bool = False) -> str:
+    """`1 photo`, `2 photos`: so many of a thing. things: more than one of it, where an s does not make it;
+    commas: thousands are parted.
+    """
+    number = f"{n:,}" if commas else str(n)
+    return f"{number} {thing if n == 1 else things or _several(thing)}"
+
+
+def _several(thing: str) -> str:
+    before, space, last = thing.rpartition(" ")
+    if last == "person":
+        return f"{before}{space}people"
+    return thing + ("es" if last.endswith(("s", "ch")) else "s")
+
+
 def calm(text: str) -> str:
     """The last door before a terminal: as shown, but lines stay lines and backslashes as they are."""
     if not _odd(text):

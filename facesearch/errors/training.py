@@ -10,12 +10,16 @@ from facesearch.errors.base import TrainingError, sentence
 
 @dataclass(eq=False)
 class BadConfig(TrainingError):
-    """value: a Path when the setting names a file that does not serve."""
+    """value: a Path when the setting names a file that does not serve. broke: the limit that entry, which is
+    the value or one of it, goes past.
+    """
 
     name: str
     value: object
     expected: str
     hint: str = ""
+    broke: str = ""
+    entry: object = None
 
     status = 422
 
@@ -25,12 +29,19 @@ class BadConfig(TrainingError):
 
     @property
     def what(self) -> str:
-        value = "this file" if isinstance(self.value, Path) else repr(self.value)
-        return f"The setting {self.name!r} is {value}; it should be {self.expected}."
+        value = "this file" if isinstance(self.value, Path) else _number(self.value)
+        one = "" if self.entry is None or self.entry == self.value else f" {_number(self.entry)}"
+        broke = f", and{one or ' that'} is not {self.broke}" if self.broke else ""
+        return f"The setting {self.name!r} is {value}{broke}; it should be {self.expected}."
 
     @property
     def advice(self) -> str:
         return self.hint
+
+
+def _number(value: object) -> str:
+    """A number as people write it: 1e+08 and not 100000000.0."""
+    return f"{value:g}" if isinstance(value, float) and (abs(value) >= 1e6) else repr(value)
 
 
 OTHER_NAMES = {
@@ -135,7 +146,8 @@ class NoPretrained(TrainingError):
     def advice(self) -> str:
         return (
             f"Fetch {self.url} on a machine with a network and pass it with --set pretrained=FILE,\n"
-            "or start from random numbers with --set pretrained=none."
+            "or start from random numbers with --set pretrained=none. They are kept below TORCH_HOME: set it"
+            "\nto a folder that can be written where that is what went wrong."
         )
 
 

@@ -8,6 +8,7 @@ batches, each committed: interrupted, the same call adds what is missing.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.answers import EnrolledVectors
-from facesearch.errors import BadName, BadTable, BadVectors, CannotRead, NothingToDo, reason_of
+from facesearch.errors import BadName, BadTable, BadVectors, CannotRead, NothingToDo, counted, reason_of
 from facesearch.faces.names import clean_name
-from facesearch.files import map_array
+from facesearch.files import map_array, open_regular
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.rows import NewFace
 from facesearch.gallery.store.schema import FILE
@@ -89,7 +90,7 @@ def read_lines(table: Path) -> Iterator[tuple[int, Line]]:
     CannotRead, BadTable.
     """
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(table), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             header = [column.strip().lower() for column in next(rows, [])]
             if "name" not in header or len(set(header)) < len(header) or set(header) - set(COLUMNS):
@@ -100,7 +101,9 @@ def read_lines(table: Path) -> Iterator[tuple[int, Line]]:
             places = [header.index(column) if column in header else None for column in COLUMNS]
             for row in rows:
                 if len(row) != len(header):
-                    raise BadTable(table, rows.line_num, f"it has {len(row)} columns, not {len(header)}")
+                    raise BadTable(
+                        table, rows.line_num, f"it has {counted(len(row), 'column')}, not {len(header)}"
+                    )
                 yield rows.line_num, Line(*("" if place is None else row[place] for place in places))
     except OSError as error:
         raise CannotRead(table, reason_of(error)) from error
@@ -136,7 +139,9 @@ def bring_in(
             gallery.require_encoder(made_by.encoder_id)
         dimension = made_by.dimension if gallery is None else gallery.dimension
         if dimension and what.vectors.shape[1] != dimension:
-            reason = f"its rows have {what.vectors.shape[1]} numbers, those of this encoder {dimension}"
+            reason = (
+                f"its rows have {counted(what.vectors.shape[1], 'number')}, those of this encoder {dimension}"
+            )
             raise BadVectors(what.array, None, reason)
         if not total:
             raise NothingToDo(str(what.array), "no vector was given")
@@ -177,13 +182,17 @@ def _batches(what: Given) -> Iterator[tuple[int, list[NewFace]]]:
             number, line = next(lines, (0, None))
             if line is None:
                 raise BadVectors(
-                    what.array, None, f"it has {total:,} rows, {what.table.name} only {start + row:,}"
+                    what.array,
+                    None,
+                    f"it has {counted(total, 'row', commas=True)}, {what.table.name} only {start + row:,}",
                 )
             faces.append(_face(what.table, number, line, plain[row], unit, names))
         yield start + len(faces), faces
     if (more := next(lines, None)) is not None:
         raise BadTable(
-            what.table, more[0], f"there are more names than the {total:,} rows of {what.array.name}"
+            what.table,
+            more[0],
+            f"there are more names than the {counted(total, 'row', commas=True)} of {what.array.name}",
         )
 
 

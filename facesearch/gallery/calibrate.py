@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from facesearch.datasets.table import MANIFEST, Dataset, open_dataset
 from facesearch.encoder.dataset_vectors import dataset_vectors
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded, one_face
-from facesearch.errors import NothingToDo
+from facesearch.errors import NothingToDo, counted
 from facesearch.faces.detect import Detector
 from facesearch.faces.people_folders import people_folders
 from facesearch.gallery.calibration import from_strangers, within_gallery
@@ -59,6 +60,8 @@ def strangers_of(
 ) -> Strangers:
     """The people of one split of a prepared dataset. Raises NothingToDo when that leaves nobody."""
     rows = dataset.where(split) if split else np.arange(len(dataset))
+    if not len(rows):
+        raise _no_such_split(dataset, split)
     out, left = _strange(
         [(str(dataset.people[i]), str(dataset.sha256[i]), Path(dataset.rows[i].file)) for i in rows],
         gallery,
@@ -66,6 +69,16 @@ def strangers_of(
     )
     rows = rows[out]
     return Strangers(dataset_vectors(dataset, rows, runtime, {}, progress), dataset.people[rows], left)
+
+
+def _no_such_split(dataset: Dataset, split: str) -> NothingToDo:
+    there = Counter(row.split for row in dataset.rows)
+    splits = ", ".join(f"{name} ({counted(count, 'photo')})" for name, count in sorted(there.items()))
+    return NothingToDo(
+        str(dataset.folder),
+        f"it has no photo in the split {split!r}; its splits are: {splits or 'none, it is empty'}",
+        "Choose the one whose people are not enrolled with --split NAME, or all of them with --split ''.",
+    )
 
 
 def strangers_in(
@@ -135,7 +148,8 @@ def calibrate_within(gallery: Store, fpir: float, *, seed: int, by: ScoredBy | N
     if threshold is None:
         raise NothingToDo(
             str(gallery.folder),
-            f"{len(vectors)} photos of {len(set(people))} people are too few to speak of an FPIR of"
+            f"{counted(len(vectors), 'photo')} of {counted(len(set(people)), 'person')} are too few"
+            " to speak of an FPIR of"
             f" {fpir:.2%}",
         )
     gallery.notes.set_threshold(threshold)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from facesearch.errors import TooFewSearches
+from facesearch.errors import TooFewSearches, counted
 from facesearch.gallery.store.rows import Threshold
 from facesearch.metrics.bootstrap import enough_trials
 from facesearch.metrics.openset import mean_templates, promised_fpir, threshold_at_fpir
@@ -93,7 +93,7 @@ def from_strangers(
     score = threshold_at_fpir(best, fpir)
     low, high = promised_fpir(best, people, fpir, seed=seed)
     count = len(np.unique(people))
-    method = f"set on searches of {count} strangers"
+    method = f"set on searches of {counted(count, 'stranger')}"
     return Threshold(score, fpir, method, len(best), faces, True, count, low, high, share_curve(best), by)
 
 

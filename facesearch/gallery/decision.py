@@ -12,7 +12,7 @@ from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.nearest import Nearest, nearest_people
 from facesearch.gallery.store.rows import Threshold, way_of
 from facesearch.gallery.store.store import Store
-from facesearch.records import F32, I64, Match, ScoredBy
+from facesearch.records import F32, I64, Bound, Match, ScoredBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,15 @@ class DecisionRule:
     """By what the answers of one go are decided, read once: counting a large gallery takes longer than
     searching it.
 
-    stored: the gallery's own threshold; limit: the score that decides; fpir: what is to be expected of it;
-    faces enrolled; by: what the scores are; stale: the gallery has outgrown the threshold, which decides.
+    stored: the gallery's own threshold; limit: the score that decides; fpir: what is to be expected of it,
+    about or as a bound; faces enrolled; by: what the scores are; stale: the gallery has outgrown the
+    threshold, which decides.
     """
 
     stored: Threshold | None
     limit: float | None
     fpir: float | None
+    fpir_is: Bound
     faces: int
     by: ScoredBy
     stale: bool
@@ -40,7 +42,10 @@ class DecisionRule:
         limit = threshold if threshold is not None else stored.score if stored else None
         fpir = None if stored is None or limit is None else stored.expected_fpir(limit, faces)
         stale = stored is not None and threshold is None and is_stale(stored, faces)
-        return cls(stored, limit, fpir, faces, way_of(stored), stale)
+        fpir_is: Bound = "about"
+        if stored is not None and limit is not None and limit != stored.score:
+            fpir_is = stored.bound(limit, faces)
+        return cls(stored, limit, fpir, fpir_is, faces, way_of(stored), stale)
 
 
 def decide(
@@ -62,6 +67,9 @@ def decide(
     risk = (
         None if rule.stored is None or not matches else rule.stored.share_above(matches[0].score, rule.faces)
     )
+    risk_is: Bound = "about"
+    if rule.stored is not None and matches:
+        risk_is = rule.stored.bound(matches[0].score, rule.faces)
     return FaceAnswer(
         face.number,
         face.of,
@@ -73,6 +81,8 @@ def decide(
         rule.fpir,
         risk,
         rule.by,
+        rule.fpir_is,
+        risk_is,
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Self
 
 from facesearch.encoder.runtime import Runtime
-from facesearch.encoder.stream import Cropped, Source, detected, embedded, one_face
-from facesearch.errors import CloserToAnother, NothingToDo, written
+from facesearch.encoder.stream import Cropped, Source, detected, embedded_batches, one_face
+from facesearch.errors import CloserToAnother, NothingToDo, counted, written
 from facesearch.faces.detect import Detector
 from facesearch.faces.names import clean_name
 from facesearch.gallery.index.faiss_index import open_index
@@ -22,8 +22,6 @@ from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
 from facesearch.records import F32, U8, Progress, Skipped
-
-COMMIT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +73,19 @@ def enroll(
         found = detected(look, (photo for _, photo in wanted), detector)
         people = (person for person, _ in wanted)
         new = going.new_faces(zip(people, found, strict=True), len(wanted), progress)
-        batch: list[tuple[str, Cropped, F32]] = []
-        for (person, cropped), vectors in embedded(new, runtime):
-            batch.append((person, cropped, vectors[0]))
-            if len(batch) >= COMMIT:
-                with writing():
-                    going.add(batch)
-                batch = []
+
+        def keep(batch: Sequence[tuple[tuple[str, Cropped], F32]]) -> None:
+            with writing():
+                going.add([(person, cropped, vectors[0]) for (person, cropped), vectors in batch])
+
+        try:
+            for batch in embedded_batches(new, runtime, keep):
+                keep(batch)
+        except KeyboardInterrupt:
+            with writing():
+                going.end(fpir)
+            raise
         with writing():
-            going.add(batch)
             going.end(fpir)
     return going.result(len(wanted))
 
@@ -176,8 +178,8 @@ class _Enrolling:
             if photos == 1 and skipped and skipped[0].cause is not None:
                 raise skipped[0].cause
             reason = skipped[0].reason if skipped else "no photo was given"
-            where = str(skipped[0].path) if photos == 1 and skipped else f"{photos} photos"
-            said = f"none of {photos} photos could be enrolled; the first: {reason}"
+            where = str(skipped[0].path) if photos == 1 and skipped else counted(photos, "photo")
+            said = f"none of {counted(photos, 'photo')} could be enrolled; the first: {reason}"
             raise NothingToDo(where, said, left_out=tuple(skipped))
         unchecked = self._guard.unchecked if self._guard else 0
         return Enrolled(dict(self._added), self._known, tuple(skipped), unchecked)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from facesearch.errors import counted
 from facesearch.gallery.forget import finish_erasure
 from facesearch.gallery.index.choice import choose_index, chosen_index, index_parts, part_words
 from facesearch.gallery.index.faiss_index import drop_unfinished, is_current, refresh, wrong_with_index
@@ -61,7 +62,7 @@ def _wrong_index(gallery: Store, mended: list[str], *, repair: bool, rebuild: bo
         started = time.perf_counter()
         faces = len(refresh(gallery, "it was asked for"))
         seconds = time.perf_counter() - started
-        told = f"{chosen_index(gallery)}, {faces} faces, in {seconds:.1f} s"
+        told = f"{chosen_index(gallery)}, {counted(faces, 'face')}, in {seconds:.1f} s"
         mended.append(f"{_rebuilt(gallery)}: {told}")
         mended.extend(map(part_words, index_parts(gallery)))
     elif wrong and repair:

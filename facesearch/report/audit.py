@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 from facesearch.evaluation.audit import Audit, Labelled
 from facesearch.files import make_folder, replace_csv, replace_file
 from facesearch.report.lines import as_json
@@ -145,11 +145,19 @@ def audit_json(result: Audit) -> str:
 def audit_lines(result: Audit, top: int) -> list[str]:
     """Per list a heading with its count, then its first `top` findings."""
     looked = shown(_summary(result))
-    lines = [f"{looked['data']}: {looked['photos']} photos of {looked['people']} people"]
+    lines = [
+        f"{looked['data']}: {counted(looked['photos'], 'photo')} of {counted(looked['people'], 'person')}"
+    ]
     if result.unjudged:
-        lines.append(f"{result.unjudged} photos have no other photo of their person to be judged by")
+        lines.append(
+            f"{counted(result.unjudged, 'photo has', 'photos have')} no other photo of their person"
+            " to be judged by"
+        )
     if result.nameless:
-        lines.append(f"{result.nameless} photos name nobody: looked at for copies and bad crops only")
+        lines.append(
+            f"{counted(result.nameless, 'photo names', 'photos name')} nobody: looked at for copies"
+            " and bad crops only"
+        )
     for name, found in findings(result).items():
         extra = ""
         if name == "copies" and found:
@@ -275,7 +283,8 @@ def _line(name: str, r: Finding) -> str:
     if name == "two_clusters":
         apart = " ".join(r["apart_files"][:3]) + (" ..." if r["apart"] > 3 else "")
         return (
-            f"{r['person']}  {r['photos']} and {r['apart']} photos  between {r['between']:.3f}, within"
+            f"{r['person']}  {r['photos']} and {counted(r['apart'], 'photo')}  between"
+            f" {r['between']:.3f}, within"
             f" {r['within']:.3f}  ({r['strangers_as_alike']:.0%} of strangers are as alike; apart: {apart})"
         )
     if name == "copies":

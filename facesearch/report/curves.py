@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facesearch.errors import counted
 from facesearch.files import replace_file
 from facesearch.report.charts import Axis, Chart, Line, even, rates, svg_file
 
@@ -34,7 +35,7 @@ def write_curves(history: Sequence[EpochResult], path: Path) -> None:
     best = max((r.epoch for r in history if r.best), default=None)
     marks = [] if best is None else [(float(best), "best")]
     x = even("epoch", min(epochs), max(epochs), whole=True)
-    said = f"over {len(history)} epochs" + ("" if best is None else f", the best is epoch {best}")
+    said = f"over {counted(len(history), 'epoch')}" + ("" if best is None else f", the best is epoch {best}")
     charts = [
         Chart("Loss", f"The loss {said}.", x, _fitting("loss", losses), losses),
         Chart("Accuracy", f"Accuracy and verification {said}.", x, rates("share"), shares, marks),
@@ -62,7 +63,7 @@ def write_comparison(runs: Mapping[str, Sequence[EpochResult]], path: Path) -> N
     charts = []
     for share, over, lines in panels:
         x = even(over, *_ends([line.x for line in lines]), whole=over == "epoch")
-        title, says = f"{share}, by {over}", f"{len(runs)} runs compared."
+        title, says = f"{share}, by {over}", f"{counted(len(runs), 'run')} compared."
         charts.append(Chart(title, says, x, _fitting("share", lines), lines))
     replace_file(path, svg_file(charts))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facesearch.errors import counted
 from facesearch.files import make_folder, replace_file
 from facesearch.report.charts import Chart, interval_places
 from facesearch.report.evaluation_charts import (
@@ -232,7 +233,7 @@ def _pairs(found: PairsResult) -> list[Table]:
     tables = [Table("By fold", caption, ("fold", "accuracy", "threshold"), rows, (1, 2))]
     if found.left_out:
         skips = [(skip.path.name, skip.reason) for skip in found.left_out]
-        words = f"{found.pairs_left_out} pairs were left out with them."
+        words = f"{counted(found.pairs_left_out, 'pair was', 'pairs were')} left out with them."
         title = "Photos that could not be used"
         tables.append(Table(title, "Photos left out", ("file", "reason"), skips, words=words))
     return tables

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesearch.errors import calm, shown, written
-from facesearch.records import ScoredBy
+from facesearch.errors import calm, counted, shown, written
+from facesearch.records import Bound, ScoredBy
 
 if TYPE_CHECKING:
     from facesearch.answers import (
@@ -92,7 +92,7 @@ def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
         support = ", ".join(f"{s.source} ({s.score:.3f})" for s in match.support)
         mark = "*" if answer.decision in ("match", "ambiguous") and place == 1 else " "
         lines.append(
-            f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {_photos(match.photos)},"
+            f" {mark}{place:2d}. {match.score:6.3f}  {match.person}  {counted(match.photos, 'photo')},"
             f" nearest: {support}"
         )
     gap = "" if answer.gap is None else f"gap to the second {answer.gap:.3f}; "
@@ -102,16 +102,20 @@ def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
         rare = (
             ""
             if answer.stranger_share is None
-            else f"; up to {_share(answer.stranger_share)} reach {answer.matches[0].score:.3f}"
+            else f"; {_share(answer.stranger_share, answer.stranger_share_is, 'up to ')} reach"
+            f" {answer.matches[0].score:.3f}"
         )
-        lines.append(
-            f"     {_share(answer.expected_fpir)} of strangers' searches are expected to get a name{rare}"
-        )
+        named = _share(answer.expected_fpir, answer.expected_fpir_is)
+        lines.append(f"     {named} of strangers' searches are expected to get a name{rare}")
     return lines
 
 
-def _share(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 else f"{share:.2%}" if share >= 1e-4 else "under 0.01%"
+def _share(share: float, bound: Bound = "about", about: str = "") -> str:
+    """A share in words; about: how one begins that is no bound."""
+    if share < 1e-4:
+        return "under 0.01%"
+    before = {"about": about, "more": "more than ", "less": "less than "}[bound]
+    return before + (f"{share:.1%}" if share >= 0.001 else f"{share:.2%}")
 
 
 def people_lines(people: Sequence[PersonPhotos]) -> list[str]:
@@ -155,7 +159,7 @@ def info_lines(info: GalleryInfo) -> list[str]:
             if there.synced
             else "a sync was interrupted"
         )
-        states.append(f"{there.store} ({there.faces} faces, {there.index}; {state})")
+        states.append(f"{there.store} ({counted(there.faces, 'face')}, {there.index}; {state})")
     if states:
         facts["projections"] = "; ".join(states)
     for figure in info.measured:
@@ -197,14 +201,18 @@ def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
     """What a scan found, in what groups, and where the review is."""
     folder, found = shown(folder), shown(found)
     gone = f", {found.gone} gone" if found.gone else ""
-    faceless = f"; {found.without_face} photos show no face" if found.without_face else ""
+    faceless = (
+        f"; {counted(found.without_face, 'photo shows', 'photos show')} no face" if found.without_face else ""
+    )
     aside = f", {found.put_aside} put aside" if found.put_aside else ""
     cut = "" if found.cut is None else f", cut at a mean cosine of {found.cut:.3f}"
     return [
-        f"{folder}: {found.photos} photos, {found.new_photos} new{gone}; {found.new_faces} faces found,"
+        f"{folder}: {counted(found.photos, 'photo')}, {found.new_photos} new{gone};"
+        f" {counted(found.new_faces, 'face')} found,"
         f" {found.faces} in all{faceless}",
-        f"{found.groups} groups, {found.new_groups} new; {found.joined} faces joined older groups;"
-        f" {found.alone} faces in no group{aside}",
+        f"{counted(found.groups, 'group')}, {found.new_groups} new; {counted(found.joined, 'face')}"
+        " joined older groups;"
+        f" {counted(found.alone, 'face')} in no group{aside}",
         f"grouped by {found.method}{cut}",
         f"review: {found.table} and {found.page}",
     ]
@@ -216,7 +224,7 @@ def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | No
     lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
     if new.low is not None and new.high is not None:
         lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
-    lines.append(f"  {new.method}: {new.searches} searches, {new.faces} faces enrolled")
+    lines.append(f"  {new.method}: {counted(new.searches, 'search')}, {counted(new.faces, 'face')} enrolled")
     lines.append(f"  a score is {SCORES[new.by]}")
     lines.append(f"  before: {threshold_words(old)}")
     return lines
@@ -233,7 +241,7 @@ def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
     if threshold is None:
         return "none (too few people and photos to set one; pass --threshold to query)"
     threshold = shown(threshold)
-    basis = f"{threshold.searches} searches, " if threshold.searches else ""
+    basis = f"{counted(threshold.searches, 'search')}, " if threshold.searches else ""
     scores = "" if threshold.by == "best-photo" else "mean templates, "
     between = (
         ""
@@ -241,7 +249,7 @@ def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
         else f" [{threshold.low:.1%}, {threshold.high:.1%}]"
     )
     rate = f"{threshold.fpir:.1%}{between}"
-    basis = f"{scores}{basis}{threshold.faces} faces enrolled"
+    basis = f"{scores}{basis}{counted(threshold.faces, 'face')} enrolled"
     return f"{threshold.score:.3f} for an FPIR of {rate}: {threshold.method} ({basis})"
 
 
@@ -266,10 +274,6 @@ def epoch_line(result: EpochResult, epochs: int, minutes: float = 0.0) -> str:
         f"  lr {result.lr:.1e} margin {result.margin_rad:.2f} {result.size_px} px"
         f"  {result.img_per_s:.0f} img/s {result.seconds:.0f} s{mark}"
     )
-
-
-def _photos(count: int) -> str:
-    return f"{count} photo" + ("" if count == 1 else "s")
 
 
 def rate_words(rate: Rate) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from facesearch.errors import counted
 from facesearch.training.photos import Photos
 from facesearch.training.recipe import TrainConfig
 from facesearch.training.run_folder import EpochResult
@@ -34,7 +35,8 @@ def about_data(train: Photos, val: Photos, held: Photos | None = None) -> str:
     counts = np.array(list(Counter(named.tolist()).values()))
     few = int((counts < FEW_PHOTOS).sum())
     line = (
-        f"{len(named)} photos of {len(counts)} people to learn from ({counts.min()} to {counts.max()} a"
+        f"{counted(len(named), 'photo')} of {counted(len(counts), 'person')} to learn from"
+        f" ({counts.min()} to {counts.max()} a"
         f" person, median {np.median(counts):g}), {len(val)} to check on"
     )
     if len(named) < len(train):
@@ -47,7 +49,10 @@ def about_data(train: Photos, val: Photos, held: Photos | None = None) -> str:
             " verification, not for accuracy"
         )
     if few:
-        line += f"; {few} people have under {FEW_PHOTOS} photos: expect to know these worse"
+        line += (
+            f"; {counted(few, 'person has', 'people have')} under {FEW_PHOTOS} photos: expect"
+            " to know these worse"
+        )
     return line
 
 
@@ -75,7 +80,8 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
             )
     if c.pretrained == "none" and not c.teacher and photos < SMALL_DATA:
         yield (
-            f"no pretraining: {photos} photos are few to learn seeing from; pass --teacher MODEL.onnx, or set"
+            f"no pretraining: {counted(photos, 'photo is', 'photos are')} few to learn seeing from;"
+            " pass --teacher MODEL.onnx, or set"
             " pretrained=FILE or pretrained=imagenet"
         )
     deep = c.backbone in ("resnet34", "resnet50")
@@ -91,7 +97,8 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
         yield 'a constant learning rate leaves the last percents unlearned; schedule="onecycle" ends at zero'
     if photos < c.batch_size:
         yield (
-            f"batch_size {c.batch_size} is more than the {photos} photos there are: an epoch is one step of a"
+            f"batch_size {c.batch_size} is more than the {counted(photos, 'photo')} there"
+            f" {'is' if photos == 1 else 'are'}: an epoch is one step of a"
             " part of it"
         )
     steps = c.epochs * max(1, len(train) // c.batch_size)
@@ -100,16 +107,23 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
             f"ema_decay {c.ema_decay:g} averages over some {window} steps, and the run has about {steps}: the"
             " average follows the first ones more closely and may still lag; set a smaller one, or 0"
         )
-    if not len(val):
+    if not _can_validate(val) and not (c.teacher and c.held_out):
         yield (
-            "nothing to check on: the last epoch will be taken for the best; prepare with --split random to"
-            " set photos apart"
+            "nothing to check on: val holds no photo of anybody who is trained on, nor two of one person. The"
+            " last epoch will be taken for the best, and new galleries keep the encoder that they have;"
+            " prepare with --split random to set photos apart"
         )
     if c.colour_mode == "multiply" and c.colour_compose:
         yield (
             f"all combinations of {len(c.colours)} colours make {2 ** len(c.colours)} versions of each photo,"
             " and epochs as much longer"
         )
+
+
+def _can_validate(val: Photos) -> bool:
+    """Whether val holds a photo of somebody who is trained on, or two of one person and one of another."""
+    people = Counter((i, val.datasets[i].people[row]) for i, row in zip(val.dataset, val.row, strict=True))
+    return bool((val.label >= 0).any()) or (len(people) > 1 and max(people.values()) > 1)
 
 
 def least_scale(classes: int) -> float:
@@ -137,10 +151,10 @@ def not_rising(history: Sequence[EpochResult]) -> str:
     if not since or since % STALE_EPOCHS:
         return ""
     if since == len(history):
-        return f"val has not been of any use in {since} epochs"
+        return f"val has not been of any use in {counted(since, 'epoch')}"
     best = history[-1 - since]
     return (
-        f"val has not become better for {since} epochs; best: epoch {best.epoch}, verification"
+        f"val has not become better for {counted(since, 'epoch')}; best: epoch {best.epoch}, verification"
         f" {best.val_tpr:.4f}"
     )
 

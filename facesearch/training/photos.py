@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facesearch.datasets.table import Dataset
 from facesearch.encoder.network import as_pixels
-from facesearch.errors import NothingToDo
+from facesearch.errors import NothingToDo, counted
 from facesearch.records import I64
 
 RESIDENT_SHARE = 0.5
@@ -106,7 +106,9 @@ def training_photos(
     if len(classes) < 2:
         where = ", ".join(str(d.folder) for d in datasets)
         raise NothingToDo(
-            where, f"{len(classes)} people have training photos; telling people apart takes two at least"
+            where,
+            f"{counted(len(classes), 'person has', 'people have')} training photos; telling people"
+            " apart takes two at least",
         )
 
     def pick(split: str) -> list[tuple[int, int, int]]:

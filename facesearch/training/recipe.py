@@ -7,7 +7,7 @@ import math
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 from facesearch.encoder.config import LAST_LAYER, EncoderConfig
@@ -36,15 +36,21 @@ class Range:
         return above and (self.high is None or (value < self.high if self.high_open else value <= self.high))
 
     def words(self) -> str:
-        low = "" if self.low is None else f"above {self.low:g}" if self.low_open else f"at least {self.low:g}"
-        high = (
-            ""
-            if self.high is None
-            else f"below {self.high:g}"
-            if self.high_open
-            else f"at most {self.high:g}"
+        return " and ".join(filter(None, self._limits())) + (f" {self.unit}" if self.unit else "")
+
+    def broken_by(self, value: float) -> str:
+        """The limit that a value breaks, where there are two."""
+        low, high = self._limits()
+        if not (low and high):
+            return ""
+        return low if replace(self, high=None).holds(value) is False else high
+
+    def _limits(self) -> tuple[str, str]:
+        low, high = ("above", "at least"), ("below", "at most")
+        return (
+            "" if self.low is None else f"{low[not self.low_open]} {self.low:g}",
+            "" if self.high is None else f"{high[not self.high_open]} {self.high:g}",
         )
-        return " and ".join(part for part in (low, high) if part) + (f" {self.unit}" if self.unit else "")
 
 
 ANY = Range()
@@ -316,13 +322,13 @@ class TrainConfig:
             within: Range = each.metadata["within"]
             value = getattr(self, each.name)
             listed = value if isinstance(value, tuple) else (value,)
-            if within != ANY:
-                check(
-                    each.name,
-                    all(within.holds(entry) for entry in listed),
-                    within.words() + (", each" if listed is value else ""),
-                )
-        check("lr_min", self.lr_min <= self.lr, "from 0 to lr")
+            for entry in listed if within != ANY else ():
+                if not within.holds(entry):
+                    each_is = ", each" if listed is value else ""
+                    raise BadConfig(
+                        each.name, value, within.words() + each_is, broke=within.broken_by(entry), entry=entry
+                    )
+        check("lr_min", self.lr_min <= self.lr, f"at least 0 and at most lr, which is {self.lr:g}")
         check("colours", self.colour_mode == "off" or len(self.colours) > 0, "named when colour_mode is on")
         check(
             "size_steps",

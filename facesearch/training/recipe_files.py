@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facesearch.errors import CannotRead, NotFound, reason_of
+from facesearch.files import read_regular
 from facesearch.training.recipe import ANY, Range, TrainConfig
 
 
@@ -52,7 +53,7 @@ def find_recipe(name: str) -> Path:
 def load_recipe(path: Path) -> TrainConfig:
     """Read a recipe. Raises NotFound, CannotRead, UnknownSetting, BadConfig."""
     try:
-        text = path.read_text("utf-8")
+        text = read_regular(path).decode("utf-8")
     except FileNotFoundError as error:
         raise NotFound(path, "recipe") from error
     except OSError as error:

@@ -55,6 +55,10 @@ class EpochResult:
     """
     usable: bool = True
     """Whether the encoder's vectors are numbers and tell people of val apart better than chance."""
+    validated: bool = True
+    """Whether val holds what that can be seen on: a photo of somebody who is trained on, or two of one
+    person.
+    """
     step: int | None = None
     """Steps of the run until then."""
     minutes: float | None = None

@@ -9,21 +9,25 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question asked between steps; a second Ctrl-C breaks off at once."""
-    asked = threading.Event()
+def stop_signal() -> Iterator[Callable[[], int]]:
+    """Turn Ctrl-C and SIGTERM into a question asked between steps: which of them came, 0 for none. A second
+    Ctrl-C breaks off at once, and from then on it does what it does elsewhere.
+    """
+    asked = 0
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield lambda: asked
         return
 
     def ask(number: int, _: object) -> None:
-        if asked.is_set():
+        nonlocal asked
+        if asked:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
             raise KeyboardInterrupt
-        asked.set()
+        asked = number
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

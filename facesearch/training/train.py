@@ -9,6 +9,7 @@ writes files and talks.
 from __future__ import annotations
 
 import shlex
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from facesearch.datasets.table import Dataset
 from facesearch.encoder.device import Device, memory_words
 from facesearch.encoder.weights import BEST
-from facesearch.errors import Interrupted, NotFound, NothingLearned, OutputExists
+from facesearch.errors import Interrupted, NotFound, NothingLearned, OutputExists, counted
 from facesearch.files import make_folder, replace_file
 from facesearch.ranks import ALONE, Ranks
 from facesearch.records import Progress, Tell
@@ -101,7 +102,8 @@ def _begin(training: Training, *, resume: bool, tell: Tell) -> None:
         tell(f"resuming at epoch {training.epoch + 1}, step {training.step} of {training.steps}")
         if processes != ranks.world:
             tell(
-                f"saved by {processes} processes, going on with {ranks.world}: the same photos in the same"
+                f"saved by {counted(processes, 'process')}, going on with {ranks.world}: the same"
+                " photos in the same"
                 " order, not bit for bit"
             )
     else:
@@ -160,7 +162,7 @@ def _run(
             nonlocal last_save
             every = min(c.checkpoint_minutes, 1.0) if c.minutes else c.checkpoint_minutes
             is_due = ranks.is_first and time.monotonic() - last_save > 60 * every > 0
-            stopped, is_due = ranks.any(stop(), is_due)
+            stopped, is_due = ranks.any(bool(stop()), is_due)
             if is_due:
                 training.save()
                 last_save = time.monotonic()
@@ -170,7 +172,8 @@ def _run(
             finished = training.run_epoch(on_step, stop_or_save)
             if not finished:
                 training.save()
-                raise Interrupted(f"epoch {training.epoch + 1}, step {training.step} is saved", again, out)
+                saved = f"epoch {training.epoch + 1}, step {training.step} is saved"
+                raise Interrupted(saved, again, out, stop() or signal.SIGINT)
             is_whole, training.ended = training.step >= training.steps, training.is_over()
             if training.learned_since_check and (
                 training.ended or ranks.first_says(training.pace.check_is_due())
@@ -197,7 +200,10 @@ def _run(
                     training.save()
         if c.minutes:
             rounds = training.epoch + training.step / training.steps
-            tell(f"{c.minutes:g} min: {training.total_steps} steps, {rounds:.1f} rounds of the photos")
+            tell(
+                f"{c.minutes:g} min: {counted(training.total_steps, 'step')}, {rounds:.1f} rounds"
+                " of the photos"
+            )
 
 
 def _next(training: Training, is_whole: bool) -> None:

@@ -319,10 +319,11 @@ class Training:
             held_teacher=found.held_teacher,
             held_length=found.held_length,
             usable=found.usable,
+            validated=found.validated,
             step=self.total_steps,
             minutes=self.pace.spent / 60,
         )
-        best = found.finite and (_merit(result, c) > before or not len(self.val))
+        best = found.finite and (_merit(result, c) > before or not found.validated)
         result = self.ranks.first_says(replace(result, best=best))
         self.history.append(result)
         self.seconds = 0.0

@@ -27,7 +27,8 @@ class Validation:
     """Loss and accuracy of the classifier without the margin, over the photos of people it was trained on;
     mean cosine to the teacher on val and on the held-out faces, and the rank correlation of lengths on these
     (None: no teacher, or none held out); the ROC of val's pairs (None: too few photos); whether weights and
-    vectors are numbers, and whether these are better than chance."""
+    vectors are numbers, whether these are better than chance, and whether there was anything to see that
+    on."""
 
     loss: float = math.nan
     accuracy: float = math.nan
@@ -37,6 +38,7 @@ class Validation:
     roc: Roc | None = None
     finite: bool = True
     usable: bool = True
+    validated: bool = True
 
 
 @torch.inference_mode()
@@ -60,13 +62,14 @@ def validate(
             found, held_teacher=likeness, held_length=rank_correlation(lengths, distillation.held_lengths)
         )
     if not len(val):
-        return found
+        return _with(found, validated=found.held_teacher is not None)
     vectors, losses, rights, guesses, _ = _looked_at(model, val, size_px, device, ranks, with_names=True)
     known = val.label >= 0
     loss_each, right = losses.double().numpy()[known], rights.double().numpy()[known]
     finite = finite and bool(torch.isfinite(vectors).all())
     curve = roc_of_all_pairs(vectors.numpy(), _people(val)) if finite else None
     chance = 1 / max(2, int(val.label.max()) + 1)
+    validated = curve is not None or len(right) > 0 or not finite or found.held_teacher is not None
     return _with(
         found,
         loss=float(loss_each.mean()) if len(loss_each) else math.nan,
@@ -75,7 +78,12 @@ def validate(
         roc=curve,
         finite=finite,
         usable=finite
-        and bool((curve is not None and curve.auc > 0.5) or (len(right) > 0 and right.mean() > chance)),
+        and bool(
+            not validated
+            or (curve is not None and curve.auc > 0.5)
+            or (len(right) > 0 and right.mean() > chance)
+        ),
+        validated=validated,
     )
 
 

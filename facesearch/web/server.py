@@ -81,12 +81,16 @@ def url_of(host: str, listening: socket.socket) -> str:
     return f"http://{name}:{listening.getsockname()[1]}"
 
 
-def serve(service: Service, listening: socket.socket) -> None:
+def serve(service: Service, listening: socket.socket) -> int:
     """Answer until SIGINT or SIGTERM; then take nothing new, and end what is under way. What has not ended
     END_S after the signal is cut off with the process: the gallery's file takes whole changes or none.
+
+    Returns the exit code: 0, as it should be after SIGTERM, by which services are stopped; after Ctrl-C 130.
     """
     Connection.most = _connections()
-    Server(configured(service.asgi)).run(sockets=[listening])
+    server = Server(configured(service.asgi))
+    server.run(sockets=[listening])
+    return server.exit_code
 
 
 def configured(app: ASGIApp) -> uvicorn.Config:
@@ -128,6 +132,8 @@ class Server(uvicorn.Server):
     die of it.
     """
 
+    exit_code = 0
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         before = {
@@ -150,7 +156,8 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.should_exit:
-            end_within(END_S)
+            self.exit_code = 128 + sig if sig == signal.SIGINT else 0
+            end_within(END_S, self.exit_code)
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
@@ -163,7 +170,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def end_within(seconds: float) -> None:
+def end_within(seconds: float, exit_code: int) -> None:
     """End this process so many seconds from now, whatever its threads are doing. In a computation that lets
     no other thread go on, a clock that needs none does it a second later.
     """
@@ -178,6 +185,6 @@ def end_within(seconds: float) -> None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
             sys.stdout.flush()
-        os._exit(0)
+        os._exit(exit_code)
 
     threading.Thread(target=end, name="end", daemon=True).start()

@@ -197,3 +197,29 @@ def test_results_that_cannot_be_printed_are_no_success(album: Path, tmp_path: Pa
 def test_an_old_spelling_says_the_new_one(run, was: tuple[str, ...], now: str):
     said = run(*was, code=2).stderr
     assert f"is now: facesearch {now}" in said and len(said.splitlines()) <= 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "query {}",
+        "enroll Ana {}",
+        "detect {}",
+        "embed {} --out v.npy",
+        "scan {}",
+        "prepare {} --out d",
+        "calibrate --strangers {}",
+        "train --data {}",
+        "import {}",
+        "detect . --detector-model {}",
+        "embed . --out v.npy --weights {}",
+    ],
+)
+def test_a_url_is_called_a_url(run, gallery: Path, words: str):
+    told = run(*words.format("https://example.org/a.jpg").split(), code=1).stderr
+    assert "Error: https://example.org/a.jpg: That is a URL.\nNothing is fetched here: download it" in told
+
+
+def test_a_url_in_the_place_of_a_recipe_is_called_one_too(run):
+    told = run("train", "--recipe", "https://example.org/a.toml", code=1).stderr
+    assert "it is a URL; nothing is fetched here: download it first, and give the file." in told

@@ -131,7 +131,9 @@ def test_the_json_of_a_query_holds_all_that_the_lines_say(run, gallery: Path, al
         "threshold",
         "decision",
         "expected_fpir",
+        "expected_fpir_is",
         "stranger_share",
+        "stranger_share_is",
         "scored_by",
     }
     assert answer["decision"] == "match" and len(answer["matches"]) == 2

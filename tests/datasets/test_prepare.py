@@ -115,7 +115,7 @@ def test_detection_in_several_threads_changes_nothing(tmp_path: Path, album: Pat
 def test_when_nothing_can_be_used_no_dataset_appears(tmp_path: Path):
     (tmp_path / "photos/ana").mkdir(parents=True)
     (tmp_path / "photos/ana/1.png").write_text("no")
-    with pytest.raises(NothingToDo, match="None of 1 photos"):
+    with pytest.raises(NothingToDo, match="None of 1 photo "):
         made(read_source(tmp_path / "photos"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -119,3 +119,27 @@ def test_what_is_no_source_is_said(tmp_path: Path):
         read_source(tmp_path)
     with pytest.raises(NotFound):
         read_source(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("val", [0.2, 0.5, 0.9])
+def test_the_random_split_leaves_everybody_a_train_photo(tmp_path: Path, val: float):
+    for person in range(12):
+        for shot in range(1 + person % 3):
+            save_colour(tmp_path / f"p{person}" / f"{shot}.png", "red")
+    source = read_source(tmp_path)
+    for seed in range(20):
+        dealt = with_random_split(source, val=val, test=0.05, seed=seed).entries
+        assert [e.name for e in dealt] == [e.name for e in source.entries]
+        assert {e.person for e in dealt if e.split == "train"} == {f"p{i}" for i in range(12)}
+        count = Counter(e.split for e in dealt)
+        assert count["val"] + count["test"] == min(round(val * 24) + round(0.05 * 24), 12)
+
+
+def test_a_split_that_leaves_nobody_out_is_as_it_was(tmp_path: Path):
+    """What was prepared before is found again: the plan of a dataset holds its split."""
+    for person in range(3):
+        for shot in range(8):
+            save_colour(tmp_path / f"p{person}" / f"{shot}.png", "red")
+    dealt = with_random_split(read_source(tmp_path), val=0.25, test=0.0, seed=1).entries
+    order = np.random.default_rng(1).permutation(24)
+    assert {i for i, e in enumerate(dealt) if e.split == "val"} == set(order[:6].tolist())

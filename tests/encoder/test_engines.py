@@ -152,7 +152,7 @@ def test_damaged_weights_are_refused(weights: Path, tmp_path: Path):
 
 
 def test_the_number_of_threads_is_the_callers(weights: Path):
-    assert "1 threads" in load_runtime(weights, device="cpu", threads=1).words
+    assert "1 thread," in load_runtime(weights, device="cpu", threads=1).words
     assert "threads, bfloat16" in load_runtime(weights, device="cpu", precision="bfloat16").words
 
 

@@ -244,5 +244,6 @@ def test_a_watched_folder_is_answered_until_the_user_ends_it(
 
     monkeypatch.setattr(watch.time, "sleep", sleep)
     monkeypatch.setattr(watch.arriving, "__kwdefaults__", {"sleep": sleep})
-    result = run("query", "--watch", two / "in", "--aligned", "--weights", weights, "--gallery", two / "real")
+    how = ("--aligned", "--weights", weights, "--gallery", two / "real")
+    result = run("query", "--watch", two / "in", *how, code=130)
     assert "1.png" in result.stdout and "red" in result.stdout

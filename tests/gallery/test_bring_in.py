@@ -143,7 +143,7 @@ def test_a_wrong_row_is_named_and_nothing_is_added(
         ("name\nAda\nBen\nEva\n", BadTable, "line 4: There are more names than the 2 rows"),
         ("name\nAda\n\u0007\n", BadTable, "line 3: .*control character"),
         ("name\nAda\n\nBen\n", BadTable, "line 3: It has 0 columns"),
-        ("name,photo\nAda,a.jpg\nBen\n", BadTable, "line 3: It has 1 columns, not 2"),
+        ("name,photo\nAda,a.jpg\nBen\n", BadTable, "line 3: It has 1 column, not 2"),
         ("name,sha256\nAda,abc\nBen,\n", BadTable, "line 2: 'abc' is no SHA-256"),
         ("person\nAda\nBen\n", BadTable, "line 1: Its header says person"),
         ("name,name\nAda,x\nBen,y\n", BadTable, "line 1"),

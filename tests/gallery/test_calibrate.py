@@ -26,7 +26,7 @@ from facesearch.metrics.openset import promised_fpir
 from facesearch.records import WAYS_TO_SCORE
 from facesearch.report.lines import threshold_words
 from tests.helpers.drawn import ColourEncoder, save_colour
-from tests.helpers.saying import quiet
+from tests.helpers.saying import quiet, refused
 
 D = 16
 
@@ -131,6 +131,14 @@ def test_shares_above_a_score_by_hand():
     )
     assert threshold.expected_fpir(0.6, 500) == pytest.approx(0.005)
     assert Threshold(0.6, 0.01, "", 0, 10).share_above(0.6, 10) is None
+
+
+def test_past_the_ends_of_what_was_measured_a_share_is_a_bound():
+    threshold = Threshold(0.6, 0.01, "", 3000, 1000, curve=((0.5, 0.1), (0.7, 0.001)))
+    scores = (0.3, 0.5, 0.6, 0.7, 0.9)
+    assert [threshold.bound(score, 1000) for score in scores] == ["more", "about", "about", "about", "less"]
+    assert threshold.bound(0.3, 10**6) == "about"  # everybody, and more than that are not
+    assert Threshold(0.6, 0.01, "", 0, 10).bound(0.3, 10) == "about"
 
 
 def test_the_curve_tells_shares_that_so_many_searches_can_speak_of():
@@ -375,3 +383,12 @@ def test_strict_enrolment_judges_by_the_gallerys_way_to_score(tmp_path: Path):
             assert why_not("ana") == reason
         assert why_not("cy") == "closer to ben, 0.800 with b1; cy has no photo yet; threshold 0.750"
         assert why_not("ben") == ""
+
+
+def test_a_dataset_without_the_split_says_which_it_has_and_which_option_takes_them(
+    gallery: Store, toy_dataset: Dataset
+):
+    with refused(NothingToDo, "--split NAME") as error:
+        strangers_of(toy_dataset, "open", gallery, ColourEncoder(), quiet)
+    said = str(error.value)
+    assert "It has no photo in the split 'open'; its splits are: train (36 photos), val (12 photos)" in said

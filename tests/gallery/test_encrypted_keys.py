@@ -192,7 +192,7 @@ def test_every_command_on_an_encrypted_gallery(
     run("list", "--key-file", "k2")
     run("list", *k, code=1)
     assert run("import", "out.fs", "--source-key-file", "k", "--key-file", "k2").stdout.startswith(
-        "index: 1 faces added, 48 known"
+        "index: 1 face added, 48 known"
     )
     kept = [
         path

@@ -59,7 +59,7 @@ def test_the_commands(run: Any, album: Path, tmp_path: Path, weights: Path, monk
     failed = run("sync", "--check", "--json", code=1)
     assert (
         json.loads(failed.stdout)["missing"] == 1
-        and "1 rows missing" in failed.stderr
+        and "1 row missing" in failed.stderr
         and "sync --full --store" in failed.stderr
     )
     run("sync", "--full")

@@ -83,7 +83,7 @@ def test_photos_that_are_not_found_are_named_and_nothing_changes_until_they_are(
 ):
     photo = save_colour(tmp_path / "more/x.png", "red")
     enroll([("Eva", photo)], folder, ColourEncoder(), None, largest=False, fpir=None, progress=quiet)
-    with refused(PhotosMissing, r"1 enrolled photos.*\nNot found:\n  Eva: x.png") as error:
+    with refused(PhotosMissing, r"1 enrolled photo was.*\nNot found:\n  Eva: x.png") as error:
         go(folder, [toy_dataset])
     assert error.value.missing == ("Eva: x.png",)
     with Store.open(folder) as gallery:

@@ -176,5 +176,5 @@ def test_the_commands(run, folder: Path, tmp_path: Path):
     with sqlite3.connect(folder / FILE) as db:
         db.execute("UPDATE faces SET checksum = 0 WHERE face_id = 7")
     damaged = run("verify", *g, code=1)
-    assert "face 7: it does not fit its checksum" in damaged.stdout and "1 places" in damaged.stderr
+    assert "face 7: it does not fit its checksum" in damaged.stdout and "in 1 place (" in damaged.stderr
     assert json.loads(run("verify", "--json", *g, code=1).stdout)["problems"]

@@ -33,7 +33,7 @@ def test_an_index_that_is_not_right_is_made_anew_unless_forbidden(folder: Path):
     with Store.open(folder) as gallery:
         assert is_current(gallery)[0]
         gallery.faces.add([face("new", 1000)])
-    assert "1 faces newer" in verify(folder, repair=True).index and verify(folder, repair=True).index == ""
+    assert "1 face newer" in verify(folder, repair=True).index and verify(folder, repair=True).index == ""
 
 
 def test_an_interrupted_erasure_is_carried_to_its_end(folder: Path):

@@ -65,7 +65,11 @@ def test_overrides_are_read_as_toml_and_bare_words_as_text():
     ("setting", "message"),
     [
         ("lr=fast", "'lr' is 'fast'; it should be a number"),
-        ("lr=0", "'lr' is 0.0; it should be above 0"),
+        ("lr=0", "'lr' is 0.0, and that is not above 0; it should be above 0 and below 100."),
+        ("lr=1e8", "'lr' is 1e+08, and that is not below 100; it should be above 0 and below 100."),
+        ("epochs=0", "'epochs' is 0; it should be at least 1."),
+        ("ema_decay=1.5", "and that is not below 1; it should be at least 0 and below 1."),
+        ("lr_min=5", "'lr_min' is 5.0; it should be at least 0 and at most lr, which is 0.001."),
         ("lr=nan", "'lr' is nan"),
         ("epochs=2.5", "'epochs' is 2.5; it should be a whole number"),
         ("flip=1", "'flip' is 1; it should be true or false"),

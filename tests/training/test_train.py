@@ -227,7 +227,7 @@ def test_one_person_cannot_be_told_apart(tmp_path: Path):
     prepare(
         read_source(tmp_path), None, PrepareConfig(out=tmp_path / "data", aligned=True), lambda d, t: None
     )
-    with pytest.raises(NothingToDo, match="1 people have training photos"):
+    with pytest.raises(NothingToDo, match="1 person has training photos"):
         training_photos([open_dataset(tmp_path / "data")])
 
 

@@ -4,6 +4,7 @@ much val, bad settings, runs that are moved.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from facesearch.datasets.table import Dataset
+from facesearch.datasets.prepare import PrepareConfig, prepare
+from facesearch.datasets.sources import read_source
+from facesearch.datasets.table import Dataset, open_dataset
 from facesearch.encoder.checkpoint import encoder_id, load_encoder, save_encoder
 from facesearch.encoder.config import EncoderConfig
 from facesearch.encoder.device import choose_device
@@ -86,6 +89,26 @@ def test_an_encoder_that_gives_no_numbers_is_never_written(
     with pytest.raises(NothingLearned, match="not usable"):
         go(SMALL.changed(["epochs=1"]), toy_dataset, tmp_path / "run")
     assert not (tmp_path / "run" / BEST).exists() and (tmp_path / "run" / STATE).exists()
+
+
+@pytest.mark.parametrize("val", ["none", "strangers, one photo each"])
+def test_a_run_that_could_not_be_validated_says_so_and_is_not_the_default(
+    run: Any, album: Path, tmp_path: Path, val: str
+):
+    entries = []
+    for entry in read_source(album).entries:
+        one, first = entry.person in ("p000", "p001"), entry.name.endswith("00.png")
+        split = "val" if one and first and val != "none" else "" if one else "train"
+        entries += [replace(entry, split=split)] if split else []
+    source = replace(read_source(album), entries=tuple(entries))
+    prepare(source, None, PrepareConfig(out=tmp_path / "d", aligned=True), lambda done, total: None)
+    assert len(open_dataset(tmp_path / "d").where("val")) == (0 if val == "none" else 2)
+    (tmp_path / "recipe.toml").write_text(SMALL.changed(["epochs=1", "colour_mode=off"]).as_toml())
+    how = ("--recipe", "recipe.toml", "--out", "r", "--device", "cpu")
+    result = run("train", "--data", "d", *how)
+    assert "unusual: nothing to check on: val holds no photo of anybody who is trained on" in result.stderr
+    assert "not validated: val holds no photo of anybody who was trained on" in result.stderr
+    assert not (tmp_path / RUNS / FINISHED).exists() and (tmp_path / "r/best.safetensors").is_file()
 
 
 def test_a_run_no_better_than_chance_is_not_the_default(

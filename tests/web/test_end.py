@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -89,6 +90,15 @@ def test_it_ends_in_time_whatever_runs_and_the_gallery_is_whole(small: Path, tmp
     verify = facesearch("verify", "--gallery", gallery)
     done = subprocess.run(verify, env=environment(), capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ctrl_c_ends_an_idle_service_at_once_and_says_by_its_exit_code(small: Path, tmp_path: Path):
+    with serving(small, tmp_path / "log") as (at, process):
+        wait_until_answered(at)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DOCKER_WAITS_S) == 130 and time.monotonic() - started < 3
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def wait_until_answered(at: tuple[str, int]) -> None:

@@ -11,7 +11,7 @@ from facesearch.cli import options
 from facesearch.cli.given import announced, default_data, gallery_of
 from facesearch.cli.options import DATASET, FILE, FOLDER, EncoderChoice, GalleryChoice
 from facesearch.cli.terminal import bar, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 
 @click.command()
@@ -86,4 +86,4 @@ def audit(
         tell(f"{len(written)} tables are in {shown(tables)}")
     if sheet is not None:
         count = report.write_sheet(result, sheet, top)
-        tell(f"{shown(sheet)} holds {count} photos of people: keep it as you keep the photos")
+        tell(f"{shown(sheet)} holds {counted(count, 'photo')} of people: keep it as you keep the photos")

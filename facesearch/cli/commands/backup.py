@@ -10,7 +10,7 @@ from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
 from facesearch.cli.terminal import bar, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 
 @click.command()
@@ -32,7 +32,8 @@ def backup(out: Path, gallery: GalleryChoice) -> None:
     with bar("check", "face") as progress:
         done = backups.backup(gallery_of(gallery), out, progress)
     say(
-        f"{shown(out)}: {done.faces} faces of {done.people} people, {done.bytes} bytes,"
+        f"{shown(out)}: {counted(done.faces, 'face')} of {counted(done.people, 'person')},"
+        f" {done.bytes} bytes,"
         f" {done.receipts} receipts; every row was checked"
     )
     tell("it holds biometric data, and stays as it is: people who are forgotten from now on are still in it")

@@ -12,7 +12,7 @@ from facesearch.cli import options
 from facesearch.cli.given import announced, default_data, gallery_of
 from facesearch.cli.options import DATASET, EncoderChoice, GalleryChoice
 from facesearch.cli.terminal import bar, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 
 @click.command("build-index")
@@ -57,8 +57,14 @@ def build_index(
                 datasets, splits=splits, fpir=fpir, progress=progress, ranks=ranks, index=index
             )
         if result.nobody:
-            tell(f"{result.nobody} photos name nobody and were passed over")
+            tell(
+                f"{counted(result.nobody, 'photo names', 'photos name')} nobody and"
+                f" {'was' if result.nobody == 1 else 'were'} passed over"
+            )
         speed = f" at {result.img_per_s:.0f} img/s" if result.added else ""
-        new = f"{result.added} vectors added{speed}, {result.known} known already"
-        say(f"{shown(gallery.folder)}: {new}; {result.faces} vectors of {result.people} people")
+        new = f"{counted(result.added, 'vector')} added{speed}, {result.known} known already"
+        say(
+            f"{shown(gallery.folder)}: {new}; {counted(result.faces, 'vector')} of"
+            f" {counted(result.people, 'person')}"
+        )
         tell(f"threshold: {threshold_words(result.threshold)}")

@@ -10,7 +10,7 @@ from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import FILE, GalleryChoice
 from facesearch.cli.terminal import say, tell
-from facesearch.errors import pasted, shown
+from facesearch.errors import counted, pasted, shown
 
 
 @click.command()
@@ -46,9 +46,12 @@ def encrypt(new_key: Path | None, gallery: GalleryChoice) -> None:
             return
     result = opened.encrypt(new_key)
     if result.receipt is None:
-        say(f"{shown(gallery.folder)}: encrypted with this key already, {result.faces} faces")
+        say(f"{shown(gallery.folder)}: encrypted with this key already, {counted(result.faces, 'face')}")
         return
-    say(f"{shown(gallery.folder)}: {result.faces} faces encrypted; no byte of what lay there before is left")
+    say(
+        f"{shown(gallery.folder)}: {counted(result.faces, 'face')} encrypted; no byte of what lay"
+        " there before is left"
+    )
     tell(f"receipt: {shown(result.path)}")
     tell(
         "copies, exports and backups that were made before are as they were: delete them, or encrypt them too"
@@ -64,8 +67,6 @@ def decrypt(gallery: GalleryChoice) -> None:
     Example:  facesearch decrypt --key-file ~/.facesearch.key
     """
     result = gallery_of(gallery).decrypt()
-    say(
-        f"{shown(gallery.folder)}:"
-        f" {'not encrypted, nothing was done' if result.already else f'{result.faces} faces decrypted'}"
-    )
+    done = f"{counted(result.faces, 'face')} decrypted"
+    say(f"{shown(gallery.folder)}: {'not encrypted, nothing was done' if result.already else done}")
     tell("anybody who can read its files can now recognise these people")

@@ -12,7 +12,7 @@ from facesearch.cli import options
 from facesearch.cli.given import announced, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 if TYPE_CHECKING:
     from facesearch.answers import EnrolledPhotos
@@ -120,7 +120,7 @@ def enroll(
         say(report.as_json(result))
     else:
         for added in result.added:
-            say(f"{shown(added.person)}: {added.photos} photo{'s' if added.photos != 1 else ''} enrolled")
+            say(f"{shown(added.person)}: {counted(added.photos, 'photo')} enrolled")
     _say(result)
     for note in opened.notes():
         tell(shown(note))
@@ -155,13 +155,16 @@ def _bring_in(
     opened = gallery_of(gallery, encoder)
     with bar("enroll", "vector") as progress:
         done = opened.enroll_vectors(vectors, names, encoder_id=encoder_id, fpir=fpir, progress=progress)
-    added = f"{done.added} vectors added, {done.known} known already"
-    people = f"{done.new_people} new people, {done.people} in all"
+    added = f"{counted(done.added, 'vector')} added, {done.known} known already"
+    people = f"{counted(done.new_people, 'new person')}, {done.people} in all"
     say(report.as_json(done) if as_json else f"{shown(gallery.folder)}: {added}; {people}")
 
 
 def _say(result: EnrolledPhotos) -> None:
     if result.known:
-        tell(f"{result.known} photos were enrolled already")
+        tell(f"{counted(result.known, 'photo was', 'photos were')} enrolled already")
     if result.unchecked:
-        tell(f"{result.unchecked} photos were not checked against other people: the gallery has no threshold")
+        tell(
+            f"{counted(result.unchecked, 'photo was', 'photos were')} not checked against other"
+            " people: the gallery has no threshold"
+        )

@@ -10,7 +10,7 @@ from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
 from facesearch.cli.terminal import say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 
 @click.command("export")
@@ -36,7 +36,8 @@ def export_gallery(target: Path, onnx: bool, gallery: GalleryChoice) -> None:
         return
     result = gallery_of(gallery).export(target)
     say(
-        f"{target}: {result.faces} faces of {result.people} people, {result.bytes} bytes, sha256"
+        f"{target}: {counted(result.faces, 'face')} of {counted(result.people, 'person')},"
+        f" {result.bytes} bytes, sha256"
         f" {result.sha256}"
     )
     tell("it holds biometric data: anybody who has it can recognise these people")

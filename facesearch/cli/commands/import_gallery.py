@@ -10,7 +10,7 @@ from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import FILE, GalleryChoice
 from facesearch.cli.terminal import bar, say
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 
 @click.command("import")
@@ -33,5 +33,8 @@ def import_gallery(source: Path, source_key_file: Path | None, gallery: GalleryC
     """
     with bar("import", "face") as progress:
         result = gallery_of(gallery).import_from(source, source_key=source_key_file, progress=progress)
-    people = f"{result.new_people} new people, {result.people} in all"
-    say(f"{shown(gallery.folder)}: {result.added} faces added, {result.known} known already; {people}")
+    people = f"{counted(result.new_people, 'new person')}, {result.people} in all"
+    say(
+        f"{shown(gallery.folder)}: {counted(result.added, 'face')} added, {result.known} known"
+        f" already; {people}"
+    )

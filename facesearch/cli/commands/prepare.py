@@ -10,7 +10,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice
 from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
     pass
@@ -113,11 +113,16 @@ def prepare(
     if result.already_there:
         tell(f"{shown(out)} holds exactly this already; nothing was done")
     if result.resumed:
-        tell(f"{result.resumed} photos had been done by an earlier run")
+        tell(f"{counted(result.resumed, 'photo')} had been done by an earlier run")
     if result.crowded:
         taken = "each" if unlabelled else "the largest"
-        tell(f"{result.crowded} photos show several faces; {taken} was taken")
+        tell(f"{counted(result.crowded, 'photo shows', 'photos show')} several faces; {taken} was taken")
     parts = ", ".join(f"{name} {count}" for name, count in result.splits.items())
-    what = "faces without names" if unlabelled else f"photos of {result.people} people ({parts})"
-    say(f"{shown(out)}: {result.photos} {what}")
+    of_people = f"of {counted(result.people, 'person')} ({parts})"
+    what = (
+        counted(result.photos, "face without a name", "faces without names")
+        if unlabelled
+        else f"{counted(result.photos, 'photo')} {of_people}"
+    )
+    say(f"{shown(out)}: {what}")
     report_skips(result.skipped, skips)

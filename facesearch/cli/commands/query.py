@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, encoder_soon, existing, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
+from facesearch.cli.streams import read_lines
 from facesearch.cli.terminal import Skips, keep_skips, report_skips, say, tell
-from facesearch.errors import pasted, shown, unshown
+from facesearch.errors import counted, pasted, shown, unshown
 
 if TYPE_CHECKING:
     from facesearch.api.gallery import Gallery
@@ -142,7 +142,7 @@ def _answer_all(
     elif lines := [line for answer in whole.photos for line in report.answer_lines(answer)]:
         say("\n".join(lines))
     if len(skipped) == len(whole.photos):
-        where = str(skipped[0].path) if len(skipped) == 1 else f"{len(skipped)} photos"
+        where = str(skipped[0].path) if len(skipped) == 1 else counted(len(skipped), "photo")
         reason = skipped[0].reason if skipped else "there is no photo"
         said = reason if len(skipped) <= 1 else f"none could be used; the first: {reason}"
         raise NothingToDo(where, said, left_out=tuple(skipped))
@@ -169,9 +169,10 @@ def _nothing_collected() -> Iterator[None]:
 def _named_in(file: Path) -> list[str]:
     """The names in a text file, one a line; empty lines do not count. Raises CannotRead, NothingToDo."""
     from facesearch.errors import CannotRead, NothingToDo, reason_of
+    from facesearch.files import read_regular
 
     try:
-        names = [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+        names = [line for line in read_regular(file).decode().splitlines() if line.strip()]
     except OSError as error:
         raise CannotRead(file, reason_of(error)) from error
     except UnicodeDecodeError as error:
@@ -186,17 +187,15 @@ def _paths(watch: Path | None) -> Iterator[Path | Skipped]:
         from facesearch.api.inputs import arriving
 
         yield from arriving(watch)
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # a file's name may be any bytes
-    for line in sys.stdin:
+    for line in read_lines():
         if line.strip():
-            yield Path(line.rstrip("\r\n"))
+            yield Path(line)
 
 
 def _answer_stream(
     paths: Iterable[Path | Skipped], gallery: Gallery, asked: dict[str, Any], *, as_json: bool, skips: Skips
 ) -> None:
-    """Answer photo by photo, each as soon as it is known. Ctrl-C ends it and is no error."""
+    """Answer photo by photo, each as soon as it is known."""
     from facesearch.errors import PhotosSkipped
     from facesearch.records import Skipped
     from facesearch.report import lines as report
@@ -213,8 +212,7 @@ def _answer_stream(
                 tell(f"skipped {shown(answer.photo)}: {shown(answer.skipped)}")
             else:
                 say("\n".join(report.answer_lines(answer)))
-    except KeyboardInterrupt:
-        pass
-    keep_skips(left_out, skips)
+    finally:
+        keep_skips(left_out, skips)
     if left_out and skips.strict:
         raise PhotosSkipped(len(left_out))

@@ -13,6 +13,7 @@ from facesearch.cli import options
 from facesearch.cli.given import RUNS, encoder_of, existing, gallery_of
 from facesearch.cli.options import DATASET, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
+from facesearch.errors import counted
 
 if TYPE_CHECKING:
     from facesearch.answers import ThresholdInfo
@@ -72,11 +73,11 @@ def reindex(
     if result.already:
         tell("the gallery is of this encoder already; nothing was done")
     if result.known:
-        tell(f"{result.known} photos had been embedded by an earlier run")
+        tell(f"{counted(result.known, 'photo')} had been embedded by an earlier run")
     dropped = f", {result.dropped} let go" if result.dropped else ""
     say(
-        f"{gallery.folder}: {result.embedded} photos embedded again{dropped}; {result.faces} faces of"
-        f" {new.words}"
+        f"{gallery.folder}: {counted(result.embedded, 'photo')} embedded again{dropped};"
+        f" {counted(result.faces, 'face')} of {new.words}"
     )
     if not result.already:
         _tell_of_threshold(before, opened.threshold(), gallery.folder)

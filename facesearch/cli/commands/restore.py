@@ -10,7 +10,7 @@ from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import GalleryChoice
 from facesearch.cli.terminal import bar, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 
 @click.command()
@@ -30,7 +30,10 @@ def restore(source: Path, gallery: GalleryChoice) -> None:
     with bar("check", "face") as progress:
         opened = gallery_of(gallery)
         done = backups.restore(opened, source, progress)
-    say(f"{shown(opened.folder)}: {done.faces} faces of {done.people} people, as in {shown(source)}")
+    say(
+        f"{shown(opened.folder)}: {counted(done.faces, 'face')} of"
+        f" {counted(done.people, 'person')}, as in {shown(source)}"
+    )
     if done.undone_erasures:
         tell(
             f"the gallery has {done.undone_erasures} receipts of erasures later than this backup: who was"

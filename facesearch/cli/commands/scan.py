@@ -13,7 +13,7 @@ from facesearch.cli import options
 from facesearch.cli.given import RUNS, announced, detector_of, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
 from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
-from facesearch.errors import pasted, shown
+from facesearch.errors import counted, pasted, shown
 
 if TYPE_CHECKING:
     from facesearch.answers import AlbumScan
@@ -119,7 +119,10 @@ def scan(
         kept = shown(written.kept)
         tell(f"{written.table.name} had been changed and not applied; it is kept as {kept}")
     if written.crops:
-        tell(f"{shown(written.page)} holds {written.crops} pictures of faces: keep it as you keep the photos")
+        tell(
+            f"{shown(written.page)} holds {counted(written.crops, 'picture')} of faces: keep it as"
+            " you keep the photos"
+        )
     report_skips(found.skipped, skips)
 
 
@@ -184,7 +187,10 @@ def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | No
     if known is None:
         tell(f"gallery: none at {shown(gallery.folder)}; nobody is named by one")
     else:
-        tell(f"gallery: {shown(gallery.folder)}, {known} faces match somebody in it")
+        tell(
+            f"gallery: {shown(gallery.folder)}, {counted(known, 'face matches', 'faces match')}"
+            " somebody in it"
+        )
         with opened.store() as store:
             if store is not None and store.encrypted:
                 tell(
@@ -245,10 +251,12 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
         say(report.as_json(result))
         return
     for person, count in sorted(result.enrolled.items()):
-        say(f"{shown(person)}: {count} photo{'s' if count != 1 else ''} enrolled")
+        say(f"{shown(person)}: {counted(count, 'photo')} enrolled")
     say(
-        f"{result.named} faces of {result.people} people have names, {result.known} were enrolled before; "
-        f"{result.unnamed} faces without a name, {result.aside} put aside"
+        f"{counted(result.named, 'face')} of {counted(result.people, 'person')}"
+        f" {'has a name' if result.named == 1 else 'have names'},"
+        f" {result.known} {'was' if result.known == 1 else 'were'} enrolled before; "
+        f"{counted(result.unnamed, 'face')} without a name, {result.aside} put aside"
     )
     for name, photo in result.elsewhere:
         mend = f"facesearch forget {pasted(name)} --photo {pasted(photo)} --gallery {pasted(gallery.folder)}"

@@ -135,7 +135,8 @@ def serve(
             if made_up:
                 tell(f"token (shown this once): {token}")
             say(url_of(host, listening))
-            run(service, listening)
+            ended = run(service, listening)
+    click.get_current_context().exit(ended)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from facesearch.cli import options
 from facesearch.cli.given import access_of, gallery_of
 from facesearch.cli.options import GalleryChoice
 from facesearch.cli.terminal import bar, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 if TYPE_CHECKING:
     from facesearch.api.engines import Synced
@@ -132,7 +132,8 @@ def _explain(done: Synced, *, local: bool) -> None:
     """What should be known of what the engine has done."""
     if done.unindexed:
         tell(
-            f"{done.unindexed} rows are not searched by their index yet: until they are, a query may miss"
+            f"{counted(done.unindexed, 'row is', 'rows are')} not searched by their index yet:"
+            " until they are, a query may miss"
             " some of them. Wait for them with: facesearch sync. If this stays, see the server's log"
         )
     if done.rebuilt:

@@ -9,7 +9,7 @@ import click
 
 from facesearch.cli.options import FOLDER
 from facesearch.cli.terminal import say
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 if TYPE_CHECKING:  # it needs numpy, which help does without
     pass
@@ -31,4 +31,4 @@ def toy(out: Path, people: int, photos: int, seed: int) -> None:
     from facesearch.api.datasets import draw_people
 
     count = draw_people(out, people=people, photos=photos, seed=seed)
-    say(f"{shown(out)}: {count} drawn photos of {people} people")
+    say(f"{shown(out)}: {counted(count, 'drawn photo')} of {counted(people, 'person')}")

@@ -152,7 +152,12 @@ def _say(result: TrainResult) -> None:
     if result.already_done:
         tell("this run had finished already")
     best = result.best_epoch
-    if best.usable:
+    if not best.validated:
+        tell(
+            "not validated: val holds no photo of anybody who was trained on, nor two of one person; new"
+            " galleries are made with the encoder as before, and with this one by --weights"
+        )
+    elif best.usable:
         where = RUNS / FINISHED
         tell(f"new galleries are made with it ({shown(where)}); those that are there keep their own encoder")
     else:

@@ -8,7 +8,7 @@ from facesearch.cli import options
 from facesearch.cli.given import gallery_of
 from facesearch.cli.options import KINDS, GalleryChoice
 from facesearch.cli.terminal import say
-from facesearch.errors import Damaged, shown
+from facesearch.errors import Damaged, counted, shown
 
 
 @click.command()
@@ -48,7 +48,10 @@ def verify(no_repair: bool, rebuild: bool, index: str | None, gallery: GalleryCh
     else:
         right = "every page, row and checksum is right"
         state = f"{len(result.problems)} things wrong" if result.problems else right
-        say(f"{shown(gallery.folder)}: {result.faces} faces of {result.people} people; {state}")
+        say(
+            f"{shown(gallery.folder)}: {counted(result.faces, 'face')} of"
+            f" {counted(result.people, 'person')}; {state}"
+        )
         wrong = [f"index: {result.index}"] if result.index else []
         for line in (*result.problems, *wrong, *result.mended):
             say(f"  {shown(line)}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from facesearch.errors import counted
 from facesearch.gallery.index.files import read_manifest
 from facesearch.gallery.index.kinds import AUTO, KINDS, check_choice
 from facesearch.gallery.store.store import Store
@@ -37,9 +38,10 @@ def index_parts(gallery: Store) -> list[dict[str, Any]]:
 def part_words(part: dict[str, Any]) -> str:
     """A segment in words."""
     if not part["recall"]:
-        return f"{part['kind']}: {part['faces']} faces, all compared"
+        return f"{part['kind']}: {counted(part['faces'], 'face')}, all compared"
     return (
-        f"{part['kind']}: {part['faces']} faces, the best {part['rerank']} compared exactly; when it was"
+        f"{part['kind']}: {counted(part['faces'], 'face')}, the best {part['rerank']} compared"
+        " exactly; when it was"
         f" made, recall@10 was {part['recall']['photos']:.4f} for photos of its people and"
         f" {part['recall']['strangers']:.4f} for strangers"
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from facesearch.errors import EmptyGallery, FacesearchError, GalleryBusy, GalleryChanged
+from facesearch.errors import EmptyGallery, FacesearchError, GalleryBusy, GalleryChanged, counted
 from facesearch.gallery.index.bit_codes import encode
 from facesearch.gallery.index.checksums import ERASED, row_checksums
 from facesearch.gallery.index.choice import chosen_index
@@ -180,7 +180,10 @@ def is_current(gallery: Store) -> tuple[bool, str]:
     gone = sum(map(len, held.segments)) + behind - len(gallery)
     if not behind and not gone and held.erasures != gallery.notes.erasures:
         return False, "somebody was forgotten since the index file was written"
-    return not behind and not gone, f"{behind} faces newer, {gone} forgotten" if behind or gone else "current"
+    return (
+        not behind and not gone,
+        f"{counted(behind, 'face')} newer, {gone} forgotten" if behind or gone else "current",
+    )
 
 
 def wrong_with_index(gallery: Store) -> str:
@@ -313,7 +316,7 @@ def _grown(gallery: Store, segments: tuple[Segment, ...], delta: int) -> tuple[t
     fresh = gallery.faces.count_after(last)
     if not fresh or (segments and fresh <= delta):
         return segments, ""
-    why = f"{fresh} faces were enrolled since it was written"
+    why = f"{counted(fresh, 'face was', 'faces were')} enrolled since it was written"
     kept = list(segments)
     while kept and len(kept[-1]) < GROWTH * fresh:
         fresh += len(kept.pop())

@@ -16,7 +16,7 @@ from threading import Event
 
 import numpy as np
 
-from facesearch.errors import EmptyGallery, NotSynced, ProjectionDiffers, pasted
+from facesearch.errors import EmptyGallery, NotSynced, ProjectionDiffers, counted, pasted
 from facesearch.gallery.milvus.engine import MOST, Engine, connected
 from facesearch.gallery.milvus.projections import Place, collection_of, projection_at, require_plain, row_id
 from facesearch.gallery.store.notes import Projection
@@ -67,7 +67,8 @@ class MilvusIndex:
             return ""
         if rows := self.engine.unindexed(self.projection.collection):
             return (
-                f"{rows:,} faces are not searched by their index in {self.projection.store} yet, so the"
+                f"{counted(rows, 'face is', 'faces are', commas=True)} not searched by their index"
+                f" in {self.projection.store} yet, so the"
                 f" nearest may be missed. Wait for it with: facesearch sync --store {self.projection.store}"
             )
         self.indexed.set()
@@ -118,7 +119,9 @@ class MilvusIndex:
             # everybody
         ):
             raise ProjectionDiffers(
-                self.gallery.folder, known.store, f"it finds none of its {known.faces:,} rows"
+                self.gallery.folder,
+                known.store,
+                f"it finds none of its {counted(known.faces, 'row', commas=True)}",
             )
         return hits
 

@@ -23,6 +23,7 @@ from facesearch.errors import (
     NotSynced,
     ProjectionDiffers,
     StoreRefused,
+    counted,
 )
 from facesearch.gallery.milvus.engine import NUMBERS, UNFINISHED, Engine, Row, connected
 from facesearch.gallery.milvus.projections import (
@@ -84,7 +85,7 @@ class Checked:
 
     def words(self) -> str:
         parts = {"missing": self.missing, "too many": self.extra, "with another vector": self.wrong}
-        return ", ".join(f"{count} rows {what}" for what, count in parts.items() if count)
+        return ", ".join(f"{counted(count, 'row')} {what}" for what, count in parts.items() if count)
 
 
 @dataclass(slots=True)
@@ -282,7 +283,9 @@ def _round(gallery: Store, engine: Engine, known: Projection, *, full: bool, pro
     rows = engine.count(name)
     if rows != counts.same + counts.added:
         raise ProjectionDiffers(
-            gallery.folder, known.store, f"{rows} rows are there, {counts.same + counts.added} should be"
+            gallery.folder,
+            known.store,
+            f"{counted(rows, 'row is', 'rows are')} there, {counts.same + counts.added} should be",
         )
     stamp = f"{generation}-{secrets.token_hex(8)}"
     engine.set_stamp(name, stamp)

@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facesearch.errors import BadKey, reason_of, writing
+from facesearch.errors import BadKey, counted, reason_of, writing
 from facesearch.files import OWNER_ONLY
 
 KEY_BYTES = 32
@@ -37,7 +37,7 @@ def as_key(given: Key | bytes | str | os.PathLike[str] | None) -> Key | None:
         return given
     if isinstance(given, bytes | bytearray):
         if len(given) != KEY_BYTES:
-            raise BadKey(GIVEN, f"it has {len(given)} bytes, not {KEY_BYTES}")
+            raise BadKey(GIVEN, f"it has {counted(len(given), 'byte')}, not {KEY_BYTES}")
         return Key(bytes(given), GIVEN)
     if (
         len(os.fspath(given)) == 2 * KEY_BYTES and set(os.fspath(given)) <= HEXADECIMAL

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from facesearch.errors import BadName
+from facesearch.errors import BadName, counted
 from facesearch.faces.names import LONGEST_NAME, kept_name
-from facesearch.records import F32, WAYS_TO_SCORE, ScoredBy, Seen
+from facesearch.records import F32, WAYS_TO_SCORE, Bound, ScoredBy, Seen
 
 LONGEST_WORD = 4096
 """Characters of what a gallery says of itself."""
@@ -117,6 +117,14 @@ class Threshold:
             return None
         scores, shares = zip(*self.curve, strict=True)
         return min(1.0, float(np.exp(np.interp(score, scores, np.log(shares)))) * faces / self.faces)
+
+    def bound(self, score: float, faces: int) -> Bound:
+        """Whether share_above tells of this score itself, or only that the share is more, or less, than that
+        of the outermost point.
+        """
+        if self.share_above(score, faces) in (None, 1.0):
+            return "about"
+        return "more" if score < self.curve[0][0] else "less" if score > self.curve[-1][0] else "about"
 
 
 def is_count(value: object) -> bool:
@@ -235,7 +243,7 @@ def wrong_with(row: Row, dimension: int, *, fits: bool) -> str:
     except BadName as error:
         return f"a name in it cannot be: {error.reason}"
     if len(blob) != dimension * VECTOR.itemsize:
-        return f"its vector has {len(blob)} bytes, {dimension * VECTOR.itemsize} are right"
+        return f"its vector has {counted(len(blob), 'byte')}, {dimension * VECTOR.itemsize} are right"
     if not fits:
         return "it does not fit its checksum"
     length = float(np.linalg.norm(np.frombuffer(blob, VECTOR).astype(np.float64)))

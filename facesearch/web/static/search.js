@@ -195,6 +195,12 @@ function answerOf(face, card, actions) {
   return out;
 }
 
+const BOUNDS = { more: "more than ", less: "less than " };
+
+function bounded(share, bound, about = "") {
+  return (share < 0.0001 ? "" : BOUNDS[bound] || about) + percent(share);
+}
+
 function sentence(face, first) {
   if (face.decision === "undecided") return "The gallery has no threshold to decide by: too few people and photos. These are the nearest people all the same.";
   const [nearest, limit] = [score(first.score), score(face.threshold)];
@@ -204,8 +210,8 @@ function sentence(face, first) {
     unknown: `Nobody reaches the threshold ${limit}; the nearest has ${nearest}.`,
   }[face.decision];
   const lead = face.gap === null || face.decision === "ambiguous" ? "" : ` The lead over the second is ${score(face.gap)}.`;
-  const rate = face.expected_fpir === null ? "" : ` By this threshold ${percent(face.expected_fpir)} of strangers' searches are expected to get a name`;
-  const rare = rate && face.stranger_share !== null ? `; up to ${percent(face.stranger_share)} score as high as this.` : rate && ".";
+  const rate = face.expected_fpir === null ? "" : ` By this threshold ${bounded(face.expected_fpir, face.expected_fpir_is)} of strangers' searches are expected to get a name`;
+  const rare = rate && face.stranger_share !== null ? `; ${bounded(face.stranger_share, face.stranger_share_is, "up to ")} score as high as this.` : rate && ".";
   const by = face.scored_by === "mean-template" ? " A person's score is that with the mean of their photos." : "";
   return what + lead + rate + rare + by;
 }
