@@ -209,13 +209,18 @@ def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | No
     gallery, new = shown(gallery), shown(new)
     lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
     if new.low is not None and new.high is not None:
-        lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
+        others = (
+            f"{new.to_come} other strangers, with as many photos each as these" if new.to_come else FORMERLY
+        )
+        lines.append(f"  {others}: {new.low:.2%} to {new.high:.2%} (95 %)")
     lines.append(f"  {new.method}: {new.searches} searches, {new.faces} faces enrolled")
     lines.append(f"  a score is {SCORES[new.by]}")
     lines.append(f"  before: {threshold_words(old)}")
     return lines
 
 
+FORMERLY = "these strangers drawn again, not others"
+"""Of whom the interval is that version 0.1.0 noted."""
 SCORES: dict[ScoredBy, str] = {
     "best-photo": "the best cosine over the person's photos",
     "mean-template": "the cosine with the mean template of the person's photos",
@@ -229,11 +234,10 @@ def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
     threshold = shown(threshold)
     basis = f"{threshold.searches} searches, " if threshold.searches else ""
     scores = "" if threshold.by == "best-photo" else "mean templates, "
-    between = (
-        ""
-        if threshold.low is None or threshold.high is None
-        else f" [{threshold.low:.1%}, {threshold.high:.1%}]"
-    )
+    between = ""
+    if threshold.low is not None and threshold.high is not None:
+        others = f"for {threshold.to_come} other strangers" if threshold.to_come else f"for {FORMERLY}"
+        between = f" [{threshold.low:.1%}, {threshold.high:.1%} {others}]"
     rate = f"{threshold.fpir:.1%}{between}"
     basis = f"{scores}{basis}{threshold.faces} faces enrolled"
     return f"{threshold.score:.3f} for an FPIR of {rate}: {threshold.method} ({basis})"

@@ -30,7 +30,8 @@ const threshold = () => guarded(byId("threshold"), async () => thresholdParts(aw
 function thresholdParts(told) {
   const limit = told.threshold;
   if (!limit) return [el("p", {}, "The gallery has no threshold yet: it needs more people and photos, or photos of strangers."), ...setting(told)];
-  const between = limit.low === null ? "" : ` (other strangers: ${percent(limit.low)} to ${percent(limit.high)}, 95%)`;
+  const others = limit.to_come ? `${count(limit.to_come, "other stranger")}, with as many photos each` : "the same strangers drawn again, not others";
+  const between = limit.low === null ? "" : ` (for ${others}: ${percent(limit.low)} to ${percent(limit.high)}, 95%)`;
   const basis = limit.searches ? `${count(limit.searches, "search", "searches")}, ` : "";
   const out = [
     el("p", {}, `Decided by ${score(limit.score)}, for ${percent(limit.fpir)} of strangers' searches that may get a name${between}: ${limit.method} (${basis}${count(limit.faces, "face")} enrolled then, ${told.faces.toLocaleString("en")} now). A person's score is ${limit.by === "mean-template" ? "that with the mean of their photos" : "the best over their photos"}.`),
