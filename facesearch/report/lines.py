@@ -128,7 +128,7 @@ def info_lines(info: GalleryInfo) -> list[str]:
     if info.encoder_file:
         facts["encoder's file"] = info.encoder_file
     facts |= {
-        "threshold": threshold_words(info.calibration),
+        "threshold": threshold_words(info.calibration) + _of_then(info),
         "stale": info.stale,
         "generation": info.generation,
         "index": info.index.state,
@@ -156,6 +156,15 @@ def info_lines(info: GalleryInfo) -> list[str]:
         facts[f"{figure.split}: {figure.name}"] = f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
     width = max(map(len, facts))
     return [f"{name:<{width}} {value}" for name, value in facts.items()]
+
+
+def _of_then(info: GalleryInfo) -> str:
+    """What becomes of a threshold's promise in a gallery of another size than it was made for."""
+    then = info.calibration
+    if then is None or not then.faces or then.faces == info.faces:
+        return ""
+    now = min(1.0, then.fpir * info.faces / then.faces)
+    return f"; of {info.faces} faces now about {now:.1%}, and the interval is of then"
 
 
 def detected_lines(photo: DetectedPhoto) -> list[str]:

@@ -35,9 +35,17 @@ def gallery(toy_dataset: Dataset, tmp_path: Path):
 def measured(gallery: Store | None, data: Dataset, split: str = "val"):
     embed = Embedder(ColourEncoder(), {}, quiet)
     return evaluate(
-        data, None, None, embed, split=split, weights=Path("x"), seed=0, fpir=0.01, sections=["gallery"],
+        data,
+        None,
+        None,
+        embed,
+        split=split,
+        weights=Path("x"),
+        seed=0,
+        fpir=0.01,
+        sections=["gallery"],
         gallery=gallery,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("by", ["best-photo", "mean-template"])
