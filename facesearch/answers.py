@@ -309,8 +309,10 @@ class Renamed:
 @dataclass(frozen=True, slots=True)
 class ThresholdInfo:
     """The score from which a match is believed. fpir: the share of strangers' searches that may get a name
-    (false-positive identification rate); low, high: where that share lies for other strangers, 95 %. searches
-    and people: what it was set on; faces: the gallery's size then. on_strangers: they were real strangers."""
+    (false-positive identification rate); low, high: where that share lies for `to_come` other strangers, 95 %
+    (to_come 0: an interval of version 0.1.0, of these strangers drawn again, which is kept less often).
+    searches and people: what it was set on; faces: the gallery's size then. on_strangers: they were real
+    strangers."""
 
     score: float
     fpir: float
@@ -322,6 +324,7 @@ class ThresholdInfo:
     faces: int
     on_strangers: bool
     by: ScoredBy
+    to_come: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,29 @@ def ship(run: Path, teacher: Path, test: bool, last: bool, seed: int) -> None:
         click.echo(f"threshold {calibrate(gallery, strangers, 0.01, seed=seed, progress=bar()).words()}")
         refresh(gallery, "it is shipped")
         gallery.eraser.cut_log()
+        own = evaluate(
+            data,
+            extra,
+            ir,
+            Embedder(runtimes["shipped"], {}, bar()),
+            split="val",
+            weights=SHIPPED,
+            seed=seed,
+            fpir=0.01,
+            sections=["gallery"],
+            gallery=gallery,
+        )
         card["gallery"] = {"faces": len(gallery), "people": len(gallery.faces.people())}
+        assert own.own is not None
+        parts = {"FNIR of enrolled": "val", "FPIR of further": "query"}
+        card["gallery"] |= {
+            "own": asdict(own.own),
+            "measured": [
+                {"split": next((part for name, part in parts.items() if f.name.startswith(name)), "open")}
+                | asdict(f)
+                for f in own.figures
+            ],
+        }
     replace_file(SHIPPED.with_suffix(".json"), (json.dumps(card, indent=1, default=float) + "\n").encode())
     replace_file(SHIPPED.with_name("MODEL_CARD.md"), model_card(card).encode())
     for path in (SHIPPED, SHIPPED.with_suffix(".json"), SHIPPED.with_name("MODEL_CARD.md"), index / FILE):

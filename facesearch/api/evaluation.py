@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from facesearch.evaluation.audit import Audit
     from facesearch.evaluation.results import Evaluation as Evaluation
 
-SECTIONS = ("closed", "open", "ir", "pairs")
-"""The parts of an evaluation: a closed set, strangers, the identification-rate pairs, LFW's pairs."""
+SECTIONS = ("closed", "open", "gallery", "ir", "pairs")
+"""The parts of an evaluation: a closed set, strangers, the gallery at its own threshold, the
+identification-rate pairs, LFW's pairs."""
 
 
 def evaluate(
@@ -53,19 +54,21 @@ def evaluate(
     if pairs is not None and "pairs" in sections:
         trial = PairTrial(read_pairs(Path(pairs[0])), Path(pairs[1]), as_detector(detector).own)
     encoder = gallery.encoder
-    return run(
-        data,
-        strangers,
-        ir,
-        Embedder(encoder.runtime, _known(gallery), progress),
-        split=split,
-        weights=encoder.file,
-        seed=seed,
-        fpir=fpir or DEFAULT_FPIR,
-        pairs=trial,
-        with_photos=with_photos,
-        sections=sections,
-    )
+    with gallery.store() as store:
+        return run(
+            data,
+            strangers,
+            ir,
+            Embedder(encoder.runtime, _known(gallery), progress),
+            split=split,
+            weights=encoder.file,
+            seed=seed,
+            fpir=fpir or DEFAULT_FPIR,
+            pairs=trial,
+            with_photos=with_photos,
+            sections=sections,
+            gallery=store,
+        )
 
 
 def audit_gallery(gallery: Gallery, progress: Progress = quiet) -> Audit:

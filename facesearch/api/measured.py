@@ -4,7 +4,6 @@ and what `facesearch evaluate` or the encoder's card measured.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,16 @@ from facesearch.api.gallery import Gallery
 from facesearch.errors import CannotRead
 from facesearch.files import read_json
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.describe import CARD, threshold_info
-from facesearch.gallery.store.rows import way_of
+from facesearch.gallery.describe import CARD, is_of, threshold_info
+from facesearch.gallery.store.store import Store
 from facesearch.records import ScoredBy
 
 DATA, PAGE = "evaluation.json", "index.html"
-DET: dict[ScoredBy, tuple[str, re.Pattern[str]]] = {
-    "best-photo": ("det", re.compile(r"FNIR at FPIR ([\d.]+)%")),
-    "mean-template": ("det_template", re.compile(r"FNIR at FPIR ([\d.]+)% by mean template")),
-}
-"""The curve's key in evaluate's report, and the name of its points in the encoder's card."""
 CARD_SPLIT = "val"
+NEWCOMERS = "open"
+"""Whose people the gallery's DET curve is of: beside the gallery, and strangers."""
+OWN, TEMPLATE = "the gallery at its own threshold", " by mean template"
+DIFFERENCE = "less best photo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ class DetPoint:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """faces: enrolled now; growth: by how much more faces are enrolled than the threshold was set for, which
-    multiplies shares. det: how many mates are missed at which rate, where this encoder was measured
-    (`facesearch evaluate`)."""
+    multiplies shares. det: how many mates are missed at which rate, where this gallery was measured as it is
+    now (`facesearch evaluate`), with people of the split det_split."""
 
     threshold: ThresholdInfo | None
     stale: bool
@@ -77,7 +75,8 @@ class Figure:
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """source: the report that `facesearch evaluate` wrote, or the card that came with the encoder.
-    same_encoder: it is about the encoder that answers here. page: the whole report can be seen at /report."""
+    same_encoder: it is about the encoder that answers here, as all that is told is. page:
+    the whole report can be seen at /report."""
 
     source: Literal["report", "card"]
     encoder: str
@@ -94,7 +93,7 @@ def calibration(gallery: Gallery, report: Path) -> Calibration:
     """
     with gallery.store() as store:
         threshold, faces = (None, 0) if store is None else (store.notes.threshold(), len(store))
-    det, split = _det(report, gallery.encoder.id, way_of(threshold))
+        det, split = _det(report, gallery.encoder.id, store)
     return Calibration(
         threshold=threshold_info(threshold),
         stale=threshold is not None and is_stale(threshold, faces),
@@ -106,21 +105,28 @@ def calibration(gallery: Gallery, report: Path) -> Calibration:
     )
 
 
-def evaluation(report: Path, encoder_id: str, meaning: Callable[[str], str]) -> Evaluation | None:
-    """The figures of the report in this folder; without one those of the encoder's card, None where that is
-    not there either. meaning: says in words what a figure of a name is. Raises CannotRead.
+def evaluation(gallery: Gallery, report: Path, meaning: Callable[[str], str]) -> Evaluation | None:
+    """The figures of the report in this folder; without one, or where it is about another encoder, those of
+    the encoder's card, None where that is not there either. Of two ways to score only the gallery's own is
+    told, and of a gallery at its own threshold only this very one as it is now. meaning: says in words what a
+    figure of a name is. Raises CannotRead, CorruptGallery.
     """
-    data = _report(report)
-    if data is not None:
-        return Evaluation(
-            source="report",
-            encoder=str(data["encoder"]),
-            split=str(data["split"]),
-            same_encoder=data["encoder_id"] == encoder_id,
-            page=(report / PAGE).is_file(),
-            figures=tuple(_figure(entry, meaning) for entry in data["figures"]),
-            left_out=tuple(map(str, data["left_out"])),
-        )
+    encoder_id = gallery.encoder.id
+    with gallery.store() as store:
+        data = _report(report)
+        by: ScoredBy = "best-photo" if store is None else store.notes.scored_by
+        if data is not None and data["encoder_id"] == encoder_id:
+            same = store is not None and is_of(data.get("gallery"), store)
+            told = [entry for entry in _by(data["figures"], by) if same or entry["section"] != OWN]
+            return Evaluation(
+                source="report",
+                encoder=str(data["encoder"]),
+                split=str(data["split"]),
+                same_encoder=True,
+                page=(report / PAGE).is_file(),
+                figures=tuple(_figure(entry, meaning) for entry in told),
+                left_out=tuple(map(str, data["left_out"])),
+            )
     entries = _card(encoder_id)
     if entries is None:
         return None
@@ -130,29 +136,37 @@ def evaluation(report: Path, encoder_id: str, meaning: Callable[[str], str]) -> 
         split=CARD_SPLIT,
         same_encoder=True,
         page=False,
-        figures=tuple(_figure(entry, meaning) for entry in entries),
+        figures=tuple(_figure(entry, meaning) for entry in _by(entries, by)),
         left_out=(),
     )
 
 
-def _det(report: Path, encoder_id: str, by: ScoredBy) -> tuple[tuple[DetPoint, ...], str | None]:
-    """FPIR and FNIR of this very encoder by this way to score, rising by FPIR; none where nobody
-    measured it.
+def _by(entries: list[dict[str, Any]], by: ScoredBy) -> list[dict[str, Any]]:
+    """Those of one way to score: of a figure that is there by both ways the other one is left out, and so is
+    their difference.
     """
-    key, name = DET[by]
+    names = {str(entry["name"]) for entry in entries}
+
+    def belongs(name: str) -> bool:
+        if DIFFERENCE in name:
+            return False
+        if name.endswith(TEMPLATE):
+            return by == "mean-template"
+        return by == "best-photo" or name + TEMPLATE not in names
+
+    return [entry for entry in entries if belongs(str(entry["name"]))]
+
+
+def _det(report: Path, encoder_id: str, store: Store | None) -> tuple[tuple[DetPoint, ...], str | None]:
+    """FPIR and FNIR of this very gallery as it is now, rising by FPIR; none where nobody measured it."""
     data = _report(report)
-    if data is not None and data["encoder_id"] == encoder_id:
-        curve = data["curves"].get(key)
-        pairs = list(zip(curve["fpir"], curve["fnir"], strict=True)) if curve else []
-        if pairs:
-            rising = sorted(pairs, key=lambda pair: (pair[0], -pair[1]))
-            return tuple(DetPoint(x, y) for x, y in rising), str(data["split"])
-    measured = []
-    for entry in _card(encoder_id) or ():
-        match = name.fullmatch(str(entry["name"]))
-        if match and entry["rate"]["value"] is not None:
-            measured.append((float(match[1]) / 100, float(entry["rate"]["value"])))
-    return tuple(DetPoint(x, y) for x, y in sorted(measured)), CARD_SPLIT if measured else None
+    if data is None or store is None or data["encoder_id"] != encoder_id:
+        return (), None
+    curve = data["curves"].get("det_gallery")
+    if not curve or not is_of(data.get("gallery"), store):
+        return (), None
+    pairs = sorted(zip(curve["fpir"], curve["fnir"], strict=True), key=lambda pair: (pair[0], -pair[1]))
+    return tuple(DetPoint(x, y) for x, y in pairs), NEWCOMERS
 
 
 def _report(folder: Path) -> dict[str, Any] | None:

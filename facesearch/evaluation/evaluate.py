@@ -15,6 +15,7 @@ from facesearch.encoder.runtime import Runtime
 from facesearch.errors import NothingToDo
 from facesearch.evaluation.given import Embedder, EnrolledPhotos, LeftOut
 from facesearch.evaluation.open_set import measure_open_set, needed_trials
+from facesearch.evaluation.own_threshold import measure_own
 from facesearch.evaluation.pairs import PairTrial, run_pairs
 from facesearch.evaluation.results import (
     CLOSED,
@@ -27,6 +28,7 @@ from facesearch.evaluation.results import (
     Evaluation,
     WorstError,
 )
+from facesearch.gallery.store.store import Store
 from facesearch.metrics.bootstrap import Rate, enough_trials, interval, mean_over_people
 from facesearch.metrics.pairs import curve_replicates
 from facesearch.metrics.people import confusions, per_person, worst_share
@@ -51,9 +53,10 @@ def evaluate(
     pairs: PairTrial | None = None,
     with_photos: bool = False,
     sections: Collection[str] = tuple(SECTIONS),
+    gallery: Store | None = None,
 ) -> Evaluation:
     """Measure on `split` of data against its train photos; strangers from extra's split `open`; pairs from
-    ir; LFW's pairs.
+    ir; LFW's pairs; gallery as it stands, at its own threshold.
 
     A part that lacks its data is left out and named in `skipped`; sections: only these keys of SECTIONS, and
     no word about the others. with_photos: the worst errors keep their crops. Raises NothingToDo when nothing
@@ -67,6 +70,7 @@ def evaluate(
     parts: dict[str, Callable[[], None]] = {
         "closed": lambda: _closed(enrolled, embed, split, weights, result, with_photos=with_photos),
         "open": lambda: measure_open_set(enrolled, extra, embed, seed, fpir, result, with_photos=with_photos),
+        "gallery": lambda: measure_own(gallery, data, extra, ir, embed, split, seed, result),
         "ir": lambda: _identification(ir, embed, seed, result),
         "pairs": lambda: _pairs(pairs, embed, seed, result),
     }

@@ -74,7 +74,7 @@ def measure_open_set(
     own = within_gallery(world.gallery, world.gallery_people, fpir, seed=seed)
     if own is not None:
         reached = mean_over_people((best.stranger_score >= own.score).astype(float), best.stranger_people)
-        name = f"FPIR at the gallery's own threshold for {fpir:.1%}"
+        name = f"FPIR at a threshold by its own people, {fpir:.1%}"
         result.add(OPEN, name, reached, own.score, "promise against reality")
     result.det, result.det_template = det_curve(best), det_curve(template)
     result.histograms["strangers, best score"] = best.stranger_score

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from facesearch.evaluation.pairs import PairsResult
 from facesearch.metrics.bootstrap import Rate
 from facesearch.metrics.people import Confusion, PersonRate, Resemblance
-from facesearch.records import F32, F64, U8
+from facesearch.records import F32, F64, U8, ScoredBy
 
 FPIRS = (0.1, 0.03, 0.01, 0.003)
 
@@ -18,15 +18,16 @@ FPRS = (0.5, 0.2, 0.1, 0.05, 0.01, 0.001)
 WORST_ERRORS = 12
 
 
-CLOSED, OPEN, IDENTIFICATION, PAIRS = (
+CLOSED, OPEN, OWN, IDENTIFICATION, PAIRS = (
     "closed set",
     "open set 1:N",
+    "the gallery at its own threshold",
     "identification rate (pairs)",
     "pairs, LFW protocol",
 )
 
 
-SECTIONS = {"closed": CLOSED, "open": OPEN, "ir": IDENTIFICATION, "pairs": PAIRS}
+SECTIONS = {"closed": CLOSED, "open": OPEN, "gallery": OWN, "ir": IDENTIFICATION, "pairs": PAIRS}
 
 
 NAN = float("nan")
@@ -65,6 +66,21 @@ class WorstError:
     crops: U8 | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OwnGallery:
+    """Which gallery was measured at its own threshold: its size, way to score, threshold and the rate that
+    was promised; generation and mark are of its state then.
+    """
+
+    faces: int
+    people: int
+    by: ScoredBy
+    threshold: float
+    fpir: float
+    generation: int
+    mark: str
+
+
 @dataclass
 class Evaluation:
     """figures in reading order; curves (x, y) for the plots; histograms: scores by kind; skipped: rows that
@@ -83,6 +99,8 @@ class Evaluation:
     roc: tuple[F64, F64] | None = None
     det: tuple[F64, F64] | None = None
     det_template: tuple[F64, F64] | None = None
+    det_own: tuple[F64, F64] | None = None
+    own: OwnGallery | None = None
     histograms: dict[str, F32] = field(default_factory=dict)
     people: list[PersonRate] = field(default_factory=list)
     confusions: list[Confusion] = field(default_factory=list)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from facesearch.errors import TooFewSearches, counted
 from facesearch.gallery.store.rows import Threshold
 from facesearch.metrics.bootstrap import enough_trials
-from facesearch.metrics.openset import mean_templates, promised_fpir, threshold_at_fpir
+from facesearch.metrics.openset import mean_templates, threshold_at_fpir
+from facesearch.metrics.promise import promised_fpir
 from facesearch.records import F32, ScoredBy
 
 CURVE_SHARES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 3e-4, 1e-4)
@@ -94,7 +95,8 @@ def from_strangers(
     low, high = promised_fpir(best, people, fpir, seed=seed)
     count = len(np.unique(people))
     method = f"set on searches of {counted(count, 'stranger')}"
-    return Threshold(score, fpir, method, len(best), faces, True, count, low, high, share_curve(best), by)
+    curve = share_curve(best)
+    return Threshold(score, fpir, method, len(best), faces, True, count, low, high, curve, by, to_come=count)
 
 
 def share_curve(best: F32) -> tuple[tuple[float, float], ...]:

@@ -1,6 +1,8 @@
-"""What a gallery is, in facts, and how good its encoder was measured to be."""
+"""What a gallery is, in facts, and how good its own answers were measured to be."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from facesearch.answers import GalleryInfo, IndexInfo, MeasuredFigure, ProjectionInfo, ThresholdInfo
 from facesearch.encoder.weights import SHIPPED
@@ -12,7 +14,6 @@ from facesearch.gallery.store.rows import Threshold
 from facesearch.gallery.store.store import Store
 
 CARD = SHIPPED.with_suffix(".json")
-SHOWN = ("rank-1", "TPR at FPR 0.05", "FNIR at FPIR 1.0%")
 
 
 def describe(gallery: Store) -> GalleryInfo:
@@ -52,7 +53,7 @@ def describe(gallery: Store) -> GalleryInfo:
             )
             for there in gallery.notes.projections()
         ),
-        measured=measured(gallery.encoder_id),
+        measured=measured(gallery),
     )
 
 
@@ -63,16 +64,34 @@ def threshold_info(threshold: Threshold | None) -> ThresholdInfo | None:
     return ThresholdInfo(**{name: getattr(threshold, name) for name in ThresholdInfo.__slots__})
 
 
-def measured(encoder_id: str) -> tuple[MeasuredFigure, ...]:
-    """The main figures of the shipped encoder's card, with their intervals; nothing for any other encoder."""
+def is_of(noted: Any, gallery: Store) -> bool:
+    """Whether figures were measured on this very gallery as it is now: its faces, threshold, way to score.
+    noted: what an evaluation says of the gallery that it measured, which may come from anybody.
+    """
+    threshold = gallery.notes.threshold()
+    if threshold is None or not isinstance(noted, dict):
+        return False
+    generation, mark = gallery.notes.moment
+    now = {"faces": len(gallery), "generation": generation, "mark": mark}
+    now |= {"by": threshold.by, "threshold": threshold.score, "fpir": threshold.fpir}
+    return all(noted.get(name) == value for name, value in now.items())
+
+
+def measured(gallery: Store) -> tuple[MeasuredFigure, ...]:
+    """What the shipped encoder's card tells of this very gallery as it is now, at its own threshold; nothing
+    of any other gallery, split or way to score.
+    """
     if not CARD.is_file():
         return ()
     card = read_json(CARD)
-    if not isinstance(card, dict) or card.get("encoder_id") != encoder_id:
+    if not isinstance(card, dict) or card.get("encoder_id") != gallery.encoder_id:
+        return ()
+    shipped = card.get("gallery", {})
+    if not is_of(shipped.get("own"), gallery):
         return ()
     return tuple(
-        MeasuredFigure(split, figure["name"], *(figure["rate"][name] for name in ("value", "low", "high")))
-        for split, figures in card["metrics"]["shipped"].items()
-        for figure in figures
-        if figure["name"] in SHOWN and (split == "val" or figure["section"] == "closed set")
+        MeasuredFigure(
+            figure["split"], figure["name"], *(figure["rate"][key] for key in ("value", "low", "high"))
+        )
+        for figure in shipped["measured"]
     )

@@ -44,6 +44,11 @@ FALSE_PAIRS = 0.05
 """So many pairs of different people may be expected beyond the score from which two people are believed to be
 one.
 """
+FEWEST_TO_STAND_OUT = 20
+"""Among fewer people nobody stands out."""
+LEAST_DEVIATIONS = 6.5
+"""Two people who stand out by less are two: the tail of few pairs tells little."""
+MANY_PAIRS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,35 +277,39 @@ def same_people(vectors: F32, codes: I64, own: F32, use: Bools, *, seed: int = 0
     person.
 
     Their mean vectors must be more alike than different people come: of the pairs of different people fewer
-    than FALSE_PAIRS should lie beyond, if their highest 1 % and 0.1 % go on as a normal curve does; or, in
-    data so large that this leads beyond all people, as alike as the halves of 19 in 20 single persons. And
-    half of their photos must fit the other one.
+    than FALSE_PAIRS should lie beyond, if their highest go on as a normal curve does; or, in data so large
+    that this leads beyond all people, as alike as the halves of 19 in 20 single persons. And half of their
+    photos must fit the other one, or the two stand out by as much among all that either of them has with
+    others (scores less their mean, by their deviation; the mean of both sides, as in Shum et al. 2010's
+    s-norm): photos of two ages or two styles of one person need not be near each other.
     """
     people = int(codes.max()) + 1
     if people < 2:
         return []
     _, templates = means(vectors, codes, people, use)
     halves = np.sort(_halves(vectors, codes, people, use, seed))
-    floor = _tail(templates, people, seed)
+    pairs = _some_pairs(people, seed)
+    known = pair_cosines(templates, *pairs).astype(np.float64)
+    floor, usual = _tail(known, people), _Usual.of(templates)
+    outstanding = max(LEAST_DEVIATIONS, _tail(usual.stands_out(known, *pairs), people))
+    if people < FEWEST_TO_STAND_OUT:
+        outstanding = np.inf
     if len(halves):
         floor = min(floor, float(np.quantile(halves, 0.05)))
     fits = float(np.nanquantile(own, 0.1)) if np.isfinite(own).any() else floor
     found = []
     for start in range(0, people, 1024):
         cosines = templates[start : start + 1024] @ templates.T
-        for i, b in np.argwhere(cosines >= floor).tolist():
-            a = start + i
-            if a < b:
-                of_a, of_b = np.flatnonzero(codes == a), np.flatnonzero(codes == b)
-                fitting = np.concatenate([vectors[of_a] @ templates[b], vectors[of_b] @ templates[a]]) >= fits
-                if fitting.mean() >= 0.5:
-                    share = float(np.searchsorted(halves, cosines[i, b], side="right")) / max(1, len(halves))
-                    nearest = _nearest_pairs(vectors, of_a, of_b)
-                    found.append(
-                        SamePerson(
-                            a, b, min(1.0, float(cosines[i, b])), float(fitting.mean()), share, nearest
-                        )
-                    )
+        rows, columns = np.arange(start, start + len(cosines))[:, None], np.arange(people)[None, :]
+        stands_out = usual.stands_out(cosines, rows, columns) >= outstanding
+        for i, b in np.argwhere(((cosines >= floor) | stands_out) & (rows < columns)).tolist():
+            a, score = start + i, float(cosines[i, b])
+            of_a, of_b = np.flatnonzero(codes == a), np.flatnonzero(codes == b)
+            fitting = np.concatenate([vectors[of_a] @ templates[b], vectors[of_b] @ templates[a]]) >= fits
+            if stands_out[i, b] or fitting.mean() >= 0.5:
+                share = float(np.searchsorted(halves, score, side="right")) / max(1, len(halves))
+                nearest = _nearest_pairs(vectors, of_a, of_b)
+                found.append(SamePerson(a, b, min(1.0, score), float(fitting.mean()), share, nearest))
     return sorted(found, key=lambda pair: (-pair.score, pair.a, pair.b))
 
 
@@ -318,7 +327,7 @@ def two_clusters(
     if people < 2:
         return []
     _, templates = means(vectors, codes, people, np.ones(len(codes), np.bool_))
-    strangers = np.sort(_template_sample(templates, people, seed))
+    strangers = np.sort(pair_cosines(templates, *_some_pairs(people, seed)).astype(np.float64))
     limit = float(np.quantile(strangers, 0.99))
     order = np.argsort(codes, kind="stable")
     found = []
@@ -401,21 +410,55 @@ def _halves(vectors: F32, codes: I64, people: int, use: Bools, seed: int) -> F64
     return np.asarray(np.einsum("ij,ij->i", one[enough], two[enough]), np.float64)
 
 
-def _template_sample(templates: F32, people: int, seed: int) -> F64:
-    """Cosines of pairs of people: all of them, or of very many a random sample."""
+def _some_pairs(people: int, seed: int) -> tuple[I64, I64]:
+    """Pairs of people: all of them, or of very many a random sample."""
     if people * (people - 1) // 2 <= SAMPLE:
-        return (templates @ templates.T)[np.triu_indices(people, 1)].astype(np.float64)
+        first, second = np.triu_indices(people, 1)
+        return first, second
     rng = np.random.default_rng(seed)
     a = rng.integers(0, people, SAMPLE)
-    return pair_cosines(templates, a, (a + rng.integers(1, people, SAMPLE)) % people).astype(np.float64)
+    return a, (a + rng.integers(1, people, SAMPLE)) % people
 
 
-def _tail(templates: F32, people: int, seed: int) -> float:
-    """The cosine beyond which FALSE_PAIRS pairs of different people are expected."""
-    high, higher = np.quantile(_template_sample(templates, people, seed), [0.99, 0.999])
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What each person's mean vector has with everybody else's: sums of cosines and of their squares (p,)."""
+
+    sums: F64
+    squares: F64
+
+    @classmethod
+    def of(cls, templates: F32) -> _Usual:
+        """templates (p, d), most of length 1."""
+        wide = templates.astype(np.float64)
+        own = np.einsum("ij,ij->i", wide, wide)
+        squares = np.einsum("ij,ij->i", wide @ (wide.T @ wide), wide)
+        return _Usual(wide @ wide.sum(axis=0) - own, squares - own * own)
+
+    def stands_out(self, cosines: NDArray[np.floating], a: I64, b: I64) -> F64:
+        """By how many deviations the cosines of a with b lie above what either has with all others, the mean
+        of both sides. Shapes as numpy broadcasts them.
+        """
+        others = max(1, len(self.sums) - 2)
+
+        def one_side(person: I64) -> F64:
+            mean = (self.sums[person] - cosines) / others
+            spread = (self.squares[person] - cosines * cosines) / others - mean * mean
+            above: F64 = (cosines - mean) / np.sqrt(np.maximum(spread, 1e-6))
+            return above
+
+        return (one_side(a) + one_side(b)) / 2
+
+
+def _tail(values: F64, people: int) -> float:
+    """The value beyond which FALSE_PAIRS of all pairs of different people are expected; values (k,) of pairs.
+    Of few pairs the highest 1 % may be one person's two names themselves, so it goes by wider parts.
+    """
+    shares = (0.01, 0.001) if len(values) >= MANY_PAIRS else (0.1, 0.01)
+    high, higher = np.quantile(values, [1 - share for share in shares])
     normal = NormalDist()
-    wanted = min(0.001, FALSE_PAIRS / (people * (people - 1) / 2))
-    steps = [normal.inv_cdf(1 - share) for share in (0.01, 0.001)] + [-normal.inv_cdf(wanted)]
+    wanted = min(shares[1], FALSE_PAIRS / (people * (people - 1) / 2))
+    steps = [normal.inv_cdf(1 - share) for share in (*shares, wanted)]
     return float(higher + (steps[2] - steps[1]) * (higher - high) / (steps[1] - steps[0]))
 
 

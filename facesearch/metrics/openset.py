@@ -87,27 +87,6 @@ def fnir_at(searches: Searches, threshold: float) -> float:
     return float(1 - (searches.mated_right & (searches.mated_score >= threshold)).mean())
 
 
-def promised_fpir(
-    stranger_best: NDArray[np.floating], people: NDArray[np.generic], fpir: float, *, seed: int = 0
-) -> tuple[float, float]:
-    """Where the FPIR of other strangers will lie, 95 %, when the threshold is set on these strangers for
-    `fpir`.
-
-    stranger_best (s,), people (s,) whose search each is. Both halves of the promise are drawn over people:
-    once the strangers that set the threshold, once, independently, those who come to be searched; so it
-    covers the luck of both.
-    """
-    _, codes = np.unique(people, return_inverse=True)
-    n = int(codes.max()) + 1
-    set_on = draw_people(n, REPLICATES, seed)[:, codes].astype(np.float64)
-    searched = draw_people(n, REPLICATES, seed + 1)[:, codes].astype(np.float64)
-    reached = np.empty(REPLICATES)
-    for i, (chosen, asked) in enumerate(zip(set_on, searched, strict=True)):
-        named = stranger_best >= threshold_at_fpir(stranger_best, fpir, chosen)
-        reached[i] = (named @ asked) / asked.sum()
-    return interval(reached)
-
-
 def open_set_point(searches: Searches, fpir: float, *, seed: int = 0) -> OpenSetPoint:
     """FNIR at the threshold that gives this FPIR, both drawn again over people for the interval.
 

@@ -138,6 +138,7 @@ def _sections(result: Evaluation) -> list[Section]:
     bodies: dict[str, tuple[Sequence[Chart], Sequence[Table]]] = {
         "closed set": (closed_charts(result), [_people(result), _confusions(result)]),
         "open set 1:N": (open_charts(result), [_strangers(result)]),
+        "the gallery at its own threshold": ([], []),
         "identification rate (pairs)": ([roc] if roc else [], []),
         "pairs, LFW protocol": (pairs_charts(found), _pairs(found)) if found else ([], []),
     }

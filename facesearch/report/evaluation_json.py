@@ -42,6 +42,7 @@ def evaluation_dict(result: Evaluation) -> dict[str, Any]:
         "encoder": result.encoder,
         "encoder_id": result.encoder_id,
         "split": result.split,
+        "gallery": None if result.own is None else asdict(result.own),
         "figures": [asdict(figure) for figure in result.figures],
         "left_out": result.skipped,
         "people": [asdict(person) for person in result.people],
@@ -55,6 +56,7 @@ def evaluation_dict(result: Evaluation) -> dict[str, Any]:
             "roc": thinned(result.roc, "fpr", "tpr"),
             "det": thinned(result.det, "fpir", "fnir"),
             "det_template": thinned(result.det_template, "fpir", "fnir"),
+            "det_gallery": thinned(result.det_own, "fpir", "fnir"),
         },
         "histograms": {name: histogram(scores) for name, scores in result.histograms.items()},
     }

@@ -138,7 +138,7 @@ def info_lines(info: GalleryInfo) -> list[str]:
     if info.encoder_file:
         facts["encoder's file"] = info.encoder_file
     facts |= {
-        "threshold": threshold_words(info.calibration),
+        "threshold": threshold_words(info.calibration) + _of_then(info),
         "stale": info.stale,
         "generation": info.generation,
         "index": info.index.state,
@@ -166,6 +166,15 @@ def info_lines(info: GalleryInfo) -> list[str]:
         facts[f"{figure.split}: {figure.name}"] = f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
     width = max(map(len, facts))
     return [f"{name:<{width}} {value}" for name, value in facts.items()]
+
+
+def _of_then(info: GalleryInfo) -> str:
+    """What becomes of a threshold's promise in a gallery of another size than it was made for."""
+    then = info.calibration
+    if then is None or not then.faces or then.faces == info.faces:
+        return ""
+    now = min(1.0, then.fpir * info.faces / then.faces)
+    return f"; of {info.faces} faces now about {now:.1%}, and the interval is of then"
 
 
 def detected_lines(photo: DetectedPhoto) -> list[str]:
@@ -223,13 +232,18 @@ def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | No
     gallery, new = shown(gallery), shown(new)
     lines = [f"{gallery}: threshold {new.score:.4f}; {new.fpir:.2%} of strangers' searches may get a name"]
     if new.low is not None and new.high is not None:
-        lines.append(f"  other strangers: {new.low:.2%} to {new.high:.2%} (95 %, bootstrapped over people)")
+        others = FORMERLY
+        if new.to_come:
+            others = f"{counted(new.to_come, 'other stranger')}, with as many photos each as these"
+        lines.append(f"  {others}: {new.low:.2%} to {new.high:.2%} (95 %)")
     lines.append(f"  {new.method}: {counted(new.searches, 'search')}, {counted(new.faces, 'face')} enrolled")
     lines.append(f"  a score is {SCORES[new.by]}")
     lines.append(f"  before: {threshold_words(old)}")
     return lines
 
 
+FORMERLY = "these strangers drawn again, not others"
+"""Of whom the interval is that version 0.1.0 noted."""
 SCORES: dict[ScoredBy, str] = {
     "best-photo": "the best cosine over the person's photos",
     "mean-template": "the cosine with the mean template of the person's photos",
@@ -243,11 +257,10 @@ def threshold_words(threshold: Threshold | ThresholdInfo | None) -> str:
     threshold = shown(threshold)
     basis = f"{counted(threshold.searches, 'search')}, " if threshold.searches else ""
     scores = "" if threshold.by == "best-photo" else "mean templates, "
-    between = (
-        ""
-        if threshold.low is None or threshold.high is None
-        else f" [{threshold.low:.1%}, {threshold.high:.1%}]"
-    )
+    between = ""
+    if threshold.low is not None and threshold.high is not None:
+        others = f"for {threshold.to_come} other strangers" if threshold.to_come else f"for {FORMERLY}"
+        between = f" [{threshold.low:.1%}, {threshold.high:.1%} {others}]"
     rate = f"{threshold.fpir:.1%}{between}"
     basis = f"{scores}{basis}{counted(threshold.faces, 'face')} enrolled"
     return f"{threshold.score:.3f} for an FPIR of {rate}: {threshold.method} ({basis})"

@@ -40,7 +40,16 @@ MEANINGS = {
         "Share of photos of enrolled people that are missed or misnamed, at the threshold that lets so many"
         " searches of strangers get a name."
     ),
-    "FPIR at the gallery's own threshold": (
+    "FNIR of enrolled people": (
+        "Share of photos of the gallery's people that are missed or misnamed at its own threshold."
+    ),
+    "FNIR of newcomers": "The same of people who were enrolled beside them, and whom no encoder has learned.",
+    "FPIR of strangers": "Share of strangers' searches that get a name at the gallery's own threshold.",
+    "FPIR of further strangers": "The same of people who have set no threshold.",
+    "FPIR at the gallery's own threshold": (  # as cards of before have it
+        "What a threshold read from the gallery's own people, without a stranger, really lets through."
+    ),
+    "FPIR at a threshold by its own people": (
         "What a threshold read from the gallery's own people, without a stranger, really lets through."
     ),
     "TPR at FPR": (
@@ -76,6 +85,11 @@ SECTION_WORDS = {
         " candidate at or above the threshold; FNIR (false-negative identification rate) is the share of"
         " enrolled people's searches whose person is not the first candidate at or above it (ISO/IEC"
         " 19795-1)."
+    ),
+    "the gallery at its own threshold": (
+        "The gallery as it stands: its faces, its way to score, its threshold, at which every answer is"
+        " decided. The other sections put galleries together themselves and take the threshold that serves"
+        " best there."
     ),
     "identification rate (pairs)": (
         "The CelebA-500 course's own measure: all pairs of query photos, and every query against every"

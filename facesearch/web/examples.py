@@ -71,6 +71,7 @@ EXAMPLES: dict[type, dict[str, Any]] = {
             "low": 0.004,
             "high": 0.022,
             "by": "best-photo",
+            "to_come": 100,
         },
         "stale": False,
         "faces": 12011,

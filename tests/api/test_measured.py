@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from facesearch.api.gallery import Gallery
 from facesearch.api.measured import CurvePoint, DetPoint, calibration, evaluation
-from facesearch.encoder.weights import SHIPPED
+from facesearch.api.opening import open_gallery
 from facesearch.errors import CannotRead
 from facesearch.gallery.store.rows import Threshold
+from facesearch.report.lines import info_lines
 
 THRESHOLD = Threshold(0.9, 0.01, "made up", 300, 3, True, 30, 0.0, 0.03, ((0.5, 0.3), (0.9, 0.01)))
 RATE = {"value": 0.9, "low": 0.8, "high": 1.0, "trials": 10}
@@ -53,25 +55,95 @@ def test_the_threshold_comes_with_its_curve_and_how_far_the_gallery_has_outgrown
     assert told.curve == (CurvePoint(0.5, 0.3), CurvePoint(0.9, 0.01))
 
 
-def test_misses_are_told_of_this_encoder_and_this_way_to_score_only(colours: Gallery, tmp_path: Path):
-    report = written(tmp_path / "report")
-    told = calibration(colours, report)
-    assert (told.det, told.det_split) == ((DetPoint(0.01, 0.5), DetPoint(0.1, 0.2)), "val")
+def of(gallery: Gallery, **given: Any) -> dict[str, Any]:
+    """What a report says of this gallery as it is now."""
+    with gallery.opened() as store:
+        threshold, (generation, mark) = store.notes.threshold(), store.notes.moment
+        assert threshold is not None
+        noted = {"faces": len(store), "people": 2, "by": threshold.by, "threshold": threshold.score}
+        return noted | {"fpir": threshold.fpir, "generation": generation, "mark": mark} | given
+
+
+CURVE = {
+    "curves": {"det_gallery": {"fpir": [0.1, 0.01], "fnir": [0.2, 0.5]}, "det": {"fpir": [1], "fnir": [0]}}
+}
+
+
+def test_misses_are_told_of_this_very_gallery_as_it_is_now_only(colours: Gallery, tmp_path: Path):
     with colours.opened() as store:
-        store.notes.set_threshold(replace(THRESHOLD, by="mean-template"))
+        store.notes.set_threshold(THRESHOLD)
+    report = written(tmp_path / "report", gallery=of(colours), **CURVE)
+    told = calibration(colours, report)
+    assert (told.det, told.det_split) == ((DetPoint(0.01, 0.5), DetPoint(0.1, 0.2)), "open")
+    assert calibration(colours, written(tmp_path / "none", gallery=None, **CURVE)).det == ()
+    other = written(tmp_path / "other", gallery=of(colours), encoder_id="f" * 64, **CURVE)
+    assert calibration(colours, other).det == ()
+    for change in ({"by": "mean-template"}, {"score": 0.8}, {"fpir": 0.02}):  # set anew after it was measured
+        with colours.opened() as store:
+            store.notes.set_threshold(replace(THRESHOLD, **change))
+        assert calibration(colours, report).det == ()
+    with colours.opened() as store:
+        store.notes.set_threshold(THRESHOLD)
+        assert store.faces.person_count() and calibration(colours, report).det
+    colours.forget(colours.people()[0].person)  # another gallery since
     assert calibration(colours, report).det == ()
-    assert calibration(colours, written(report, encoder_id="f" * 64)).det == ()
 
 
-def test_figures_are_the_reports_else_the_cards_else_there_are_none(tmp_path: Path):
-    card = json.loads(SHIPPED.with_suffix(".json").read_text())["encoder_id"]
-    told = evaluation(tmp_path, card, str.upper)
-    assert told is not None and (told.source, told.encoder, told.page) == ("card", card[:12], False)
-    assert told.figures and all(figure.meaning == figure.name.upper() for figure in told.figures)
-    assert evaluation(tmp_path, "0" * 64, str.upper) is None
-    told = evaluation(written(tmp_path / "report"), card, str.upper)
-    assert told is not None and (told.source, told.same_encoder, told.page) == ("report", False, False)
+def test_figures_are_the_reports_else_the_cards_else_there_are_none(colours: Gallery, tmp_path: Path):
+    assert evaluation(colours, tmp_path, str.upper) is None
+    told = evaluation(colours, written(tmp_path / "report"), str.upper)
+    assert told is not None and (told.source, told.same_encoder, told.page) == ("report", True, False)
     assert (told.figures[0].value, told.figures[0].meaning, told.left_out) == (0.9, "RANK-1", ("pairs",))
+    other = written(tmp_path / "other", encoder_id="f" * 64)
+    assert evaluation(colours, other, str.upper) is None  # figures of another encoder are not told
     (tmp_path / "report" / "evaluation.json").write_text("[]")
     with pytest.raises(CannotRead, match="no evaluation"):
-        evaluation(tmp_path / "report", card, str.upper)
+        evaluation(colours, tmp_path / "report", str.upper)
+
+
+def test_figures_are_of_the_gallerys_own_way_to_score_and_of_no_other_gallery(
+    colours: Gallery, tmp_path: Path
+):
+    names = ["FNIR at FPIR 1.0%", "FNIR at FPIR 1.0% by mean template", "TPR at FPR 0.05"]
+    names += ["FNIR at FPIR 1.0%, template less best photo"]
+    entry = {"section": "open set 1:N", "rate": RATE, "threshold": None, "note": ""}
+    figures = [entry | {"name": name} for name in names]
+    figures.append(entry | {"name": "FNIR of newcomers", "section": "the gallery at its own threshold"})
+
+    def told(report: Path) -> list[str]:
+        found = evaluation(colours, report, str.upper)
+        assert found is not None
+        return [figure.name for figure in found.figures]
+
+    with colours.opened() as store:
+        store.notes.set_threshold(THRESHOLD)
+    report = written(tmp_path / "report", figures=figures, gallery=of(colours))
+    assert told(report) == [names[0], names[2], "FNIR of newcomers"]
+    with colours.opened() as store:
+        store.notes.set_threshold(replace(THRESHOLD, by="mean-template"))
+    assert told(report) == [names[1], names[2]]
+
+
+def test_info_tells_figures_of_the_gallery_that_was_measured_only(tmp_path: Path):
+    shutil.copytree(Path(__file__).resolve().parents[2] / "index", tmp_path / "index")
+    gallery = open_gallery(tmp_path / "index")
+    told = gallery.info().measured
+    assert [figure.name for figure in told][:2] == ["FNIR of enrolled people", "FNIR of newcomers"]
+    with gallery.opened() as store:
+        threshold = store.notes.threshold()
+        assert threshold is not None
+        store.notes.set_threshold(replace(threshold, by="mean-template"))
+        assert gallery.info().measured == ()
+        store.notes.set_threshold(threshold)
+    assert gallery.info().measured == told
+    gallery.forget("celeba500-0")
+    after = gallery.info()
+    assert after.measured == () and "of 11981 faces now about 1.0%" in "\n".join(info_lines(after))
+
+
+def test_the_encoders_card_is_told_by_the_gallerys_way_to_score(tmp_path: Path):
+    shutil.copytree(Path(__file__).resolve().parents[2] / "index", tmp_path / "index")
+    gallery = open_gallery(tmp_path / "index")
+    told = evaluation(gallery, tmp_path, str.upper)
+    assert told is not None and (told.source, told.page) == ("card", False)
+    assert not any("mean template" in figure.name for figure in told.figures)

@@ -15,6 +15,7 @@ from facesearch.errors import CorruptGallery, NothingToDo, TooFewSearches
 from facesearch.gallery.build import build_index
 from facesearch.gallery.calibrate import Strangers, calibrate, calibrate_within, strangers_in, strangers_of
 from facesearch.gallery.calibration import from_strangers, is_stale, share_curve, within_gallery
+from facesearch.gallery.describe import threshold_info
 from facesearch.gallery.enroll import _Guard
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_people, nearest_to_each
@@ -22,9 +23,8 @@ from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
 from facesearch.gallery.transfer import export, import_into
-from facesearch.metrics.openset import promised_fpir
 from facesearch.records import WAYS_TO_SCORE
-from facesearch.report.lines import threshold_words
+from facesearch.report.lines import calibration_lines, threshold_words
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet, refused
 
@@ -111,14 +111,19 @@ def test_the_promise_covers_other_strangers(gallery: Store):
     assert np.mean(inside) >= 0.8
 
 
-def test_a_crowd_of_one_person_promises_nothing_narrow():
-    """All that is known comes from one person: the interval collapses only because there is nobody else to
-    draw.
-    """
-    scores = np.linspace(0, 1, 400).astype(np.float32)
-    many = promised_fpir(scores, np.arange(400), 0.05)
-    few = promised_fpir(scores, np.repeat(np.arange(8), 50), 0.05)
-    assert few[1] - few[0] > 2 * (many[1] - many[0])
+def test_an_interval_of_version_0_1_0_is_read_and_called_what_it_is(gallery: Store):
+    threshold = calibrate(gallery, crowd(1), 0.05, seed=0, progress=quiet)
+    assert threshold.to_come == 60 and "for 60 other strangers]" in threshold_words(threshold)
+    (text,) = gallery.database.all("SELECT value FROM meta WHERE key = 'threshold'")[0]
+    noted = {name: value for name, value in json.loads(text).items() if name != "to_come"}
+    gallery.database.run("UPDATE meta SET value = ? WHERE key = 'threshold'", json.dumps(noted))
+    former = gallery.notes.threshold()
+    assert former is not None and former == replace(threshold, to_come=0)
+    assert "these strangers drawn again, not others]" in threshold_words(former)
+    info = threshold_info(former)
+    assert info is not None and "these strangers drawn again, not others: " in "".join(
+        calibration_lines(gallery.folder, info, None)
+    )
 
 
 def test_shares_above_a_score_by_hand():
@@ -222,7 +227,8 @@ def test_the_command(run, toy_dataset: Dataset, weights: Path, tmp_path: Path):
     assert len(names) == 12
     asked = run("calibrate", "--strangers", "others", "--aligned", "--fpir", "0.1", *with_weights)
     assert (
-        "10.00% of strangers' searches may get a name" in asked.stdout and "other strangers:" in asked.stdout
+        "10.00% of strangers' searches may get a name" in asked.stdout
+        and "12 other strangers, with as many photos each as these: " in asked.stdout
     )
     assert "set on searches of 12 strangers: 96 searches, 48 faces enrolled" in asked.stdout
     shown = run("query", next(Path("others").rglob("*.png")), "--aligned", *with_weights).stdout

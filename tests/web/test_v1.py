@@ -399,7 +399,7 @@ def test_the_calibration_tells_threshold_curve_and_growth(client: TestClient):
     problem(client.post("/v1/calibration", json={"fpir": 0.9}), 422, "bad-request")
 
 
-def test_the_evaluation_is_the_reports_and_its_det_is_used_for_the_same_encoder_only(
+def test_the_evaluation_is_the_reports_and_its_det_is_used_for_the_same_gallery_only(
     gallery: Path, tmp_path: Path
 ):
     report = tmp_path / "report"
@@ -417,11 +417,13 @@ def test_the_evaluation_is_the_reports_and_its_det_is_used_for_the_same_encoder_
         "split": "val",
         "figures": [entry],
         "left_out": ["pairs"],
-        "curves": {
-            "det": {"fpir": [0.1, 0.01], "fnir": [0.2, 0.5]},
-            "det_template": {"fpir": [0.01], "fnir": [0.25]},
-        },
+        "curves": {"det_gallery": {"fpir": [0.1, 0.01], "fnir": [0.2, 0.5]}},
     }
+    with Store.open(gallery) as opened:
+        threshold, (generation, mark) = opened.notes.threshold(), opened.notes.moment
+        assert threshold is not None
+        data["gallery"] = {"faces": len(opened), "by": threshold.by, "threshold": threshold.score}
+        data["gallery"] |= {"fpir": threshold.fpir, "generation": generation, "mark": mark}
     (report / "evaluation.json").write_text(json.dumps(data))
     (report / "index.html").write_text("<!doctype html><title>r</title>")
     with TestClient(service(gallery, report=report).asgi, base_url=HOST) as client:
@@ -442,12 +444,12 @@ def test_the_evaluation_is_the_reports_and_its_det_is_used_for_the_same_encoder_
             assert stored is not None
             opened.notes.set_threshold(replace(stored, by="mean-template"))
         told = client.get("/v1/calibration").json()
-        assert told["threshold"]["by"] == "mean-template" and told["det"] == [{"fpir": 0.01, "fnir": 0.25}]
+        assert told["threshold"]["by"] == "mean-template" and told["det"] == []
         page = client.get("/report")
         assert page.status_code == 200 and "sandbox" in page.headers["content-security-policy"]
         (report / "evaluation.json").write_text(json.dumps(data | {"encoder_id": "f" * 64}))
         assert client.get("/v1/calibration").json()["det"] == []
-        assert client.get("/v1/evaluation").json()["same_encoder"] is False
+        problem(client.get("/v1/evaluation"), 404, "no-evaluation")
         (report / "evaluation.json").write_text("[]")
         problem(client.get("/v1/evaluation"), 500, "could-not")
 

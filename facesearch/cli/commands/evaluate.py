@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--only",
-    type=click.Choice(["closed", "open", "ir", "pairs"]),
+    type=click.Choice(["closed", "open", "gallery", "ir", "pairs"]),
     multiple=True,
     help="Only this section; may be given again.",
 )
@@ -128,8 +128,10 @@ def evaluate(
             opened,
             dataset,
             split=split,
-            strangers=open_dataset(strangers) if "open" in sections and strangers.exists() else None,
-            ir=open_dataset(ir) if "ir" in sections and ir.exists() else None,
+            strangers=open_dataset(strangers)
+            if not {"open", "gallery"}.isdisjoint(sections) and strangers.exists()
+            else None,
+            ir=open_dataset(ir) if not {"ir", "gallery"}.isdisjoint(sections) and ir.exists() else None,
             pairs=listed,
             detector=detector_of(detection) if listed else None,
             sections=sections,
@@ -151,7 +153,7 @@ def _dataset(data: Path | None, sections: Collection[str], others: bool) -> Data
 
     if data is not None:
         return open_dataset(data)
-    if {"closed", "open"}.isdisjoint(sections) or (others and not options.DEFAULT_DATA.exists()):
+    if {"closed", "open", "gallery"}.isdisjoint(sections) or (others and not options.DEFAULT_DATA.exists()):
         return None
     return open_dataset(default_data())
 

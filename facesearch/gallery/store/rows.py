@@ -59,8 +59,9 @@ class Threshold:
 
     fpir: the rate of strangers named that it aims at; method in words; searches: how many it was read from;
     faces: the gallery's size then. on_strangers: it was set on searches of real strangers, `people` of them;
-    low, high: where the rate of other strangers lies, 95 %. curve: (score, share of searches with a candidate
-    at or above it), scores rising. by: what the scores are, which the gallery's answers follow.
+    low, high: where the rate of `to_come` other strangers lies, 95 %; to_come is 0 where version 0.1.0 set
+    it, which drew these strangers again and promised too much. curve: (score, share of searches with a
+    candidate at or above it), scores rising. by: what the scores are, which the gallery's answers follow.
     """
 
     score: float
@@ -74,6 +75,7 @@ class Threshold:
     high: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
     by: ScoredBy = "best-photo"
+    to_come: int = 0
 
     @classmethod
     def read(cls, noted: Any) -> Self:
@@ -86,7 +88,7 @@ class Threshold:
             all(_is_between(score, -1.001, 1.001) for score in (found.score, *scores))
             and all(_is_between(share, 0, 1) for share in (found.fpir, *shares))
             and all(end is None or _is_between(end, 0, 1) for end in (found.low, found.high))
-            and all(is_count(count) for count in (found.searches, found.faces, found.people))
+            and all(is_count(count) for count in (found.searches, found.faces, found.people, found.to_come))
             and all(share > 0 for share in shares)
             and scores == sorted(scores)
             and isinstance(found.on_strangers, bool)

@@ -44,12 +44,12 @@ def _calibration(routes: APIRouter, context: Context) -> None:
 
 
 def _evaluation(routes: APIRouter, context: Context) -> None:
-    report, encoder_id = context.settings.report, context.encoder_id
+    gallery, report = context.gallery, context.settings.report
 
     @routes.get("/evaluation", response_model=model_of(measured.Evaluation))
     async def evaluation() -> Any:
         """What was measured of the encoder, each figure with its interval and its meaning."""
-        found = await in_thread(lambda: measured.evaluation(report, encoder_id, meaning))
+        found = await in_thread(lambda: measured.evaluation(gallery, report, meaning))
         if found is None:
             raise Problem(
                 "no-evaluation",

@@ -30,7 +30,8 @@ const threshold = () => guarded(byId("threshold"), async () => thresholdParts(aw
 function thresholdParts(told) {
   const limit = told.threshold;
   if (!limit) return [el("p", {}, "The gallery has no threshold yet: it needs more people and photos, or photos of strangers."), ...setting(told)];
-  const between = limit.low === null ? "" : ` (other strangers: ${percent(limit.low)} to ${percent(limit.high)}, 95%)`;
+  const others = limit.to_come ? `${count(limit.to_come, "other stranger")}, with as many photos each` : "the same strangers drawn again, not others";
+  const between = limit.low === null ? "" : ` (for ${others}: ${percent(limit.low)} to ${percent(limit.high)}, 95%)`;
   const basis = limit.searches ? `${count(limit.searches, "search", "searches")}, ` : "";
   const out = [
     el("p", {}, `Decided by ${score(limit.score)}, for ${percent(limit.fpir)} of strangers' searches that may get a name${between}: ${limit.method} (${basis}${count(limit.faces, "face")} enrolled then, ${told.faces.toLocaleString("en")} now). A person's score is ${limit.by === "mean-template" ? "that with the mean of their photos" : "the best over their photos"}.`),
@@ -109,8 +110,8 @@ function slider(told) {
     el("p", { class: "field wide" }, el("label", { for: "slide" }, "Threshold"), range),
     el("dl", { class: "tiles" }, figure("Threshold", "at", "the score that decides"), figure("FPIR", "fpir", "strangers' searches that get a name"), figure("FNIR", "fnir", "enrolled people's searches missed or misnamed")),
     words,
-    el("div", { class: "charts" }, strangers.figure, mates ? mates.figure : el("p", { class: "soft" }, "FNIR has not been measured for this encoder here: facesearch evaluate writes it.")),
-    mates && el("p", { class: "soft" }, `FNIR was measured on the evaluation's own gallery (split ${told.det_split}); yours may differ.`),
+    el("div", { class: "charts" }, strangers.figure, mates ? mates.figure : el("p", { class: "soft" }, "FNIR has not been measured for this gallery as it is now: facesearch evaluate writes it.")),
+    mates && el("p", { class: "soft" }, `FNIR was measured in this very gallery: of people of the split ${told.det_split}, enrolled beside it, and of strangers.`),
     el("p", { class: "buttons" }, use, back),
   ].filter(Boolean);
 }
@@ -163,7 +164,6 @@ const figures = () => guarded(byId("figures"), async () => figureParts(await get
 function figureParts(told) {
   const from = told.source === "report" ? `From the report of facesearch evaluate: ${told.encoder}, split ${told.split}.` : `From the card of the encoder that comes with facesearch (split ${told.split}).`;
   const out = [el("p", {}, from, " Brackets are 95% intervals, bootstrapped over people.")];
-  if (!told.same_encoder) out.push(el("p", { class: "warning" }, "The report is about another encoder than the one that answers here."));
   if (told.page) out.push(el("p", {}, el("a", { href: "/report", target: "_blank", rel: "noopener" }, "Open the whole report")));
   const sections = [...new Set(told.figures.map((figure) => figure.section))];
   out.push(...sections.map((section) => sectionTable(section, told.figures.filter((figure) => figure.section === section))));
