@@ -290,7 +290,7 @@ def test_evaluation_measures_all_three_parts_and_names_what_is_missing(toy_datas
     assert all(
         f.rate.low >= 0 and f.rate.high <= 1 for f in result.figures if "less best photo" not in f.name
     )
-    assert len(result.skipped) == 4 and any("open set" in s for s in result.skipped)
+    assert len(result.skipped) == 5 and any("open set" in s for s in result.skipped)
     seen = encoder.seen
     evaluate(toy_dataset, None, None, embed, split="val", weights=Path("none.safetensors"), seed=0, fpir=0.01)
     assert encoder.seen == seen  # vectors are kept beside the crops
