@@ -276,10 +276,17 @@ class PersonPhotos:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPhoto:
-    """A photo of somebody. photo: its name; sha256: of its file's bytes."""
+    """A photo of somebody. photo: its name; sha256: of its file's bytes. detector: what found the face, with
+    its box (x, y, width, height) and landmarks (x, y) in pixels of the upright photo, and its score. Photos
+    that were enrolled before galleries knew this have none of them.
+    """
 
     photo: str
     sha256: str
+    detector: str = ""
+    box: Box | None = None
+    landmarks: tuple[tuple[float, float], ...] = ()
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from facesearch.datasets.table import landmarks_text
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import detected, embedded_batches
 from facesearch.errors import NotFound, NothingToDo, unshown, written
-from facesearch.faces.align import crop_face, scaled
-from facesearch.faces.cutting import cut_faces
+from facesearch.faces.align import scaled
+from facesearch.faces.cutting import cut_faces, portrait
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.kinds import Facts, Judge, is_read_now
@@ -319,9 +319,12 @@ def face_pictures(album: Album, side_px: int, progress: Progress) -> dict[str, b
         if isinstance(photo, Photo) and photo.sha256 == sha256:
             for face in faces[sha256]:
                 points = np.array(face.landmarks.split(), np.float32).reshape(-1, 2)
-                crop = crop_face(photo.pixels, points) if len(points) else scaled(photo.pixels)
+                box = [value / photo.scale for value in face.box]
+                shown = portrait(photo.pixels, box, (points / photo.scale).tolist(), side_px)
                 out = io.BytesIO()
-                Image.fromarray(scaled(crop, side_px)).save(out, "JPEG", quality=80)
+                Image.fromarray(shown if len(points) else scaled(photo.pixels, side_px)).save(
+                    out, "JPEG", quality=80
+                )
                 pictures[face.key] = out.getvalue()
         progress(number, len(files))
     return pictures

@@ -31,6 +31,7 @@ from facesearch.api.detector import FaceDetector, as_detector
 from facesearch.api.encoder import Encoder, EncoderLike, load_encoder
 from facesearch.api.how import How, Locks, in_turn, quiet
 from facesearch.api.inputs import PhotoLike, as_photos, read
+from facesearch.api.known import known_photos
 from facesearch.api.per_process import PerProcess, in_this_process, run
 from facesearch.api.photos import DetectorLike, Look, as_look, look, looks, usable_look
 from facesearch.api.searching import Searcher, SearchIn, SearchOptions
@@ -401,7 +402,7 @@ class Gallery:
     def photos_of(self, person: str) -> list[EnrolledPhoto]:
         """Somebody's enrolled photos, by name. Raises UnknownPerson, NoGallery."""
         with self.opened() as store:
-            return [EnrolledPhoto(source, sha256) for source, sha256 in store.faces.photos_of(person)]
+            return known_photos(store, person)
 
     def rename(self, old: str, new: str, *, join: bool = False) -> int:
         """Give somebody another name; join: add their photos to somebody who has that name. Returns how many

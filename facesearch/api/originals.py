@@ -12,19 +12,26 @@ import io
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from facesearch.answers import EnrolledPhoto
 from facesearch.errors import NotFound, written
+from facesearch.faces.cutting import portrait
+from facesearch.faces.decoding import Decoded
+from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.kinds import Judge
 from facesearch.faces.names import clean_source
 from facesearch.faces.photos import decode, read_bytes, walk
-from facesearch.records import Skipped
+from facesearch.records import U8, Points, Skipped
 
 RESCAN_S = 60.0
 THUMBNAIL_PX = 320
+SMALL_PX = 1280
+"""So long a photo is decoded for the picture of a face in it, unless that is small."""
 MOST_KEPT, KEPT_S = 256, 60.0
 """Thumbnails that are kept, some 20 KB each, and for how long: a page asks for them again and again."""
 
@@ -33,7 +40,6 @@ MOST_KEPT, KEPT_S = 256, 60.0
 class _Kept:
     """A thumbnail (None: there is none to be had) of a file as it was."""
 
-    source: str
     path: Path
     state: tuple[int, int]
     made: float
@@ -54,30 +60,30 @@ class Originals:
         self._walked = -RESCAN_S
         self._by_name: dict[str, list[Path]] = {}
         self._making = threading.Lock()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[EnrolledPhoto, _Kept] = OrderedDict()
 
     def read(self, source: str, sha256: str) -> bytes | None:
         """The bytes of the file called so with that content; None when there is none below the folder."""
         found = self._find(source, sha256)
         return None if found is None else found[1]
 
-    def thumbnail(self, source: str, sha256: str, max_pixels: int) -> bytes | None:
-        """The same as a small JPEG, kept for a minute; None when there is none or it cannot be decoded. One
-        is made at a time.
+    def thumbnail(self, photo: EnrolledPhoto, max_pixels: int) -> bytes | None:
+        """The same as a small JPEG, kept for a minute: the face with some room around it where it is known,
+        else the photo; None when there is none or it cannot be decoded. One is made at a time.
         """
         with self._making:
             self._let_go_of_old()
-            kept = self._kept.get(sha256)
-            if kept is not None and kept.source == source and _state(kept.path) == kept.state:
-                self._kept.move_to_end(sha256)
+            kept = self._kept.get(photo)
+            if kept is not None and _state(kept.path) == kept.state:
+                self._kept.move_to_end(photo)
                 return kept.picture
-            found = self._find(source, sha256)
+            found = self._find(photo.photo, photo.sha256)
             if found is None:
                 return None
             path, data = found
-            picture = thumbnail(data, max_pixels)
+            picture = thumbnail(data, max_pixels, photo)
             if (state := _state(path)) is not None:
-                self._kept[sha256] = _Kept(source, path, state, time.monotonic(), picture)
+                self._kept[photo] = _Kept(path, state, time.monotonic(), picture)
             return picture
 
     def let_go(self) -> None:
@@ -87,8 +93,8 @@ class Originals:
 
     def _let_go_of_old(self) -> None:
         now = time.monotonic()
-        for sha256 in [sha for sha, kept in self._kept.items() if now - kept.made > KEPT_S]:
-            del self._kept[sha256]
+        for key in [key for key, kept in self._kept.items() if now - kept.made > KEPT_S]:
+            del self._kept[key]
         while len(self._kept) >= MOST_KEPT:
             self._kept.popitem(last=False)
 
@@ -119,14 +125,37 @@ class Originals:
             return list(self._by_name.get(source, ()))
 
 
-def thumbnail(data: bytes, max_pixels: int) -> bytes | None:
-    """A picture file as a small JPEG without the original's metadata; None when it cannot be decoded."""
-    decoded = decode(data, max_pixels=max_pixels, longest_px=THUMBNAIL_PX)
-    if isinstance(decoded, str):
+def thumbnail(data: bytes, max_pixels: int, photo: EnrolledPhoto | None = None) -> bytes | None:
+    """A picture file as a small JPEG without the original's metadata; None when it cannot be decoded.
+    photo: tells which face is to be shown.
+    """
+    if photo is None or photo.box is None or photo.detector == ALIGNED:
+        pixels = _whole(data, max_pixels)
+    else:
+        pixels = _face(data, max_pixels, photo.box, photo.landmarks)
+    if pixels is None:
         return None
     out = io.BytesIO()
-    Image.fromarray(decoded.pixels).save(out, "JPEG", quality=85)
+    Image.fromarray(pixels).save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _whole(data: bytes, max_pixels: int) -> U8 | None:
+    decoded = decode(data, max_pixels=max_pixels, longest_px=THUMBNAIL_PX)
+    return None if isinstance(decoded, str) else decoded.pixels
+
+
+def _face(data: bytes, max_pixels: int, box: Sequence[float], landmarks: Points) -> U8 | None:
+    """Decoded small at first, which is enough for a large face."""
+    decoded = decode(data, max_pixels=max_pixels, longest_px=SMALL_PX)
+    if isinstance(decoded, Decoded) and max(box[2:]) / decoded.scale < THUMBNAIL_PX / 2:
+        decoded = decode(data, max_pixels=max_pixels)
+    if isinstance(decoded, str):
+        return None
+    shrunk = 1 / decoded.scale
+    small = [value * shrunk for value in box]
+    points = [[x * shrunk, y * shrunk] for x, y in landmarks]
+    return portrait(decoded.pixels, small, points, THUMBNAIL_PX)
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from facesearch.encoder.runtime import Runtime
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.faces.align import TEMPLATE
 from facesearch.faces.budget import DECODING
 from facesearch.faces.cutting import NO_FACE, CutFace, cut_faces, sharpness_of
 from facesearch.faces.detect import Detector
@@ -64,7 +65,8 @@ class Cropped:
 
     def seen(self, length: float = 0.0) -> Seen:
         """What a gallery keeps of it beside its vector, which had this length."""
-        return Seen(self.box, self.landmarks, self.score, sharpness_of(self.crop), length)
+        points = self.landmarks if len(self.landmarks) == len(TEMPLATE) else ()
+        return Seen(self.box, points, self.score, sharpness_of(self.crop), length)
 
 
 def faces_of(photo: Photo, detector: Detector | None) -> tuple[list[Cropped], str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from facesearch.faces.align import crop_face, scaled
+from facesearch.faces.align import TEMPLATE, crop_face, scaled, warp
 from facesearch.faces.detect import Detector, found_in
+from facesearch.faces.fit import fit_of
 from facesearch.records import U8, Face, Photo
 
 NO_FACE = "no face found"
+ROOM = 1.7
+"""Side of a portrait to the longer side of the face's box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,23 @@ def cut_faces(photo: Photo, detector: Detector | None) -> tuple[list[CutFace], s
     faces, refused = found_in(detector, photo.pixels)
     cut = [CutFace(_in_original(face, photo), crop_face(photo.pixels, face.landmarks)) for face in faces]
     return cut, "" if cut else refused
+
+
+def portrait(pixels: U8, box: Sequence[float], landmarks: Sequence[Sequence[float]], side_px: int) -> U8:
+    """A face with some room around it, upright, as people want to see it: (side_px, side_px, 3) uint8.
+
+    box (4,) and landmarks (5, 2) in pixels (h, w, 3) uint8; without five landmarks the face is shown as it
+    lies there.
+    """
+    x, y, w, h = box
+    roll = 0.0
+    if len(landmarks) == len(TEMPLATE):
+        roll = math.radians(fit_of(np.array(landmarks, np.float32)).roll_deg)
+    scale = side_px / (ROOM * max(w, h))
+    cos, sin = scale * math.cos(roll), scale * math.sin(roll)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    shift = side_px / 2 - linear @ (x + w / 2, y + h / 2)
+    return warp(pixels, np.hstack([linear, shift[:, None]]), side_px)
 
 
 def sharpness_of(crop: U8) -> float:

@@ -81,6 +81,12 @@ class Decoded:
     pixels: U8
     size: tuple[int, int]
 
+    @property
+    def scale(self) -> float:
+        """Pixels of the original to one of `pixels`."""
+        long: int = max(self.pixels.shape[:2])
+        return max(1.0, max(self.size) / max(long, 1))
+
 
 class TooManyPieces(Exception):
     """A file makes its reader read more often than photographs do."""

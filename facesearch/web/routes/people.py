@@ -95,7 +95,7 @@ def _show(routes: APIRouter, context: Context) -> None:
                 return None
             for photo in gallery.photos_of(name):
                 if photo.sha256 == sha256:
-                    picture = originals.thumbnail(photo.photo, sha256, context.settings.limits.pixels)
+                    picture = originals.thumbnail(photo, context.settings.limits.pixels)
                     if picture is not None:
                         return picture
             return None
