@@ -38,13 +38,15 @@ WAYS_TO_SCORE: tuple[ScoredBy, ...] = get_args(ScoredBy)
 @dataclass(frozen=True, slots=True)
 class Photo:
     """A decoded file. pixels (h, w, 3) uint8 RGB, upright; sha256 is of the file's bytes. size: width and
-    height of the upright original, which a very large one's pixels are reduced from.
+    height of the upright original, which a large one's pixels are reduced from; whole: reads it again in all
+    the size there is room for, where that is more.
     """
 
     path: Path
     sha256: str
     pixels: U8
     size: tuple[int, int]
+    whole: Callable[[], Photo | Skipped] | None = None
 
     @property
     def scale(self) -> float:

@@ -27,7 +27,7 @@ from facesearch.faces.cutting import cut_faces, portrait
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.kinds import Facts, Judge, is_read_now
-from facesearch.faces.photos import pixels_or_reason, read_bytes, read_photo, walk
+from facesearch.faces.photos import photo_of, read_bytes, read_photo, walk
 from facesearch.gallery.decision import DecisionRule
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_to_each
@@ -256,10 +256,10 @@ def _look_at_all(
             if sha256 in seen:
                 return _Looked(file)
             seen.add(sha256)
-        decoded = pixels_or_reason(data, path)
-        if isinstance(decoded, str):
-            return _Looked(file, decoded, ())
-        found, refused = cut_faces(Photo(path, sha256, decoded.pixels, decoded.size), own)
+        photo = photo_of(data, path)
+        if isinstance(photo, Skipped):
+            return _Looked(file, photo.reason, ())
+        found, refused = cut_faces(photo, own)
         return _Looked(file, refused, tuple((one.face, one.crop) for one in found))
 
     return detected(look, files, detector, workers=workers)

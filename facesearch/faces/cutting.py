@@ -15,6 +15,8 @@ from facesearch.faces.fit import fit_of
 from facesearch.records import U8, Face, Photo
 
 NO_FACE = "no face found"
+FINER_PX = 120
+"""A face that is shorter in a photo that came reduced is cut out of the whole one."""
 ROOM = 1.7
 """Side of a portrait to the longer side of the face's box."""
 
@@ -35,7 +37,12 @@ def cut_faces(photo: Photo, detector: Detector | None) -> tuple[list[CutFace], s
     """
     if detector is None:
         return [CutFace(None, scaled(photo.pixels))], ""
-    faces, refused = found_in(detector, photo.pixels)
+    faces, refused = found_in(detector, photo.pixels, photo.scale)
+    if photo.whole is not None and any(max(face.box[2:]) < FINER_PX for face in faces):
+        whole = photo.whole()
+        if isinstance(whole, Photo):
+            photo = whole
+            faces, refused = found_in(detector, photo.pixels, photo.scale)
     cut = [CutFace(_in_original(face, photo), crop_face(photo.pixels, face.landmarks)) for face in faces]
     return cut, "" if cut else refused
 

@@ -61,6 +61,8 @@ BYTES_A_READ = 64
 """After the head, as many bytes a piece at least, on average."""
 MOST_SCANS, MOST_SCANNED = 100, 1_200_000_000
 """Passes of a progressive JPEG; and pixels in all of them together, which is what takes time."""
+HALVED_PX = 2240
+"""So long a JPEG is when it may come at half its size: a photo of four megapixels."""
 LONGEST_DAMAGE = 200
 
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
@@ -75,11 +77,12 @@ _RGB = 3
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """pixels (h, w, 3) uint8 RGB, upright. size: width and height of the upright original, from which they
-    are reduced by one factor where it is too large to be kept whole.
+    are reduced by one factor where it is too large to be kept whole. halved: there would be room for more.
     """
 
     pixels: U8
     size: tuple[int, int]
+    halved: bool = False
 
     @property
     def scale(self) -> float:
@@ -104,11 +107,14 @@ class _Counted(io.BytesIO):
         return super().read(size)
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None = None) -> Decoded | str:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None = None, half: bool = False
+) -> Decoded | str:
     """Decode a picture file's bytes to (h, w, 3) uint8 RGB, or say in words why it cannot be done.
 
     A picture that does not fit into ROOM is reduced by a whole number, its pixels averaged. longest_px: the
-    longer side wanted, of a picture that is larger; a JPEG is not even decoded whole for it.
+    longer side wanted, of a picture that is larger; a JPEG is not even decoded whole for it. half: a JPEG
+    that is longer than HALVED_PX may come at half its size.
     """
     if not data:
         return "the file is empty"
@@ -116,7 +122,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None 
         return PLAIN_PPM
     if re.match(rb"P[^456]", data):
         return NO_PICTURE
-    wanted = Wanted(max_pixels, longest_px)
+    wanted = Wanted(max_pixels, longest_px, half)
     try:
         with _pillow_is_quiet():
             if heif.is_heif(data):
@@ -155,6 +161,7 @@ class Wanted:
 
     max_pixels: int
     longest_px: int | None = None
+    half: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +275,8 @@ def _jpeg(data: bytes, image: Any, scans: int, wanted: Wanted) -> Decoded | str:
     if wanted.longest_px is not None:
         while reduced < 8 and max(size) >= 2 * reduced * wanted.longest_px:
             reduced *= 2
+    halved = wanted.half and reduced == 1 and max(size) > HALVED_PX
+    reduced = 2 if halved else reduced
     if reduced > 1:
         image.draft("RGB", (size[0] // reduced, size[1] // reduced))
     now = _Source("JPEG", image.size, 0, 0)
@@ -276,7 +285,7 @@ def _jpeg(data: bytes, image: Any, scans: int, wanted: Wanted) -> Decoded | str:
         turn = image.getexif().get(0x0112, 1)
         image.load()
         done = _done(image, bands_of(image), now, _Plan(1, weight, wanted.longest_px), lease, turn)
-    return Decoded(done.pixels, size[::-1] if turn in SIDEWAYS else size)
+    return Decoded(done.pixels, size[::-1] if turn in SIDEWAYS else size, halved)
 
 
 def _coefficients(image: Any) -> int:

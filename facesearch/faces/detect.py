@@ -46,10 +46,14 @@ def find_faces(detector: Detector, pixels: U8) -> list[Face]:
     return found_in(detector, pixels)[0]
 
 
-def found_in(detector: Detector, pixels: U8) -> tuple[list[Face], str]:
-    """The same, and why faces were refused although they lie in the photo; empty where none was."""
+def found_in(detector: Detector, pixels: U8, scale: float = 1.0) -> tuple[list[Face], str]:
+    """The same, and why faces were refused although they lie in the photo; empty where none was. scale:
+    pixels of the original photo to one of these, which a detector with `detect_reduced` is told.
+    """
     h, w = pixels.shape[:2]
-    inside = [face for face in detector.detect(pixels) if _is_in(face, w, h)]
+    reduced = getattr(detector, "detect_reduced", None)
+    found = detector.detect(pixels) if scale == 1 or reduced is None else reduced(pixels, scale)
+    inside = [face for face in found if _is_in(face, w, h)]
     good = [face for face in inside if face.upright and can_be_face(face.landmarks)]
     if len(good) == len(inside):
         return good, ""
@@ -93,6 +97,10 @@ class YuNet:
         return other
 
     def detect(self, pixels: U8) -> list[Face]:
+        return self.detect_reduced(pixels, 1.0)
+
+    def detect_reduced(self, pixels: U8, scale: float) -> list[Face]:
+        """The same of a photo that was reduced: scale: pixels of the original to one of these."""
         return [
             Face(
                 one.row[:4],
@@ -101,7 +109,7 @@ class YuNet:
                 self.name,
                 not one.unclear,
             )
-            for one in FaceSearch(self._network.find, pixels).faces()
+            for one in FaceSearch(self._network.find, pixels, scale).faces()
         ]
 
 

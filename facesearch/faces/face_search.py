@@ -18,6 +18,7 @@ from facesearch.faces.windows import (
     carried,
     cell_of,
     coarse,
+    fine,
     mosaics,
     tiles,
 )
@@ -32,8 +33,11 @@ SURE = 0.915
 window."""
 SURE_OF_PHOTO = 0.85
 """When its best face has less, the whole photo is looked at in all turns."""
-LEAD = 0.025
-"""By which a turned face must beat the upright one; and any face those that are turned otherwise."""
+LEAD, LEAD_ASIDE = 0.025, 0.015
+"""By which a face's best turn must beat those that are upside down to it, and those at a right angle."""
+TURNED_SCORE, TURNED_DEG = 0.85, 60.0
+"""What a face scores at least that is turned by more, or was seen in another turn only: 99 in 100 do, and
+less of what is no face."""
 SMALL_PX = 48
 """A face that is smaller in a look gets a window, if the photo has more of it to show."""
 STRAIGHT_DEG = 6.0
@@ -73,25 +77,31 @@ class SeenFace:
 class FaceSearch:
     """One photo: find is the network (see FaceNetwork.find), pixels (h, w, 3) uint8 RGB."""
 
-    def __init__(self, find: Callable[[U8, float], F32], pixels: U8) -> None:
+    def __init__(self, find: Callable[[U8, float], F32], pixels: U8, scale: float = 1.0) -> None:
+        """scale: pixels of the original photo to one of these."""
         self._find, self._pixels = find, pixels
+        self._fine = fine(pixels, scale)
 
     def faces(self) -> list[SeenFace]:
         """What is in the photo, largest first."""
         found = self._improved(self._seen())
         if max((one.score for one in found), default=0.0) < SURE_OF_PHOTO:
             found = _apart([*found, *self._improved(self._seen_turned())])
-        good = [one for one in found if one.score >= MIN_SCORE]
+        good = [one for one in found if one.score >= (TURNED_SCORE if _is_turned(one) else MIN_SCORE)]
         return sorted(good, key=lambda one: -float(one.row[2] * one.row[3]))
 
     # ---- looks
 
     def _seen(self) -> list[SeenFace]:
         """What the whole photo and its tiles show."""
-        whole = coarse(self._pixels)
-        found = list(self._in_look(whole, CANDIDATE))
-        for tile in tiles(self._pixels):
-            found += [one for one in self._in_look(tile, CANDIDATE) if one.shown_px <= OVERLAP_PX]
+        found = list(self._in_look(coarse(self._pixels, 0, self._fine), CANDIDATE))
+        large = [one for one in found if one.score >= SURE]
+        for tile in () if self._fine is None else tiles(self._pixels, self._fine):
+            found += [
+                one
+                for one in self._in_look(tile, CANDIDATE)
+                if one.shown_px <= OVERLAP_PX and not any(_is_part(one, face) for face in large)
+            ]
         return _apart(found)[:MOST_CANDIDATES]
 
     def _seen_turned(self) -> list[SeenFace]:
@@ -99,7 +109,7 @@ class FaceSearch:
         turned = [
             replace(one, roll_deg=90.0 * quarters)
             for quarters in (1, 2, 3)
-            for one in self._in_look(coarse(self._pixels, quarters), MIN_SCORE)
+            for one in self._in_look(coarse(self._pixels, quarters, self._fine), MIN_SCORE)
         ]
         return _apart(turned)
 
@@ -138,7 +148,9 @@ class FaceSearch:
         better: dict[int, SeenFace | None] = {}
         for number, one in enumerate(doubtful):
             turns = looked[number * len(TURNS) : (number + 1) * len(TURNS)]
-            better[id(one)] = _best_turn(turns, one)
+            best = _best_turn(turns)
+            risen = best is not None and one.score < MIN_SCORE and best.score < TURNED_SCORE
+            better[id(one)] = None if risen else best
         chosen = [better.get(id(one), one) for one in found]
         return [one for one in chosen if one is not None]
 
@@ -187,17 +199,31 @@ class FaceSearch:
         return SeenFace(carried(row, back)[0], float(rows[0, 2:4].max()), window.roll_deg)
 
 
-def _best_turn(turns: Sequence[SeenFace | None], before: SeenFace) -> SeenFace | None:
-    """The turn with the highest score, the one of before in doubt; None where no turn shows a face. It is
-    unclear when one at a right angle or more from it fits as well.
+def _best_turn(turns: Sequence[SeenFace | None]) -> SeenFace | None:
+    """The turn with the highest score; None where no turn shows a face. It is unclear when one that is far
+    from it fits as well.
     """
     there = [one for one in turns if one is not None and _fit(one).is_face]
     if not there:
         return None
     best = max(there, key=lambda one: one.score)
-    others = [one.score for one in there if abs(_difference(one.roll_deg, best.roll_deg)) >= 90]
-    unclear = max(others, default=0.0) > best.score - LEAD
+    unclear = False
+    for one in there:
+        apart = abs(_difference(one.roll_deg, best.roll_deg))
+        lead = LEAD if apart >= 135 else LEAD_ASIDE if apart >= 90 else -1.0
+        unclear |= one.score > best.score - lead
     return replace(best, unclear=unclear)
+
+
+def _is_turned(one: SeenFace) -> bool:
+    return abs(_difference(one.roll_deg, 0.0)) > TURNED_DEG
+
+
+def _is_part(one: SeenFace, of: SeenFace) -> bool:
+    """Whether what looks like a face lies in a much larger one."""
+    x, y, w, h = of.row[:4]
+    mx, my = one.row[:2] + one.row[2:4] / 2
+    return bool(x < mx < x + w and y < my < y + h and one.face_px < of.face_px / 3)
 
 
 def _fit(one: SeenFace) -> Fit:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 from facesearch.errors import reason_of
 from facesearch.faces.budget import DECODING
 from facesearch.faces.decoding import FORMATS as FORMATS
 from facesearch.faces.decoding import MAX_PIXELS as MAX_PIXELS
-from facesearch.faces.decoding import Decoded
 from facesearch.faces.decoding import decode as decode
 from facesearch.faces.kinds import SUFFIXES as SUFFIXES
 from facesearch.faces.kinds import skipped_as, wrong_kind
@@ -37,20 +37,22 @@ def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
 
 
 def photo_of(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
-    """The same of a file's bytes that are in memory already; path is what the photo is called."""
-    decoded = pixels_or_reason(data, path, max_pixels=max_pixels)
-    if isinstance(decoded, str):
-        return Skipped(path, decoded)
-    return Photo(path, hashlib.sha256(data).hexdigest(), decoded.pixels, decoded.size)
+    """The same of a file's bytes that are in memory already; path is what the photo is called.
 
-
-def pixels_or_reason(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Decoded | str:
-    """The decoded pixels of a file's bytes, or why there are none: it may be no picture, or one of a kind
-    that is not read, whatever its name says.
+    A large JPEG comes at half its size, which takes half the time and shows most faces as well.
     """
     if kind := wrong_kind(data, path.suffix):
-        return skipped_as(path, kind).reason
-    return decode(data, max_pixels=max_pixels)
+        return skipped_as(path, kind)
+    sha256 = hashlib.sha256(data).hexdigest()
+
+    def decoded(half: bool) -> Photo | Skipped:
+        found = decode(data, max_pixels=max_pixels, half=half)
+        if isinstance(found, str):
+            return Skipped(path, found)
+        whole = partial(decoded, half=False) if found.halved else None
+        return Photo(path, sha256, found.pixels, found.size, whole)
+
+    return decoded(half=True)
 
 
 def read_bytes(path: Path) -> bytes | Skipped:

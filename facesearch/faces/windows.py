@@ -16,9 +16,10 @@ from facesearch.faces.face_network import SIDE_PX
 from facesearch.records import F32, F64, U8
 
 FINE_SCALE = 0.285
-"""A large photo is looked at in tiles too, at this scale at least: of 60 pixels 22 are left."""
+"""A large photo is looked at in tiles too, at this scale at least: of 60 pixels 17 are left."""
 OVERLAP_PX = 96
 """Tiles share so much, and faces in them are at most as large: the coarse look finds the larger ones."""
+STEP_PX = SIDE_PX - OVERLAP_PX
 MOST_TILES = 64
 """Of one photo, however long and thin it is."""
 ACROSS = 3
@@ -57,10 +58,13 @@ class Window:
         return np.hstack([linear, (CELL_PX / 2 - linear @ (self.x, self.y))[:, None]])
 
 
-def coarse(pixels: U8, turns: int = 0) -> Look:
-    """The whole photo, turned by so many quarters anticlockwise."""
+def coarse(pixels: U8, turns: int = 0, fine: U8 | None = None) -> Look:
+    """The whole photo, turned by so many quarters anticlockwise. fine: the same photo, smaller, which is
+    faster to average.
+    """
     h, w = pixels.shape[:2]
-    small = scaled_by(pixels, min(1.0, SIDE_PX / max(h, w)))
+    source = pixels if fine is None else fine
+    small = scaled_by(source, min(1.0, SIDE_PX / max(source.shape[:2])))
     sh, sw = small.shape[:2]
     fx, fy = w / sw, h / sh
     back = (
@@ -72,23 +76,32 @@ def coarse(pixels: U8, turns: int = 0) -> Look:
     return Look(_padded(np.rot90(small, turns)), np.array(back, np.float64))
 
 
-def tiles(pixels: U8) -> Iterator[Look]:
-    """A large photo in squares that overlap; none of one that the coarse look shows at this scale already."""
+def fine(pixels: U8, scale: float = 1.0) -> U8 | None:
+    """A large photo at FINE_SCALE and, as far as its tiles have room, a little more; None where the coarse
+    look shows it so large already. scale: pixels of the original to one of these.
+    """
     h, w = pixels.shape[:2]
-    if max(h, w) * FINE_SCALE <= SIDE_PX:
-        return
-    step, scale = SIDE_PX - OVERLAP_PX, FINE_SCALE
-    while True:
-        across, down = (max(1, math.ceil((side * scale - OVERLAP_PX) / step)) for side in (w, h))
-        if across * down <= MOST_TILES:
-            break
-        scale *= 0.9
-    if across * down == 1:
-        return
-    fill = min((across * step + OVERLAP_PX) / w, (down * step + OVERLAP_PX) / h)
-    small = scaled_by(pixels, min(1.0, fill, 1.25 * scale))
-    sh, sw = small.shape[:2]
+    shrink = min(1.0, FINE_SCALE * scale)
+    if max(h, w) * shrink <= SIDE_PX:
+        return None
+    while math.prod(_tiles(w * shrink, h * shrink)) > MOST_TILES:
+        shrink *= 0.9
+    across, down = _tiles(w * shrink, h * shrink)
+    fill = min((across * STEP_PX + OVERLAP_PX) / w, (down * STEP_PX + OVERLAP_PX) / h)
+    return scaled_by(pixels, min(1.0, fill, 1.25 * shrink))
+
+
+def _tiles(w: float, h: float) -> tuple[int, int]:
+    """How many tiles such a picture needs, across and down."""
+    across, down = (max(1, math.ceil((side - OVERLAP_PX) / STEP_PX)) for side in (w, h))
+    return across, down
+
+
+def tiles(pixels: U8, small: U8) -> Iterator[Look]:
+    """The photo as `fine` made it, in squares that overlap."""
+    (h, w), (sh, sw) = pixels.shape[:2], small.shape[:2]
     fx, fy = w / sw, h / sh
+    across, down = _tiles(sw - 0.5, sh - 0.5)
     for y in _starts(sh, down):
         for x in _starts(sw, across):
             part = small[y : y + SIDE_PX, x : x + SIDE_PX]
