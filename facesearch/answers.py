@@ -37,7 +37,9 @@ class FaceAnswer:
     identification rate); stranger_share: the share that score as high as the best one here; null where the
     gallery's threshold does not tell. scored_by: a score is the best cosine over a person's photos, or that
     with the mean of their vectors. expected_fpir_is, stranger_share_is: "more" or "less" than the share given
-    where the score lies past an end of what was measured, else "about".
+    where the score lies past an end of what was measured, else "about". quality: the share of ordinary photos
+    that are poorer; null where nothing is known of the face but its crop. poor: why the photo is too poor to
+    be sure of; empty where it is not.
     """
 
     face: int
@@ -52,6 +54,8 @@ class FaceAnswer:
     scored_by: ScoredBy = "best-photo"
     expected_fpir_is: Bound = "about"
     stranger_share_is: Bound = "about"
+    quality: float | None = None
+    poor: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,16 +233,33 @@ class EnrolledPerson:
     photos: int
 
 
+Doubt = Literal["poor", "unlike", "nearer", "twice"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentWarning:
+    """What should be known of a photo that was enrolled. kind: "poor": its person will hardly be recognised
+    by it; "unlike" the person's other photos; "nearer" to somebody else; "twice": the same picture is
+    enrolled under another name. reason: in words.
+    """
+
+    person: str
+    photo: str
+    kind: Doubt
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class EnrolledPhotos:
     """What an enrolment did. known: photos that were enrolled already. unchecked: photos that could not be
     compared with other people first, since the gallery has no threshold. skipped: photos that were left out,
-    each with its reason."""
+    each with its reason. warnings: of photos that were enrolled."""
 
     added: tuple[EnrolledPerson, ...]
     known: int
     unchecked: int
     skipped: tuple[SkippedPhoto, ...]
+    warnings: tuple[EnrolmentWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,13 +278,14 @@ class EnrolledVectors:
 class Enrolled:
     """One photo, enrolled. photos: how many the person has now. known: it was enrolled under the name
     already, and nothing was changed. unchecked: there is no threshold yet, so nobody could say whether the
-    face is closer to somebody else."""
+    face is closer to somebody else. warnings: what should be known of it."""
 
     person: str
     sha256: str
     photos: int
     known: bool
     unchecked: bool
+    warnings: tuple[EnrolmentWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,11 +357,40 @@ class ThresholdInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Hub:
+    """An enrolled photo that strangers are taken for. strangers: how many searches of theirs find it first;
+    named: how many of these reach the threshold; quality: see FaceAnswer."""
+
+    person: str
+    photo: str
+    sha256: str
+    strangers: int
+    named: int
+    quality: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSearches:
+    """What the gallery's own photos miss, each searched among all others. searches: how many; fnir: the share
+    that does not find its person first and above the threshold; without_poorest: that of the searches without
+    the poorest, which are this share of them."""
+
+    searches: int
+    poorest: float
+    fnir: float
+    without_poorest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A threshold that was set, and the strangers' photos that were left out."""
+    """A threshold that was set, and the strangers' photos that were left out. hubs: the enrolled photos that
+    draw most strangers, the worst first. own: what its own photos miss; null where too few of them are of
+    known quality."""
 
     threshold: ThresholdInfo
     skipped: tuple[SkippedPhoto, ...]
+    hubs: tuple[Hub, ...] = ()
+    own: OwnSearches | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,39 +477,3 @@ class GalleryInfo:
     detectors: dict[str, int]
     projections: tuple[ProjectionInfo, ...]
     measured: tuple[MeasuredFigure, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """That a service is alive, and how its gallery stands: ready; empty, while nobody is enrolled; not-ready,
-    when searches fail: whoever asks whether it is ready is told why. generation: its number of changes. None
-    where the gallery cannot be read.
-    """
-
-    status: Literal["ok"] = "ok"
-    gallery: Literal["ready", "empty", "not-ready"]
-    people: int | None
-    faces: int | None
-    generation: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """That a service answers searches; gallery: empty while nobody is enrolled."""
-
-    status: Literal["ready"] = "ready"
-    gallery: Literal["ready", "empty"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """What a service answers with. encoder and detector: in words; originals: enrolled photos can be shown;
-    limits: what it takes at most."""
-
-    facesearch: str
-    api: Literal["v1"] = "v1"
-    encoder: str
-    encoder_id: str
-    detector: str
-    originals: bool
-    limits: dict[str, int]

@@ -20,7 +20,7 @@ from facesearch.album.album import FILE, Album, AlbumFace, AlbumFile, FoundFace,
 from facesearch.datasets.compare import crop_facts
 from facesearch.datasets.table import landmarks_text
 from facesearch.encoder.runtime import Runtime
-from facesearch.encoder.stream import detected, embedded_batches
+from facesearch.encoder.stream import Embedded, detected, embedded_batches
 from facesearch.errors import NotFound, NothingToDo, unshown, written
 from facesearch.faces.align import scaled
 from facesearch.faces.cutting import cut_faces, portrait
@@ -146,7 +146,7 @@ def _take_in_all(
     progress(done, total)
     crops = ((look, [crop for _, crop in look.found or ()]) for look in looks)
 
-    def keep(batch: Sequence[tuple[_Looked, F32]]) -> None:
+    def keep(batch: Sequence[Embedded[_Looked]]) -> None:
         nonlocal looked_into, faces, done
         into, count = _take_in(album, batch)
         looked_into, faces, done = looked_into + into, faces + count, done + len(batch)
@@ -265,11 +265,11 @@ def _look_at_all(
     return detected(look, files, detector, workers=workers)
 
 
-def _take_in(album: Album, batch: Sequence[tuple[_Looked, F32]]) -> tuple[int, int]:
+def _take_in(album: Album, batch: Sequence[Embedded[_Looked]]) -> tuple[int, int]:
     """Commit a batch: what was looked at, with the vectors of its faces. Returns how many contents were new,
     and how many faces.
     """
-    crops = [crop for look, _ in batch for _, crop in look.found or ()]
+    crops = [crop for look, _, _ in batch for _, crop in look.found or ()]
     sharpness = iter(crop_facts(np.stack(crops), _silent)[0][:, 2].tolist() if crops else ())
     photos = [
         FoundPhoto(
@@ -280,11 +280,11 @@ def _take_in(album: Album, batch: Sequence[tuple[_Looked, F32]]) -> tuple[int, i
             ),
             look.reason,
         )
-        for look, vectors in batch
+        for look, vectors, _ in batch
         if look.found is not None
     ]
     album.add(
-        [replace(look.file, reason=look.reason if look.found is None else "") for look, _ in batch], photos
+        [replace(look.file, reason=look.reason if look.found is None else "") for look, _, _ in batch], photos
     )
     return len(photos), len(crops)
 

@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesearch.answers import Calibrated, SkippedPhoto
+from facesearch.answers import Calibrated, Hub, OwnSearches, SkippedPhoto
 from facesearch.errors import ReplacesBetter
 from facesearch.gallery import calibrate as job
 from facesearch.gallery.describe import threshold_info
+from facesearch.gallery.hubs import hubs
+from facesearch.gallery.own_searches import own_searches
 from facesearch.records import Progress, ScoredBy, Skipped
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def calibrated(
     before it is held.
     """
     left_out: tuple[Skipped, ...] = ()
+    drawing: tuple[Hub, ...] = ()
+    own: OwnSearches | None = None
     with gallery.opened() as store:
         found = None
         if strangers is not None:
@@ -55,6 +59,10 @@ def calibrated(
                 threshold = job.calibrate_within(store, fpir, seed=seed, by=by)
             else:
                 threshold = job.calibrate(store, found, fpir, seed=seed, by=by, progress=progress)
+        if found is not None:
+            notes = gallery.encoder.runtime.notes
+            drawing = hubs(store, found.vectors, threshold, notes)
+            own = own_searches(store, threshold, notes, seed=seed)
     info = threshold_info(threshold)
     assert info is not None
-    return Calibrated(info, tuple(map(SkippedPhoto.of, left_out)))
+    return Calibrated(info, tuple(map(SkippedPhoto.of, left_out)), drawing, own)

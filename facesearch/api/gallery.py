@@ -34,7 +34,8 @@ from facesearch.api.inputs import PhotoLike, as_photos, read
 from facesearch.api.known import known_photos
 from facesearch.api.per_process import PerProcess, in_this_process, run
 from facesearch.api.photos import DetectorLike, Look, as_look, look, looks, usable_look
-from facesearch.api.searching import Searcher, SearchIn, SearchOptions
+from facesearch.api.searching import Searcher, SearchIn, SearchOptions, with_quality
+from facesearch.encoder.runtime import measured
 from facesearch.encoder.stream import embedded
 from facesearch.errors import (
     EmptyGallery,
@@ -233,8 +234,8 @@ class Gallery:
                 yield found, [face.crop for face in found.chosen(most)]
 
         def answers() -> Iterator[PhotoAnswer]:
-            for found, vectors in embedded(faces(), self.encoder.runtime):
-                yield self._decided([found], [vectors], asked).photos[0]
+            for found, vectors, lengths in embedded(faces(), self.encoder.runtime):
+                yield self._decided([found], [vectors], [lengths], asked).photos[0]
 
         return answers()
 
@@ -245,17 +246,20 @@ class Gallery:
             self.on_look(found)
         most = 1 if largest else self._max_faces
         crops = [face.crop for found in seen for face in found.chosen(most)]
-        vectors = self.encoder.runtime.embed(np.stack(crops)) if crops else np.empty((0, 0), np.float32)
+        none = np.empty((0, 0), np.float32), np.empty(0, np.float32)
+        both = measured(self.encoder.runtime, np.stack(crops)) if crops else none
         ends = np.cumsum([len(found.chosen(most)) for found in seen])
-        return self._decided(
-            seen,
-            np.split(vectors, ends[:-1]) if seen else [],
-            SearchOptions(top, threshold, most, tuple(among)),
-        )
+        vectors, lengths = (np.split(part, ends[:-1]) if seen else [] for part in both)
+        return self._decided(seen, vectors, lengths, SearchOptions(top, threshold, most, tuple(among)))
 
-    def _decided(self, seen: Sequence[Look], vectors: Sequence[F32], asked: SearchOptions) -> Searched:
+    def _decided(
+        self, seen: Sequence[Look], vectors: Sequence[F32], lengths: Sequence[F32], asked: SearchOptions
+    ) -> Searched:
         encoder, detector = self.encoder.id, self.detector.name
-        return run(lambda: self._searcher.decided(seen, vectors, encoder, detector, asked))
+        whole = run(lambda: self._searcher.decided(seen, vectors, encoder, detector, asked))
+        if not any(map(len, vectors)):
+            return whole
+        return with_quality(whole, seen, lengths, self.encoder.runtime.notes)
 
     # ---- people
 
@@ -333,6 +337,7 @@ class Gallery:
             done.known,
             done.unchecked,
             left_out,
+            done.warnings,
         )
 
     @in_this_process

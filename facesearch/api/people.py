@@ -201,4 +201,5 @@ def enroll_file(
         photos=len(gallery.photos_of(person)),
         known=bool(done.known),
         unchecked=bool(done.unchecked),
+        warnings=done.warnings,
     )

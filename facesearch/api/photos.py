@@ -115,7 +115,7 @@ def embed_each(
         for found in looks(photos, _detector(detector), max_pixels):
             yield found, [face.crop for face in found.chosen(max_faces)]
 
-    for found, vectors in embedded(faces(), brain.runtime):
+    for found, vectors, _ in embedded(faces(), brain.runtime):
         yield as_embedded(found, vectors, brain)
 
 

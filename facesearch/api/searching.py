@@ -5,11 +5,11 @@ answers that come of it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from facesearch.answers import FaceAnswer, PhotoAnswer, Searched
 from facesearch.api.per_process import PerProcess
 from facesearch.api.photos import Look
 from facesearch.errors import CorruptGallery, IndexDiffers, counted
+from facesearch.faces.quality import poor_because, quality_of
 from facesearch.gallery.decision import DecisionRule, decide, undecided
 from facesearch.gallery.detectors import other_detectors
 from facesearch.gallery.index.faiss_index import open_index, refresh
@@ -49,6 +50,25 @@ class SearchOptions:
     threshold: float | None
     most: int
     among: tuple[str, ...]
+
+
+def with_quality(
+    whole: Searched, seen: Sequence[Look], lengths: Sequence[F32], notes: Mapping[str, Any]
+) -> Searched:
+    """The same answers, each with how good the photo of its face is. seen: what the photos showed; lengths
+    (n,) of the vectors of each photo's faces; notes: of the encoder.
+    """
+    photos = []
+    for photo, found, own in zip(whole.photos, seen, lengths, strict=True):
+        known = [
+            (f.seen(float(length)), f.found_by, notes) for f, length in zip(found.faces, own, strict=False)
+        ]
+        faces = [
+            replace(answer, quality=quality_of(*facts), poor=poor_because(*facts))
+            for answer, facts in zip(photo.faces, known, strict=True)
+        ]
+        photos.append(replace(photo, faces=tuple(faces)))
+    return replace(whole, photos=tuple(photos))
 
 
 SAME = 0.99

@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
-from facesearch.answers import Health, Ready
+from dataclasses import dataclass
+from typing import Literal
+
 from facesearch.api.gallery import Gallery
 from facesearch.errors import FacesearchError
 from facesearch.gallery.store.store import State as State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """That a service is alive, and how its gallery stands: ready; empty, while nobody is enrolled; not-ready,
+    when searches fail: whoever asks whether it is ready is told why. generation: its number of changes. None
+    where the gallery cannot be read.
+    """
+
+    status: Literal["ok"] = "ok"
+    gallery: Literal["ready", "empty", "not-ready"]
+    people: int | None
+    faces: int | None
+    generation: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """That a service answers searches; gallery: empty while nobody is enrolled."""
+
+    status: Literal["ready"] = "ready"
+    gallery: Literal["ready", "empty"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What a service answers with. encoder and detector: in words; originals: enrolled photos can be shown;
+    limits: what it takes at most."""
+
+    facesearch: str
+    api: Literal["v1"] = "v1"
+    encoder: str
+    encoder_id: str
+    detector: str
+    originals: bool
+    limits: dict[str, int]
 
 
 def state_of(gallery: Gallery) -> State | None:

@@ -18,6 +18,7 @@ import click
 from facesearch.errors import NotKept, PhotosSkipped, calm, shown, written
 
 if TYPE_CHECKING:
+    from facesearch.answers import EnrolmentWarning
     from facesearch.records import Progress, Skipped
 
 SHOWN_SKIPS = 20
@@ -93,6 +94,18 @@ def report_skips(skipped: Sequence[Skipped], skips: Skips = Skips(), *, whole: s
         tell(f"{len(skipped)} skipped{_unread(skipped)}")
         if skips.strict:
             raise PhotosSkipped(len(skipped))
+
+
+def report_warnings(warnings: Sequence[EnrolmentWarning]) -> None:
+    """A line each, those first that are worst for a gallery."""
+    worst = ("twice", "nearer", "unlike", "poor")
+    found = shown(sorted(warnings, key=lambda warning: worst.index(warning.kind)))
+    for item in found[:SHOWN_SKIPS]:
+        tell(f"warning: {item.person}, {item.photo}: {item.reason}")
+    if len(found) > SHOWN_SKIPS:
+        tell(f"... and {len(found) - SHOWN_SKIPS} more (--json tells all)")
+    if found:
+        tell(f"{len(found)} warning{'s' if len(found) > 1 else ''}; the photos are enrolled all the same")
 
 
 def report_all_skipped(skipped: Sequence[Skipped], skips: Skips) -> None:

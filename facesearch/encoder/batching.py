@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from facesearch.encoder.runtime import Runtime
+from facesearch.encoder.runtime import Runtime, measured
 from facesearch.records import F32, U8
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     crops: U8
-    answer: Future[F32] = field(default_factory=Future)
+    answer: Future[tuple[F32, F32]] = field(default_factory=Future)
 
 
 class BatchingRuntime:
-    """A Runtime for many threads over a Runtime for one. embed blocks until the vectors are there.
+    """A Runtime for many threads over a Runtime for one. measure blocks until the vectors are there.
 
     One thread of its own holds the encoder and takes whatever waits, up to `most` crops, at once: while it
     works others gather, so under load batches fill by themselves, and without load nobody waits for company.
@@ -57,8 +57,12 @@ class BatchingRuntime:
         """crops (n, 112, 112, 3) uint8 RGB -> (n, d) float32 unit rows, in their order. Raises RuntimeError
         after close.
         """
+        return self.measure(crops)[0]
+
+    def measure(self, crops: U8) -> tuple[F32, F32]:
+        """The same, and their lengths (n,) float32, see `measured`."""
         if not len(crops):
-            return np.empty((0, self.dimension), np.float32)
+            return np.empty((0, self.dimension), np.float32), np.empty(0, np.float32)
         asked = _Asked(crops)
         with self._closing:
             if self._closed:
@@ -112,15 +116,16 @@ class _Work:
 
     def _answer(self, batch: list[_Asked]) -> None:
         try:
-            vectors = self.runtime.embed(np.concatenate([asked.crops for asked in batch]))
+            vectors, lengths = measured(self.runtime, np.concatenate([asked.crops for asked in batch]))
         except Exception as error:  # noqa: BLE001 - whoever asked raises it
             for asked in batch:
                 asked.answer.set_exception(error)
             return
         start = 0
         for asked in batch:
-            asked.answer.set_result(vectors[start : start + len(asked.crops)].copy())
-            start += len(asked.crops)
+            own = slice(start, start + len(asked.crops))
+            asked.answer.set_result((vectors[own].copy(), lengths[own].copy()))
+            start = own.stop
         if self.on_batch is not None:
             with suppress(Exception):  # who counts must not keep the others waiting
                 self.on_batch(len(vectors), len(batch))

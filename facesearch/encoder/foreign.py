@@ -74,12 +74,17 @@ class Foreign:
         self.words = f"{model.name} {self.encoder_id[:12]} on {words}"
 
     def embed(self, crops: U8) -> F32:
-        out = np.empty((len(crops), self.dimension), np.float32)
+        return self.measure(crops)[0]
+
+    def measure(self, crops: U8) -> tuple[F32, F32]:
+        out, lengths = np.empty((len(crops), self.dimension), np.float32), np.empty(len(crops), np.float32)
         for start in range(0, len(crops), BATCH):
             pixels = self.pixels(crops[start : start + BATCH])
-            total = _unit(self._run(pixels)) + _unit(self._run(np.ascontiguousarray(pixels[:, :, :, ::-1])))
-            out[start : start + BATCH] = _unit(total)
-        return numbers(out, self.words)
+            one, long = _unit(self._run(pixels))
+            other, as_long = _unit(self._run(np.ascontiguousarray(pixels[:, :, :, ::-1])))
+            out[start : start + BATCH] = _unit(one + other)[0]
+            lengths[start : start + BATCH] = (long + as_long) / 2
+        return numbers(out, self.words), numbers(lengths, self.words)
 
     def pixels(self, crops: U8) -> F32:
         """crops (n, 112, 112, 3) uint8 -> (n, 3, s, s) float32 as the network wants them."""
@@ -95,6 +100,8 @@ class Foreign:
         return np.concatenate(parts).astype(np.float32, copy=False)
 
 
-def _unit(vectors: F32) -> F32:
-    unit: F32 = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
+def _unit(vectors: F32) -> tuple[F32, F32]:
+    """Rows brought to length 1, and how long they were (n,)."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    unit: F32 = vectors / np.maximum(lengths, 1e-12)[:, None]
+    return unit, lengths

@@ -119,12 +119,16 @@ class UnitVectors(nn.Module):
         self.encoder = encoder
 
     def forward(self, crops: Tensor) -> Tensor:
+        return self.measured(crops)[0]
+
+    def measured(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and how long the vectors were (n,): of both mirror images the mean."""
         config = self.encoder.config
         pixels = as_pixels(crops, config.size_px)
-        total = F.normalize(self.encoder(pixels))
-        if config.flip_average:
-            total = total + F.normalize(self.encoder(pixels.flip(3)))
-        return F.normalize(total)
+        views = [pixels, pixels.flip(3)] if config.flip_average else [pixels]
+        raw = [self.encoder(view) for view in views]
+        lengths = torch.stack([vectors.norm(dim=1) for vectors in raw]).mean(0)
+        return F.normalize(torch.stack([F.normalize(vectors) for vectors in raw]).sum(0)), lengths
 
 
 def as_pixels(crops: Tensor, size_px: int) -> Tensor:

@@ -2,8 +2,8 @@
 operations.
 
 Neither torch nor an export takes part, so a gallery is searched where torch is not installed, and the weights
-exist once. The network takes crops and gives unit vectors: resizing, colour normalisation, both mirror images
-and the length are inside. Batch norms are folded into the layers before them.
+exist once. The network takes crops and gives unit vectors, and how long they were before: resizing, colour
+normalisation and both mirror images are inside. Batch norms are folded into the layers before them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 def build(tensors: Tensors, config: EncoderConfig, openvino: Any) -> Any:
     """tensors: of a weights file, by name, of any float type. Gives an `openvino.Model`: crops (n, 112, 112,
-    3) uint8 RGB -> (n, d) float32 rows of length 1. Raises KeyError, ValueError or RuntimeError when the
-    tensors are not those of such a network."""
+    3) uint8 RGB -> (n, d) float32 rows of length 1, and their lengths before that (n,). Raises KeyError,
+    ValueError or RuntimeError when the tensors are not those of such a network."""
     op = openvino.opset13
     crops = op.parameter([-1, CROP_PX, CROP_PX, 3], np.uint8, name="crops")
     pixels = op.transpose(op.convert(crops, "f32"), np.array([0, 3, 1, 2]))
@@ -40,12 +40,14 @@ def build(tensors: Tensors, config: EncoderConfig, openvino: Any) -> Any:
             pixels, size, "bilinear_pillow", "sizes", axes=np.array([2, 3], np.int64), cube_coeff=-0.5
         )
     network = _Network(tensors, config, op)
-    vectors = network.unit(network.embedding(pixels))
+    vectors, lengths = network.unit(network.embedding(pixels))
     if config.flip_average:
         backwards = np.arange(config.size_px - 1, -1, -1, dtype=np.int64)
         mirrored = op.gather(pixels, op.constant(backwards), op.constant(np.int64(3)))
-        vectors = network.unit(op.add(vectors, network.unit(network.embedding(mirrored))))
-    return openvino.Model([vectors], [crops], "encoder")
+        others, long = network.unit(network.embedding(mirrored))
+        vectors, _ = network.unit(op.add(vectors, others))
+        lengths = op.multiply(op.add(lengths, long), op.constant(np.float32(0.5)))
+    return openvino.Model([vectors, op.squeeze(lengths, np.array([1]))], [crops], "encoder")
 
 
 class _Network:
@@ -67,11 +69,11 @@ class _Network:
         features = self._resnet(x) if self._config.backbone.startswith("resnet") else self._efficientnet(x)
         return self._head(op.reshape(features, np.array([0, -1], np.int64), True))
 
-    def unit(self, vectors: Node) -> Node:
-        """Rows brought to length 1, as torch's F.normalize does."""
+    def unit(self, vectors: Node) -> tuple[Node, Node]:
+        """Rows brought to length 1, as torch's F.normalize does, and how long they were (n, 1)."""
         op = self._op
         length = op.reduce_l2(vectors, np.array([1], np.int64), keep_dims=True)
-        return op.divide(vectors, op.maximum(length, op.constant(np.float32(1e-12))))
+        return op.divide(vectors, op.maximum(length, op.constant(np.float32(1e-12)))), length
 
     # ---- backbones
 

@@ -113,11 +113,16 @@ class OpenVinoRuntime:
         self.words = f"{config.backbone} {self.encoder_id[:12]} on {engine.words(compiled)}"
 
     def embed(self, crops: U8) -> F32:
-        out = np.empty((len(crops), self.dimension), np.float32)
+        return self.measure(crops)[0]
+
+    def measure(self, crops: U8) -> tuple[F32, F32]:
+        out, lengths = np.empty((len(crops), self.dimension), np.float32), np.empty(len(crops), np.float32)
         for start in range(0, len(crops), BATCH):
             part = np.ascontiguousarray(crops[start : start + BATCH])
-            out[start : start + BATCH] = self._request.infer([_padded(part)])[0][: len(part)]
-        return numbers(out, self.words)
+            found = self._request.infer([_padded(part)])
+            out[start : start + BATCH] = found[0][: len(part)]
+            lengths[start : start + BATCH] = found[1][: len(part)]
+        return numbers(out, self.words), numbers(lengths, self.words)
 
 
 def _padded(crops: U8) -> U8:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -39,6 +39,29 @@ class Runtime(Protocol):
         Raises NotNumbers.
         """
         ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A runtime that tells as well how long each vector was before it was brought to length 1. All of ours
+    are.
+    """
+
+    def measure(self, crops: U8) -> tuple[F32, F32]:
+        """What embed gives, and lengths (n,) float32: of both mirror images' vectors the mean."""
+        ...
+
+
+def measured(runtime: Runtime, crops: U8) -> tuple[F32, F32]:
+    """crops (n, 112, 112, 3) uint8 RGB -> unit vectors (n, d) and the lengths (n,) that the network gave
+    them, float32; lengths of 0 where the runtime does not tell them. Poor photos get short vectors (Meng et
+    al. 2021, MagFace, arXiv:2103.06627, where a loss is made for it; others have it by themselves).
+
+    Raises NotNumbers.
+    """
+    if isinstance(runtime, Measuring):
+        return runtime.measure(crops)
+    return runtime.embed(crops), np.zeros(len(crops), np.float32)
 
 
 def numbers(vectors: F32, words: str) -> F32:

@@ -19,7 +19,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from facesearch.encoder.runtime import Runtime
+from facesearch.encoder.runtime import Runtime, measured
 from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
 from facesearch.faces.align import TEMPLATE
 from facesearch.faces.budget import DECODING
@@ -162,8 +162,12 @@ def detected(
         yield from _in_order((pool.submit(work, item) for item in items), AHEAD * count)
 
 
-def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Iterator[tuple[T, F32]]:
-    """(item, its crops (112, 112, 3), any number of them) -> (item, their unit vectors (n, d)), in order.
+Embedded: TypeAlias = tuple[T, F32, F32]
+"""An item, the unit vectors (n, d) of its crops, and the lengths (n,) that they had, see `measured`."""
+
+
+def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Iterator[Embedded[T]]:
+    """(item, its crops (112, 112, 3), any number of them) -> (item, their vectors, their lengths), in order.
 
     While a batch is in the network, the next one is collected here, in the thread of whoever reads the
     stream.
@@ -175,14 +179,14 @@ def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Itera
 def embedded_batches(
     items: Iterable[tuple[T, Sequence[U8]]],
     runtime: Runtime,
-    early: Callable[[list[tuple[T, F32]]], None] | None = None,
-) -> Iterator[list[tuple[T, F32]]]:
+    early: Callable[[list[Embedded[T]]], None] | None = None,
+) -> Iterator[list[Embedded[T]]]:
     """The same, as many items at a time as went through the network together: for whoever keeps them in one
     step. early: takes those that are ready when nothing new comes for a while, before they would be yielded.
     After Ctrl-C what was found until then still comes.
     """
     group: Group[T] = []
-    asked: deque[Future[list[tuple[T, F32]]]] = deque()
+    asked: deque[Future[list[Embedded[T]]]] = deque()
     with Workers(1, "network") as workers:
 
         def send(most: int = 4 * BATCH) -> None:
@@ -216,11 +220,13 @@ def embedded_batches(
 Group = list[tuple[T, Sequence[U8]]]
 
 
-def _embed(group: Group[T], runtime: Runtime) -> list[tuple[T, F32]]:
+def _embed(group: Group[T], runtime: Runtime) -> list[Embedded[T]]:
     crops = [crop for _, own in group for crop in own]
-    vectors = runtime.embed(np.stack(crops)) if crops else np.zeros((0, runtime.dimension), np.float32)
+    none = np.zeros((0, runtime.dimension), np.float32), np.zeros(0, np.float32)
+    vectors, lengths = measured(runtime, np.stack(crops)) if crops else none
     ends = np.cumsum([len(own) for _, own in group])
-    return [(item, vectors[end - len(own) : end]) for (item, own), end in zip(group, ends, strict=True)]
+    parts = [slice(end - len(own), end) for (_, own), end in zip(group, ends, strict=True)]
+    return [(item, vectors[part], lengths[part]) for (item, _), part in zip(group, parts, strict=True)]
 
 
 def _in_order(futures: Iterable[Future[R]], most: int) -> Iterator[R]:

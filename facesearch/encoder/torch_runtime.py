@@ -37,12 +37,17 @@ class TorchRuntime:
         self.words = f"{encoder.config.backbone} {self.encoder_id[:12]} on {self._device.words}"
 
     def embed(self, crops: U8) -> F32:
-        out = np.empty((len(crops), self.dimension), np.float32)
+        return self.measure(crops)[0]
+
+    def measure(self, crops: U8) -> tuple[F32, F32]:
+        out, lengths = np.empty((len(crops), self.dimension), np.float32), np.empty(len(crops), np.float32)
         with torch.inference_mode(), self._device.autocast():
             for start in range(0, len(crops), BATCH):
                 part = torch.from_numpy(np.array(crops[start : start + BATCH]))
-                out[start : start + BATCH] = self._unit_vectors(part.to(self._device.torch)).cpu().numpy()
-        return numbers(out, self.words)
+                vectors, long = self._unit_vectors.measured(part.to(self._device.torch))
+                out[start : start + BATCH] = vectors.cpu().numpy()
+                lengths[start : start + BATCH] = long.cpu().numpy()
+        return numbers(out, self.words), numbers(lengths, self.words)
 
     def embeddings(self, crops: U8) -> Tensor:
         """One pass for crops (n, 112, 112, 3) uint8: the network's own output (n, d) float32 on the CPU, not

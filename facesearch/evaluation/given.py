@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesearch.datasets.table import Dataset
-from facesearch.encoder.dataset_vectors import dataset_vectors
+from facesearch.encoder.dataset_vectors import dataset_lengths, dataset_vectors
 from facesearch.encoder.runtime import Runtime
 from facesearch.records import F32, I64, Progress
 
@@ -23,6 +23,10 @@ class Embedder:
 
     def __call__(self, dataset: Dataset, rows: I64) -> F32:
         return dataset_vectors(dataset, rows, self.runtime, self.known, self.progress)
+
+    def lengths(self, dataset: Dataset, rows: I64) -> F32:
+        """How long these rows' vectors were (m,); 0 by a runtime that does not tell."""
+        return dataset_lengths(dataset, rows, self.runtime, self.progress)
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,14 @@ from facesearch.metrics.openset import (
     fnir_difference,
     mean_templates,
     open_set_point,
+    without,
 )
 from facesearch.metrics.people import resemblances
 from facesearch.records import F32, I64, Bools
 
 ENROLLED_STRANGERS = 50
+POOREST, POOREST_FPIR = 0.05, 0.01
+"""The share of searches that is refused, and at which rate of strangers named the rest is measured."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def measure_open_set(
     best, nearest = world.search(world.gallery, world.gallery_people)
     template, _ = world.search(*mean_templates(world.gallery, world.gallery_people))
     _open_figures(best, template, len(world.gallery), seed, result)
+    _without_poorest(world, best, embed, seed, result)
     own = within_gallery(world.gallery, world.gallery_people, fpir, seed=seed)
     if own is not None:
         reached = mean_over_people((best.stranger_score >= own.score).astype(float), best.stranger_people)
@@ -130,6 +134,24 @@ def _open_figures(best: Searches, template: Searches, photos: int, seed: int, re
             less = fnir_difference(template, best, rate, seed=seed)
             shown = "a difference; below 0 the template is better" if rate == FPIRS[0] else ""
             result.add(OPEN, f"FNIR at FPIR {rate:.1%}, template less best photo", less, None, shown)
+
+
+def _without_poorest(world: _OpenSet, best: Searches, embed: Embedder, seed: int, result: Evaluation) -> None:
+    """The same figure when the searches are refused of whose photos the encoder seems least sure: those with
+    the shortest vectors (Meng et al. 2021, arXiv:2103.06627), strangers and enrolled people alike. Whether it
+    is lower tells whether the lengths of this encoder are worth anything.
+    """
+    lengths = embed.lengths(world.extra, world.rows)
+    if not (lengths > 0).all():
+        return
+    mated, stranger = lengths[world.inside & ~world.enrolled_half], lengths[~world.inside]
+    least = np.quantile(np.concatenate([mated, stranger]), POOREST)
+    left = without(best, mated >= least, stranger >= least)
+    point = open_set_point(left, POOREST_FPIR, seed=seed)
+    few = f"too few trials: {len(left.stranger_score):,} non-mated searches are left"
+    note = f"of {len(left.mated_score):,} mated searches that are left" if point.enough else few
+    name = f"FNIR at FPIR {POOREST_FPIR:.1%} less {POOREST:.0%} shortest vectors"
+    result.add(OPEN, name, point.fnir, point.threshold, note)
 
 
 def _stranger_errors(

@@ -75,7 +75,7 @@ def run_pairs(trial: PairTrial, runtime: Runtime, progress: Progress, *, seed: i
                 yield number, [found.crop]
             progress(number + 1, len(pairs.photos))
 
-    for number, own in embedded(faces(), runtime):
+    for number, own, _ in embedded(faces(), runtime):
         vectors[number], usable[number] = own[0], True
     kept = usable[pairs.first] & usable[pairs.second]
     first, second = pairs.first[kept], pairs.second[kept]

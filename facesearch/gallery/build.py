@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -139,17 +139,25 @@ def _embed_all(
     progress(0, len(todo))
     shares = [[n for n in todo if _owner(named[n], ranks) == rank] for rank in range(ranks.world)]
     own = (named[n] for n in shares[ranks.rank])
-    stream = (vectors for _, vectors in embedded(((None, [d.crops[i]]) for d, i in own), runtime))
+    faces = embedded(((None, [d.crops[i]]) for d, i in own), runtime)
+    stream = (np.column_stack([vectors, lengths]) for _, vectors, lengths in faces)
     for start in range(0, max(map(len, shares)), COMMIT):
         parts = [share[start : start + COMMIT] for share in shares]
-        mine = [np.empty((0, runtime.dimension), np.float32), *islice(stream, len(parts[ranks.rank]))]
-        vectors = ranks.collect(np.concatenate(mine), [len(part) for part in parts])
+        mine = [np.empty((0, runtime.dimension + 1), np.float32), *islice(stream, len(parts[ranks.rank]))]
+        both = ranks.collect(np.concatenate(mine), [len(part) for part in parts])
         photos = [named[n][0].rows[named[n][1]] for part in parts for n in part]
         known = [_seen(named[n]) for part in parts for n in part] if gallery is not None else []
-        if gallery is not None and vectors is not None:
+        if gallery is not None and both is not None:
             new = [
-                NewFace(row.person, row.sha256, row.file, vector, row.found_by, seen)
-                for row, seen, vector in zip(photos, known, vectors, strict=True)
+                NewFace(
+                    row.person,
+                    row.sha256,
+                    row.file,
+                    vector[:-1],
+                    row.found_by,
+                    replace(seen, length=float(vector[-1])),
+                )
+                for row, seen, vector in zip(photos, known, both, strict=True)
             ]
             gallery.faces.add(new)
         done += len(photos)

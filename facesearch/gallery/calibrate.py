@@ -107,7 +107,7 @@ def strangers_in(
                 yield None, [face.crop]
             progress(number, len(photos))
 
-    vectors = [own[0] for _, own in embedded(faces(), runtime)]
+    vectors = [own[0] for _, own, _ in embedded(faces(), runtime)]
     kept, left = _strange(seen, gallery, str(folder))
     return Strangers(
         np.stack([vectors[i] for i in kept]), np.array([seen[i][0] for i in kept]), (*skipped, *left)

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
+from facesearch.answers import EnrolmentWarning
 from facesearch.encoder.runtime import Runtime
-from facesearch.encoder.stream import Cropped, Source, detected, embedded_batches, one_face
+from facesearch.encoder.stream import Cropped, Embedded, Source, detected, embedded_batches, one_face
 from facesearch.errors import CloserToAnother, NothingToDo, counted, written
 from facesearch.faces.detect import Detector
 from facesearch.faces.names import clean_name
+from facesearch.gallery.doubts import Fresh, doubts
 from facesearch.gallery.index.faiss_index import open_index
 from facesearch.gallery.nearest import nearest_people, person_score
 from facesearch.gallery.store.keys import Key
@@ -26,12 +30,15 @@ from facesearch.records import F32, U8, Progress, Skipped
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """unchecked: photos that refuse_lookalikes could not check against others, for want of a threshold."""
+    """unchecked: photos that refuse_lookalikes could not check against others, for want of a threshold.
+    warnings: what should be known of photos that were added.
+    """
 
     added: dict[str, int]
     known: int
     skipped: tuple[Skipped, ...]
     unchecked: int = 0
+    warnings: tuple[EnrolmentWarning, ...] = ()
 
 
 def enroll(
@@ -74,9 +81,9 @@ def enroll(
         people = (person for person, _ in wanted)
         new = going.new_faces(zip(people, found, strict=True), len(wanted), progress)
 
-        def keep(batch: Sequence[tuple[tuple[str, Cropped], F32]]) -> None:
+        def keep(batch: Sequence[Embedded[tuple[str, Cropped]]]) -> None:
             with writing():
-                going.add([(person, cropped, vectors[0]) for (person, cropped), vectors in batch])
+                going.add([(*face, vectors[0], float(lengths[0])) for face, vectors, lengths in batch])
 
         try:
             for batch in embedded_batches(new, runtime, keep):
@@ -87,6 +94,7 @@ def enroll(
             raise
         with writing():
             going.end(fpir)
+        going.look()
     return going.result(len(wanted))
 
 
@@ -104,6 +112,8 @@ class _Enrolling:
         self._skipped: list[Skipped] = []
         self._added: Counter[str] = Counter()
         self._known = 0
+        self._fresh: list[Fresh] = []
+        self._warnings: list[EnrolmentWarning] = []
 
     def __enter__(self) -> Self:
         if (self._folder / FILE).is_file():
@@ -133,28 +143,24 @@ class _Enrolling:
                 yield (person, cropped), [cropped.crop]
             progress(number, total)
 
-    def add(self, found: Sequence[tuple[str, Cropped, F32]]) -> None:
-        """Add those faces that nothing speaks against. The gallery is made only now when it was not there, so
-        that photos of nobody leave no empty one behind.
+    def add(self, found: Sequence[tuple[str, Cropped, F32, float]]) -> None:
+        """found: (person, face, vector, its length). Add those faces that nothing speaks against. The gallery
+        is made only now when it was not there, so that photos of nobody leave no empty one behind.
         """
         gallery = self._gallery
         if self._refuses and self._guard is None and gallery is not None and not gallery.faces.is_empty():
             self._guard = _Guard(gallery)
         new = []
-        for person, cropped, vector in found:
+        for person, cropped, vector, length in found:
             refusal = None if self._guard is None else self._guard.refusal(person, cropped.path, vector)
             if refusal is not None:
                 self._skipped.append(Skipped(cropped.path, refusal.reason, refusal))
             else:
-                new.append(
-                    NewFace(
-                        person,
-                        cropped.sha256,
-                        written(cropped.path.name),
-                        vector,
-                        cropped.found_by,
-                        cropped.seen(),
-                    )
+                seen, kept = cropped.seen(length), vector.astype(np.float16)
+                name = written(cropped.path.name)
+                new.append(NewFace(person, cropped.sha256, name, vector, cropped.found_by, seen))
+                self._fresh.append(
+                    Fresh(person, written(cropped.path), cropped.sha256, kept, cropped.found_by, seen)
                 )
                 self._added[person] += 1
         if new and gallery is None:
@@ -171,6 +177,11 @@ class _Enrolling:
         if self._added and self._gallery is not None:
             tidy(self._gallery, self._runtime.notes, fpir)
 
+    def look(self) -> None:
+        """See what speaks against those that were added."""
+        if self._gallery is not None:
+            self._warnings = doubts(self._gallery, self._fresh, self._runtime.notes)
+
     def result(self, photos: int) -> Enrolled:
         """What came of so many photos. Raises NothingToDo when every photo was skipped."""
         skipped = self._skipped
@@ -182,7 +193,9 @@ class _Enrolling:
             said = f"none of {counted(photos, 'photo')} could be enrolled; the first: {reason}"
             raise NothingToDo(where, said, left_out=tuple(skipped))
         unchecked = self._guard.unchecked if self._guard else 0
-        return Enrolled(dict(self._added), self._known, tuple(skipped), unchecked)
+        return Enrolled(
+            dict(self._added), self._known, tuple(skipped), unchecked, warnings=tuple(self._warnings)
+        )
 
     def _has(self, person: str, sha256: str) -> bool:
         return self._gallery is not None and self._gallery.faces.has_photo(person, sha256)

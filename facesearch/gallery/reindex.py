@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facesearch.datasets.table import Dataset
@@ -152,9 +152,10 @@ def _collect(
 
     progress(known, total)
     new: list[NewFace] = []
-    for crop, vectors in embedded(usable(), runtime):
+    for crop, vectors, lengths in embedded(usable(), runtime):
+        seen = replace(crop.seen, length=float(lengths[0]))
         new += [
-            NewFace(person, crop.sha256, source, vectors[0], crop.found_by, crop.seen)
+            NewFace(person, crop.sha256, source, vectors[0], crop.found_by, seen)
             for person, source in todo[crop.sha256]
         ]
         if len(new) >= COMMIT:

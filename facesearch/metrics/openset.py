@@ -101,6 +101,17 @@ def open_set_point(searches: Searches, fpir: float, *, seed: int = 0) -> OpenSet
     return OpenSetPoint(fpir, threshold, Rate(fnir_at(searches, threshold), low, high, trials), True)
 
 
+def without(searches: Searches, mated: Bools, stranger: Bools) -> Searches:
+    """Those mated (m,) and stranger (s,) searches alone that are marked."""
+    return Searches(
+        searches.mated_score[mated],
+        searches.mated_right[mated],
+        searches.mated_people[mated],
+        searches.stranger_score[stranger],
+        searches.stranger_people[stranger],
+    )
+
+
 def fnir_difference(ours: Searches, theirs: Searches, fpir: float, *, seed: int = 0) -> Rate:
     """FNIR of one way of scoring less that of another, at the same FPIR, on the same searches in the same
     order.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         DetectedPhoto,
         FaceAnswer,
         GalleryInfo,
+        Hub,
+        OwnSearches,
         PersonPhotos,
         PhotoAnswer,
         ThresholdInfo,
@@ -87,7 +89,8 @@ def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
         decision = f"ambiguous: {answer.matches[0].person} or {second}"
     else:
         decision = f"match: {answer.matches[0].person}"
-    lines = [f"{photo}  {which}  {decision}"]
+    poor = f"  poor photo: {', '.join(answer.poor)}" if answer.poor else ""
+    lines = [f"{photo}  {which}  {decision}{poor}"]
     for place, match in enumerate(answer.matches, 1):
         support = ", ".join(f"{s.source} ({s.score:.3f})" for s in match.support)
         mark = "*" if answer.decision in ("match", "ambiguous") and place == 1 else " "
@@ -239,6 +242,30 @@ def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | No
     lines.append(f"  {new.method}: {counted(new.searches, 'search')}, {counted(new.faces, 'face')} enrolled")
     lines.append(f"  a score is {SCORES[new.by]}")
     lines.append(f"  before: {threshold_words(old)}")
+    return lines
+
+
+def own_lines(own: OwnSearches | None, fpir: float) -> list[str]:
+    """What the gallery's own photos miss, with and without the poorest."""
+    if own is None:
+        return []
+    return [
+        f"  FNIR at FPIR {fpir:.1%}: {own.fnir:.1%} of {own.searches} own photos, each searched among the"
+        f" others; {own.without_poorest:.1%} without the {own.poorest:.0%} poorest"
+    ]
+
+
+SHOWN_HUBS = 5
+
+
+def hub_lines(hubs: Sequence[Hub], searches: int) -> list[str]:
+    """The enrolled photos that strangers are taken for, the worst few; JSON has more."""
+    if not hubs:
+        return []
+    lines = [f"  enrolled photos that strangers get a name by, of {searches} searches:"]
+    for hub in shown(hubs[:SHOWN_HUBS]):
+        good = "" if hub.quality is None else f", quality {hub.quality:.2f}"
+        lines.append(f"    {hub.named:3d} named of {hub.strangers} nearest  {hub.person}, {hub.photo}{good}")
     return lines
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from facesearch.answers import Enrolled, Health, PhotosOfPerson, Ready, Renamed, Version
+from facesearch.answers import Enrolled, PhotosOfPerson, Renamed
 from facesearch.api.audit import Audit
 from facesearch.api.erasing import Forgotten
 from facesearch.api.measured import Calibration, Evaluation
 from facesearch.api.people import People
 from facesearch.api.results import Moved
+from facesearch.api.state import Health, Ready, Version
 from facesearch.web.requests import SHA
 
 EXAMPLES: dict[type, dict[str, Any]] = {
@@ -24,7 +25,21 @@ EXAMPLES: dict[type, dict[str, Any]] = {
         "originals": True,
         "limits": {"photos": 16, "photo_bytes": 20971520, "body_bytes": 67108864, "pixels": 50000000},
     },
-    Enrolled: {"person": "Ada Lovelace", "sha256": SHA, "photos": 4, "known": False, "unchecked": False},
+    Enrolled: {
+        "person": "Ada Lovelace",
+        "sha256": SHA,
+        "photos": 4,
+        "known": False,
+        "unchecked": False,
+        "warnings": [
+            {
+                "person": "Ada Lovelace",
+                "photo": "ada4.jpg",
+                "kind": "poor",
+                "reason": "a poor photo: turned away, the encoder is unsure",
+            }
+        ],
+    },
     People: {
         "people": [
             {

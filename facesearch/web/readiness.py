@@ -7,9 +7,9 @@ import threading
 import time
 from concurrent.futures import Future
 
-from facesearch.answers import Health, Ready
 from facesearch.api import state
 from facesearch.api.gallery import Gallery
+from facesearch.api.state import Health, Ready
 from facesearch.errors import FacesearchError
 from facesearch.web.problems import Problem
 

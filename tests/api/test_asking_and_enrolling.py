@@ -13,9 +13,12 @@ from PIL import Image
 import facesearch
 from facesearch import errors
 from facesearch.answers import AMBIGUOUS_GAP
+from facesearch.faces.align import TEMPLATE
 from facesearch.gallery.index import files
 from facesearch.gallery.index.faiss_index import refresh
 from facesearch.gallery.store.schema import FILE as STORE_FILE
+from facesearch.records import U8, Face
+from facesearch.report.lines import answer_lines
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.opened import opened
 
@@ -268,3 +271,39 @@ def test_an_index_that_shows_other_vectors_is_rebuilt_and_the_answer_is_right(
     monkeypatch.undo()
     face = gallery.search(tmp_path / "red20.png")[0]
     assert face.matches[0].person == "red" and face.matches[0].score > 0.999
+
+
+class TurnedAway:
+    """A detector that finds one face in the middle, of a tenth of the photo, its nose beside an eye."""
+
+    name = "turned away"
+
+    def another(self) -> TurnedAway:
+        return TurnedAway()
+
+    def detect(self, pixels: U8) -> list[Face]:
+        h, w = pixels.shape[:2]
+        points = (TEMPLATE / 112 * 0.1 + 0.45) * (w, h)
+        points[2, 0] = points[1, 0] + (points[1, 0] - points[0, 0]) / 7
+        box = np.array([0.45 * w, 0.45 * h, 0.1 * w, 0.1 * h], np.float32)
+        return [Face(box, points.astype(np.float32), 0.9, self.name)]
+
+
+def test_an_answer_about_a_poor_photo_says_so(gallery: facesearch.Gallery, tmp_path: Path):
+    """And a program is told when it enrolls one, which it can do all the same."""
+    noisy = np.random.default_rng(0).integers(0, 255, (150, 150, 3), dtype=np.uint8)
+    encoder = facesearch.Encoder.of(ColourEncoder())
+    with facesearch.open_gallery(
+        gallery.folder, encoder=encoder, detector=facesearch.FaceDetector.of(TurnedAway())
+    ) as poor:
+        found = poor.search(noisy)[0]
+        assert found.poor == ("small", "turned away") and found.quality is not None and found.quality < 0.01
+        (line, *_) = answer_lines(poor.search(noisy))
+        assert line.endswith("  poor photo: small, turned away")
+        done = poor.enroll("Zoé", facesearch.NamedPhoto("zoe.png", Image.fromarray(noisy)))
+    assert [(w.person, w.photo, w.kind, w.reason) for w in done.warnings if w.kind == "poor"] == [
+        ("Zoé", "zoe.png", "poor", "a poor photo: small, turned away")
+    ]
+    assert done.added[0].photos == 1
+    ordinary = gallery.search(noisy)[0]
+    assert ordinary.poor == () and ordinary.quality is None

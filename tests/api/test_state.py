@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from facesearch.answers import Health
 from facesearch.api.encoder import Encoder
 from facesearch.api.gallery import Gallery
 from facesearch.api.opening import open_gallery
-from facesearch.api.state import health, require_own_encoder, state_of
+from facesearch.api.state import Health, health, require_own_encoder, state_of
 from facesearch.errors import EncoderMismatch
 from tests.helpers.drawn import ColourEncoder
 

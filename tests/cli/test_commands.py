@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facesearch.answers import EnrolmentWarning
+from facesearch.cli.terminal import report_warnings
 from facesearch.files import sha256_of
 from tests.helpers.drawn import own, save_colour
 from tests.helpers.places import MOBILEFACENET, SHARED
@@ -135,6 +137,8 @@ def test_the_json_of_a_query_holds_all_that_the_lines_say(run, gallery: Path, al
         "stranger_share",
         "stranger_share_is",
         "scored_by",
+        "quality",
+        "poor",
     }
     assert answer["decision"] == "match" and len(answer["matches"]) == 2
     first = answer["matches"][0]
@@ -266,3 +270,29 @@ def test_an_index_is_rebuilt_as_another_kind(run, gallery: Path):
     assert "--index needs --rebuild" in run("verify", "--index", "flat", "--gallery", gallery, code=2).stderr
     both = run("verify", "--rebuild", "--no-repair", "--gallery", gallery, code=2)
     assert "exclude each other" in both.stderr
+
+
+def test_enroll_warns_about_photos_that_speak_against_their_name(run, gallery, album: Path, weights: Path):
+    """A line each on stderr, and all in the JSON; they are enrolled all the same."""
+    again = run("enroll", "Somebody Else", own(album, 0, 0), "--aligned", "--weights", weights)
+    assert again.stdout == "Somebody Else: 1 photo enrolled\n"
+    assert "warning: Somebody Else, " in again.stderr and "it is enrolled under Person 0 too" in again.stderr
+    assert "1 warning; the photos are enrolled all the same" in again.stderr
+    photos = [own(album, person, shot) for person in (0, 1) for shot in (1, 2)]
+    told = run("enroll", "A Third", *photos, "--aligned", "--weights", weights, "--json")
+    warnings = json.loads(told.stdout)["warnings"]
+    assert [warning["kind"] for warning in warnings] == ["twice"] * 4
+    assert {Path(warning["photo"]).name for warning in warnings} == {photo.name for photo in photos}
+
+
+def test_a_long_list_of_warnings_is_cut_and_counted(capsys: pytest.CaptureFixture[str]):
+    many = [EnrolmentWarning("Ana", f"{i}.jpg", "poor", "a poor photo: small") for i in range(30)]
+    report_warnings([*many, EnrolmentWarning("Ben", "b\n.jpg", "twice", "it is enrolled under Ana too")])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "warning: Ben, b\\x0a.jpg: it is enrolled under Ana too" and len(lines) == 22
+    assert lines[-2:] == [
+        "... and 11 more (--json tells all)",
+        "31 warnings; the photos are enrolled all the same",
+    ]
+    report_warnings([])
+    assert capsys.readouterr().err == ""

@@ -16,11 +16,12 @@ import torch
 from facesearch.datasets.prepare import PrepareConfig, prepare
 from facesearch.datasets.sources import read_source
 from facesearch.datasets.table import open_dataset
+from facesearch.encoder.batching import BatchingRuntime
 from facesearch.encoder.checkpoint import load_encoder, save_encoder
 from facesearch.encoder.config import LAST_LAYER, EncoderConfig
-from facesearch.encoder.network import Encoder, UnitVectors
+from facesearch.encoder.network import Encoder, UnitVectors, as_pixels
 from facesearch.encoder.onnx_export import write_onnx
-from facesearch.encoder.runtime import load_runtime
+from facesearch.encoder.runtime import load_runtime, measured
 from facesearch.encoder.weights import SHIPPED
 from facesearch.errors import BadCheckpoint, DeviceMissing, EngineUnfit, OutputExists, PackageMissing
 from facesearch.records import F32, U8
@@ -36,10 +37,15 @@ def crops_for(n: int) -> U8:
 
 def reference(weights: Path, crops: U8) -> F32:
     """The network as it is in the file: float32, nothing folded, nothing exported."""
+    return _referred(weights, crops)[0]
+
+
+def _referred(weights: Path, crops: U8) -> tuple[F32, F32]:
     encoder, _ = load_encoder(weights)
+    whole = UnitVectors(encoder)
     with torch.inference_mode():
-        parts = [UnitVectors(encoder)(torch.from_numpy(crops[i : i + 50])) for i in range(0, len(crops), 50)]
-    return torch.cat(parts).numpy()
+        parts = [whole.measured(torch.from_numpy(crops[i : i + 50])) for i in range(0, len(crops), 50)]
+    return torch.cat([v for v, _ in parts]).numpy(), torch.cat([n for _, n in parts]).numpy()
 
 
 def cosines(a: F32, b: F32) -> F32:
@@ -106,13 +112,34 @@ def test_every_kind_of_head_and_size_is_built_as_torch_builds_it(
         torch.nn.init.normal_(encoder.backbone.avgpool.weight)
     encoder.train()(torch.rand(6, 3, size_px, size_px) * 255)
     save_encoder(tmp_path / "w.safetensors", encoder.eval(), {})
-    vectors = load_runtime(tmp_path / "w.safetensors", device="cpu", precision="float32").embed(crops_for(4))
-    assert cosines(vectors, reference(tmp_path / "w.safetensors", crops_for(4))).min() > 0.99999
+    exact, long = _referred(tmp_path / "w.safetensors", crops_for(4))
+    for engine in ("torch", "openvino"):
+        runtime = load_runtime(tmp_path / "w.safetensors", device="cpu", engine=engine, precision="float32")
+        vectors, lengths = measured(runtime, crops_for(4))
+        assert cosines(vectors, exact).min() > 0.99999, engine
+        assert lengths.shape == (4,) and lengths.dtype == np.float32, engine
+        assert np.allclose(lengths, long, rtol=1e-3) and long.min() > 0.1, engine
 
 
 def test_the_shipped_encoder_is_built_as_torch_builds_it():
     vectors = load_runtime(SHIPPED, device="cpu", precision="float32").embed(crops_for(20))
     assert cosines(vectors, reference(SHIPPED, crops_for(20))).min() > 0.9999
+
+
+def test_all_ways_to_run_the_shipped_encoder_tell_the_same_lengths():
+    """The mean over both mirror images of how long the network's own vector is, worked out here."""
+    crops = crops_for(20)
+    encoder, _ = load_encoder(SHIPPED)
+    with torch.inference_mode():
+        pixels = as_pixels(torch.from_numpy(crops), encoder.config.size_px)
+        both = [np.linalg.norm(encoder(view).numpy(), axis=1) for view in (pixels, pixels.flip(3))]
+    exact = (both[0] + both[1]) / 2
+    for engine in ("openvino", "torch"):
+        runtime = load_runtime(SHIPPED, device="cpu", engine=engine, precision="float32")
+        together = BatchingRuntime(runtime, most=64)
+        for way in (runtime, together):
+            assert np.allclose(measured(way, crops)[1], exact, rtol=1e-3), engine
+        together.close()
 
 
 def test_our_encoders_need_no_torch_and_tell_nobody(weights: Path):
@@ -168,6 +195,10 @@ def test_a_foreign_encoder_gives_the_same_vectors_on_both_engines(weights: Path,
         and "OpenVINO" in load_runtime(tmp_path / "e.onnx", device="cpu").words
     )
     assert cosines(there.embed(crops_for(70)), here.embed(crops_for(70))).min() > 0.9999
+    lengths = [measured(runtime, crops_for(70))[1] for runtime in (there, here)]
+    ours = measured(load_runtime(weights, device="cpu", precision="float32"), crops_for(70))[1]
+    assert np.allclose(lengths[0], lengths[1], rtol=1e-3)
+    assert np.corrcoef(lengths[1], ours)[0, 1] > 0.98 and lengths[1].min() > 0
 
 
 @pytest.mark.data

@@ -22,7 +22,7 @@ from facesearch.encoder.stream import detected, embedded, read_faces
 from facesearch.faces.watch import arriving
 from facesearch.gallery.enroll import enroll
 from facesearch.gallery.store.store import Store
-from facesearch.records import Skipped
+from facesearch.records import F32, U8, Skipped
 from tests.helpers.drawn import ColourEncoder, save_colour
 
 
@@ -95,11 +95,21 @@ def test_each_item_gets_the_vectors_of_its_own_crops(counts: list[int], batch: i
         found = list(embedded(items, encoder))
     finally:
         stream.BATCH = before
-    assert [item for item, _ in found] == list(range(len(counts)))
-    for (_, crops), (_, vectors) in zip(items, found, strict=True):
-        assert vectors.shape == (len(crops), 12)
+    assert [item for item, _, _ in found] == list(range(len(counts)))
+    for (_, crops), (_, vectors, lengths) in zip(items, found, strict=True):
+        assert vectors.shape == (len(crops), 12) and lengths.tolist() == [0.0] * len(crops)
         if crops:
             assert np.array_equal(vectors, encoder.embed(np.stack(crops)))
+
+
+def test_each_item_gets_the_lengths_of_its_own_crops_where_the_runtime_tells_them():
+    class Measures(ColourEncoder):
+        def measure(self, crops: U8) -> tuple[F32, F32]:
+            return self.embed(crops), crops.reshape(len(crops), -1)[:, 0].astype(np.float32)
+
+    items = [(n, [np.full((8, 8, 3), 10 * n + i, np.uint8) for i in range(n % 4)]) for n in range(20)]
+    for number, _, lengths in embedded(items, Measures()):
+        assert lengths.tolist() == [10.0 * number + i for i in range(number % 4)]
 
 
 def test_the_network_never_gets_many_more_crops_than_a_batch(monkeypatch: pytest.MonkeyPatch):

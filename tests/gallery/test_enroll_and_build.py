@@ -22,6 +22,7 @@ from facesearch.gallery.build import build_index
 from facesearch.gallery.calibration import from_impostors, is_stale, within_gallery
 from facesearch.gallery.enroll import enroll
 from facesearch.gallery.forget import forget
+from facesearch.gallery.index.faiss_index import load
 from facesearch.gallery.store import schema
 from facesearch.gallery.store.rows import Threshold
 from facesearch.gallery.store.store import Store
@@ -241,16 +242,24 @@ def test_a_rare_rate_is_read_from_as_many_searches_as_it_needs():
     assert rare is not None and rare.searches == 6000
 
 
-def test_enrolling_does_not_read_the_index_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_enrolling_reads_the_index_file_once_and_does_not_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     encoder, photo = ColourEncoder(), save_colour(tmp_path / "a.png", "red")
     add(tmp_path / "g", encoder, ("Ana", photo))
     ask(tmp_path / "g", encoder, photo)
+    read: list[Store] = []
 
-    def refuse(gallery: Store) -> None:
-        raise AssertionError("the index was read")
+    def counted(gallery: Store) -> object:
+        read.append(gallery)
+        return load(gallery)
 
-    monkeypatch.setattr("facesearch.gallery.index.faiss_index.load", refuse)
-    assert add(tmp_path / "g", encoder, ("Ben", save_colour(tmp_path / "b.png", "blue"))).added == {"Ben": 1}
+    monkeypatch.setattr("facesearch.gallery.index.faiss_index.load", counted)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "g").glob("vectors*")}
+    photos = [("Ben", save_colour(tmp_path / f"b{i}.png", "blue", shade=20 * i)) for i in range(5)]
+    assert add(tmp_path / "g", encoder, *photos).added == {"Ben": 5}
+    assert len(read) == 1
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "g").glob("vectors*")} == before
 
 
 def test_too_little_data_gives_no_threshold():

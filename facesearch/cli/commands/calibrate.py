@@ -87,5 +87,6 @@ def calibrate(
         )
     threshold = done.threshold
     lines = report.calibration_lines(gallery.folder, threshold, before)
+    lines += report.own_lines(done.own, threshold.fpir) + report.hub_lines(done.hubs, threshold.searches)
     say(report.as_json(done) if as_json else "\n".join(lines))
     report_skips(as_skips(done.skipped), skips)

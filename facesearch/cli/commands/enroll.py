@@ -11,7 +11,7 @@ import click
 from facesearch.cli import options
 from facesearch.cli.given import announced, gallery_of
 from facesearch.cli.options import FILE, FOLDER, DetectionChoice, EncoderChoice, GalleryChoice
-from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
+from facesearch.cli.terminal import Skips, bar, report_skips, report_warnings, say, tell
 from facesearch.errors import counted, shown
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def enroll(
     _say(result)
     for note in opened.notes():
         tell(shown(note))
+    report_warnings(result.warnings)
     report_skips(as_skips(result.skipped), skips)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from facesearch.answers import Health, Ready, Version
+from facesearch.api.state import Health, Ready, Version
 from facesearch.report.lines import plain
 from facesearch.version import __version__
 from facesearch.web.routes.context import Context, in_thread

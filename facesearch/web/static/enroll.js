@@ -52,7 +52,8 @@ async function carryOut(file, face, name, force) {
     return false;
   }
   const unchecked = done.unchecked ? " It was not compared with other people: the gallery has no threshold." : "";
-  remember(`Enrolled under ${done.person}, who has ${count(done.photos, "photo")} now.${unchecked}`, () =>
+  const warnings = done.warnings.map((warning) => ` Warning: ${warning.reason}.`).join("");
+  remember(`Enrolled under ${done.person}, who has ${count(done.photos, "photo")} now.${unchecked}${warnings}`, () =>
     post("/forget", { name: done.person, photos: [done.sha256] }),
   );
   return true;

@@ -186,6 +186,7 @@ function answerOf(face, card, actions) {
   const titles = { match: `Match: ${first.person}`, ambiguous: `Ambiguous: ${first.person} or ${face.matches[1]?.person}`, unknown: "Unknown", undecided: "Undecided" };
   const out = [el("h3", { class: `decision ${face.decision}` }, titles[face.decision])];
   out.push(el("p", {}, sentence(face, first)));
+  if (face.poor.length) out.push(el("p", { class: "warning" }, `Poor photo: ${face.poor.join(", ")}. Answers about it are less sure, and it is a poor one to enroll.`));
   const notes = card.stale ? [...card.notes, "Set the threshold again under Accuracy."] : card.notes;
   if (notes.length) out.push(el("div", { class: "note" }, ...notes.map((words) => el("p", {}, words))));
   const rows = face.matches.map((candidate) => candidateRow(candidate, face));
