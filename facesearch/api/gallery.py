@@ -530,6 +530,22 @@ class Gallery:
         with self._writing():
             return verify(self.folder, repair=repair, rebuild=rebuild, index=index, key=self.key)
 
+    @in_this_process
+    def look_again(
+        self, photos: Sequence[str | os.PathLike[str]], *, progress: Progress = quiet
+    ) -> results.LookedAgain:
+        """Compare enrolled faces with what the detector finds now in their photos below these folders; rows
+        that were made before galleries knew where faces lie learn it.
+
+        Raises NoGallery, EncoderMismatch, NotFound; ValueError for a detector of aligned crops.
+        """
+        from facesearch.gallery.look_again import look_again
+
+        if (detector := self.detector.own) is None:
+            raise ValueError("nothing is looked for in photos that are taken as aligned crops")
+        folders = [Path(folder) for folder in checks.many("photos", photos)]
+        return look_again(self.folder, self.encoder.runtime, folders, detector, progress, key=self.key)
+
     # ---- as a whole
 
     def export(self, out: str | os.PathLike[str]) -> results.Exported:

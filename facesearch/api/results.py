@@ -6,6 +6,7 @@ from facesearch.evaluation.separation import Apart as Apart
 from facesearch.evaluation.separation import Separation as Separation
 from facesearch.gallery.build import Built as Built
 from facesearch.gallery.encrypt import Encrypted as Encrypted
+from facesearch.gallery.look_again import LookedAgain as LookedAgain
 from facesearch.gallery.move import Moved as Moved
 from facesearch.gallery.receipts import Receipt as Receipt
 from facesearch.gallery.reindex import Reindexed as Reindexed

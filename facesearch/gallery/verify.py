@@ -11,6 +11,7 @@ from facesearch.gallery.forget import finish_erasure
 from facesearch.gallery.index.choice import choose_index, chosen_index, index_parts, part_words
 from facesearch.gallery.index.faiss_index import drop_unfinished, is_current, refresh, wrong_with_index
 from facesearch.gallery.index.files import keeps_files
+from facesearch.gallery.look_again import LookedAgain
 from facesearch.gallery.store.checks import problems as problems_of
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.store import Store
@@ -19,13 +20,15 @@ from facesearch.gallery.store.store import Store
 @dataclass(frozen=True, slots=True)
 class Verified:
     """problems of the truth itself, which nothing here can mend; index: what was wrong with it, empty when
-    nothing was; mended: what was done about what can be."""
+    nothing was; mended: what was done about what can be; looked: what photos show now, where they were
+    given."""
 
     people: int
     faces: int
     problems: tuple[str, ...]
     index: str
     mended: tuple[str, ...]
+    looked: LookedAgain | None = None
 
 
 def verify(

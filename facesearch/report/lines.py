@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         PhotoAnswer,
         ThresholdInfo,
     )
+    from facesearch.api.results import LookedAgain
     from facesearch.evaluation.results import Evaluation
     from facesearch.gallery.store.rows import Threshold
     from facesearch.metrics.bootstrap import Rate
@@ -346,3 +347,16 @@ def evaluation_lines(result: Evaluation) -> list[str]:
     if result.skipped:
         lines += ["", *(f"left out: {reason}" for reason in result.skipped)]
     return lines
+
+
+def looked_again_lines(looked: LookedAgain | None) -> list[str]:
+    """What enrolled photos show now, a line for each that is seen otherwise."""
+    if looked is None:
+        return []
+    told = f"looked again at {counted(looked.photos, 'photo')}"
+    if looked.missing:
+        told += f"; {looked.missing} more are not there"
+    if looked.placed:
+        told += f"; {counted(looked.placed, 'row knows', 'rows know')} now where the face lies"
+    odd = [f"{shown(one.person)}, {shown(one.photo)}: {shown(one.reason)}" for one in looked.otherwise]
+    return [told, *odd]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import click
 
 from facesearch.cli import options
 from facesearch.cli.given import gallery_of
-from facesearch.cli.options import KINDS, GalleryChoice
-from facesearch.cli.terminal import say
+from facesearch.cli.options import FOLDER, KINDS, GalleryChoice
+from facesearch.cli.terminal import bar, say
 from facesearch.errors import Damaged, counted, shown
 
 
@@ -20,13 +23,28 @@ from facesearch.errors import Damaged, counted, shown
     default=None,
     help="With --rebuild: the kind of index from now on.  [default: as before, at first auto]",
 )
+@click.option(
+    "--photos",
+    type=FOLDER,
+    default=None,
+    help="Look again at the enrolled photos that lie below this folder, and tell what is seen otherwise now.",
+)
 @options.gallery
 @options.as_json
-def verify(no_repair: bool, rebuild: bool, index: str | None, gallery: GalleryChoice, as_json: bool) -> None:
+def verify(
+    no_repair: bool,
+    rebuild: bool,
+    index: str | None,
+    photos: Path | None,
+    gallery: GalleryChoice,
+    as_json: bool,
+) -> None:
     """Check every page, row, checksum and count of the gallery, and its index; rebuild the index if it is not
     right.
 
-    Exit code 1 when the gallery itself is damaged. Kinds of index: auto compares all faces as long as they
+    Exit code 1 when the gallery itself is damaged. With --photos, faces that were enrolled on their side, or
+    cut otherwise than they are now, are named: forget such a photo and enroll it again. Rows that do not know
+    where their face lies learn it. Kinds of index: auto compares all faces as long as they
     are few, then scans short codes and compares the best candidates exactly, after measuring that this finds
     what is to be found; flat always compares all; bits1 and bits2 scan one or two bits a number. The scores
     of answers are exact with every one of them.
@@ -34,6 +52,7 @@ def verify(no_repair: bool, rebuild: bool, index: str | None, gallery: GalleryCh
     \b
     Example:  facesearch verify
               facesearch verify --rebuild --index bits1
+              facesearch verify --photos people/
     """
     from facesearch.report import lines as report
 
@@ -43,6 +62,9 @@ def verify(no_repair: bool, rebuild: bool, index: str | None, gallery: GalleryCh
         raise click.UsageError("--index needs --rebuild")
     opened = gallery_of(gallery)
     result = opened.verify(repair=not no_repair, rebuild=rebuild, index=index)
+    if photos is not None:
+        with bar("photos", "photo") as progress:
+            result = replace(result, looked=opened.look_again([photos], progress=progress))
     if as_json:
         say(report.as_json(result))
     else:
@@ -55,5 +77,7 @@ def verify(no_repair: bool, rebuild: bool, index: str | None, gallery: GalleryCh
         wrong = [f"index: {result.index}"] if result.index else []
         for line in (*result.problems, *wrong, *result.mended):
             say(f"  {shown(line)}")
+        for line in report.looked_again_lines(result.looked):
+            say(f"  {line}")
     if result.problems:
         raise Damaged(gallery.folder, len(result.problems))
