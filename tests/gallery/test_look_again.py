@@ -88,7 +88,7 @@ def test_the_command_tells_it(tmp_path: Path, photos: list[Path]):
 
     for number, path in enumerate(photos):
         done = CliRunner().invoke(
-            cli, ["enroll", f"p{number}", str(path), "--gallery", str(tmp_path / "shop")]
+            main, ["enroll", f"p{number}", str(path), "--gallery", str(tmp_path / "shop")]
         )
         assert done.exit_code == 0, done.output
     told = ["verify", "--photos", str(photos[0].parent), "--gallery", str(tmp_path / "shop")]
