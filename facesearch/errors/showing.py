@@ -108,7 +108,7 @@ def _several(thing: str) -> str:
     before, space, last = thing.rpartition(" ")
     if last == "person":
         return f"{before}{space}people"
-    return thing + ("es" if last.endswith(("s", "ch")) else "s")
+    return thing + ("es" if last.endswith(("s", "ch")) and last != "epoch" else "s")
 
 
 def calm(text: str) -> str:

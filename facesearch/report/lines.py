@@ -178,7 +178,7 @@ def _of_then(info: GalleryInfo) -> str:
     if then is None or not then.faces or then.faces == info.faces:
         return ""
     now = min(1.0, then.fpir * info.faces / then.faces)
-    return f"; of {info.faces} faces now about {now:.1%}, and the interval is of then"
+    return f"; of {counted(info.faces, 'face')} now about {now:.1%}, and the interval is of then"
 
 
 def detected_lines(photo: DetectedPhoto) -> list[str]:
@@ -263,7 +263,7 @@ def hub_lines(hubs: Sequence[Hub], searches: int) -> list[str]:
     """The enrolled photos that strangers are taken for, the worst few; JSON has more."""
     if not hubs:
         return []
-    lines = [f"  enrolled photos that strangers get a name by, of {searches} searches:"]
+    lines = [f"  enrolled photos that strangers get a name by, of {counted(searches, 'search')}:"]
     for hub in shown(hubs[:SHOWN_HUBS]):
         good = "" if hub.quality is None else f", quality {hub.quality:.2f}"
         lines.append(f"    {hub.named:3d} named of {hub.strangers} nearest  {hub.person}, {hub.photo}{good}")

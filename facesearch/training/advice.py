@@ -122,8 +122,10 @@ def unusual(config: TrainConfig, train: Photos, val: Photos, classes: int) -> It
 
 def _can_validate(val: Photos) -> bool:
     """Whether val holds a photo of somebody who is trained on, or two of one person and one of another."""
+    if (val.label >= 0).any():
+        return True
     people = Counter((i, val.datasets[i].people[row]) for i, row in zip(val.dataset, val.row, strict=True))
-    return bool((val.label >= 0).any()) or (len(people) > 1 and max(people.values()) > 1)
+    return len(people) > 1 and max(people.values()) > 1
 
 
 def least_scale(classes: int) -> float:

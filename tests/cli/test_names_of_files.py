@@ -109,7 +109,7 @@ def test_an_album_may_lie_in_such_a_folder(run: Any, album: Path, weights: Path,
     shutil.copy(own(album, 0, 0), root / "a.png")
     for _ in range(2):
         done = run("scan", root, "--aligned", "--weights", weights, "--cut", "0.9")
-    assert "\\xe9t\\xe9: 1 photos, 0 new" in done.stdout
+    assert "\\xe9t\\xe9: 1 photo, 0 new" in done.stdout
     run("sort", f"{root}.scan", "--into", "sorted")
     assert Path("sorted/_unknown/a.png").is_file()
 

@@ -131,7 +131,7 @@ def test_a_dataset_that_is_not_whole_is_refused_with_the_part_that_is_wrong(tmp_
             ("crops.npy", lambda b: b[:100], "crops.npy|mmap|reshape|header"),
             ("manifest.json", lambda b: b.replace(b"arcface-112", b"other-112"), "geometry"),
             ("manifest.json", lambda b: b"{", "JSON"),
-            ("manifest.json", lambda b: b.replace(b'"photos": 6', b'"photos": 5'), "counts 5"),
+            ("manifest.json", lambda b: b.replace(b'"photos": 6', b'"photos": 5'), "says 5"),
         ]
     ):
         out = tmp_path / f"out{number}"

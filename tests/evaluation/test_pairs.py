@@ -267,6 +267,7 @@ def test_photos_that_cannot_be_used_are_named_and_their_pairs_counted(album: Pat
     assert [reason.split(":")[0] for reason in result.skipped] == [
         "closed set",
         "open set 1",
+        "the gallery at its own threshold",
         "identification rate (pairs)",
     ]
 

@@ -86,6 +86,7 @@ def test_grpc_prints_nothing_when_a_server_leaves_in_the_middle_of_a_call(
     """
     script = """
 import sys, time
+from types import SimpleNamespace
 from concurrent.futures import ThreadPoolExecutor
 from facesearch.cli import main as cli
 
@@ -115,7 +116,7 @@ def work():
     print("all done")
 
 assert "grpc" not in sys.modules  # what the program sets is read when gRPC is imported
-cli.main = work
+cli.main = SimpleNamespace(main=lambda standalone_mode: work())
 cli.run()
 """
     given = [place.text, str(tmp_path / "s")]

@@ -331,12 +331,17 @@ class Faces:
             if taken is None:
                 db.execute("UPDATE people SET name = ? WHERE person_id = ?", (name, person))
             renamed = [(face_id, row._replace(name=new)) for face_id, row in rows]
+            values = "person_id = ?, sha256 = ?, source = ?, vector = ?, checksum = ?"
+            values += ", seen = ?" if seen else ""
             moved = [
-                (target, *self._codec.stored(row)[1:], *self._moved_seen(row, seen.get(face_id)), face_id)
+                (
+                    target,
+                    *self._codec.stored(row)[1:],
+                    *((self._codec.stored_seen(row, seen.get(face_id)),) if seen else ()),
+                    face_id,
+                )
                 for face_id, row in renamed
             ]
-            values = "person_id = ?, sha256 = ?, source = ?, vector = ?, checksum = ?"
-            values += ", seen = ?" if self._notes.has_seen_column() else ""
             db.executemany(f"UPDATE OR IGNORE faces SET {values} WHERE face_id = ?", moved)
             if target != person:  # what is still there was enrolled under the new name already
                 db.execute("DELETE FROM faces WHERE person_id = ?", (person,))
@@ -345,9 +350,6 @@ class Faces:
         return len(rows)
 
     # ---- inside
-
-    def _moved_seen(self, row: Row, seen: Seen | None) -> tuple[bytes | None, ...]:
-        return (self._codec.stored_seen(row, seen),) if self._notes.has_seen_column() else ()
 
     def _after(self, face_id: int, most: int = -1) -> list[Any]:
         """Rows as they are stored: face id, name, content hash, source, vector, checksum."""
