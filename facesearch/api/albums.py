@@ -16,6 +16,7 @@ from facesearch.album.scan import face_pictures as face_pictures
 from facesearch.album.scan import recognise, scan
 from facesearch.album.sort import Sorted as Sorted
 from facesearch.album.sort import sort_album as sort_album
+from facesearch.album.sort import unsort_album as unsort_album
 from facesearch.api.detector import FaceDetector
 from facesearch.api.encoder import Encoder
 from facesearch.api.gallery import Gallery

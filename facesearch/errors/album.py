@@ -93,6 +93,16 @@ class InsideAlbum(AlbumError):
 
 
 @dataclass(eq=False)
+class SortBusy(AlbumError):
+    out: Path
+
+    status = 409
+    about = "out"
+    what = "Another run is sorting into this folder."
+    advice = "Wait until it is done."
+
+
+@dataclass(eq=False)
 class TooManyFaces(AlbumError):
     faces: int
     most: int

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from facesearch.report.lines import sort_lines
 
 
 @pytest.fixture
@@ -104,3 +107,33 @@ def test_scan_says_that_names_of_an_encrypted_gallery_stand_in_it_in_plain(
     run("encrypt", "--new-key", "k.key")
     said = scanned("--key-file", "k.key").stderr
     assert "encrypted there, stand in plain text in" in said and "heap.scan" in said
+
+
+def test_sort_told_in_twenty_lines_and_taken_back(scanned: Any, heap: Path, run: Any):
+    scanned("--cut", "1")  # nobody is grouped
+    review = heap.with_name("heap.scan") / "review.csv"
+    lines = review.read_text("utf-8").splitlines()
+    rows = [line.split(",", 2) for line in lines[1:]]
+    named = [f"{group},Person {i % 30},{rest}" for i, (group, _, rest) in enumerate(rows)]
+    review.write_text("\n".join([lines[0], *named]) + "\n")
+    run("scan", "--apply", review)
+    first = run("sort", heap, "--into", "out", "--json")
+    assert json.loads(first.stdout)["made"] == 12 and len(json.loads(first.stdout)["folders"]) == 12
+    assert "12 there already" in run("sort", heap, "--into", "out").stderr
+    assert "12 would be taken away" in run("sort", heap, "--into", "out", "--undo", "--dry-run").stderr
+    assert "12 taken away" in run("sort", heap, "--into", "out", "--undo").stderr and not Path("out").exists()
+    assert "No photo of this album" in run("sort", heap, "--into", ".", "--undo", code=1).stderr
+    assert (
+        "--link is not for it" in run("sort", heap, "--into", "x", "--undo", "--link", "sym", code=2).stderr
+    )
+
+
+def test_however_many_folders_there_are_at_most_twenty_lines_tell_of_them():
+    people = {f"Person {i:04d}": i + 1 for i in range(3_000)}
+    unknown = {f"_unknown/g{i}": 2 for i in range(190)}
+    for folders in (people | unknown, people, unknown | {"Ada": 1}, {"_unknown/g1": 1, "_unknown/g2": 1}):
+        lines = sort_lines(Path("out"), folders)
+        assert len(lines) <= 20
+        assert sum(int(line.split()[0]) for line in lines) == sum(folders.values())
+    assert sort_lines(Path("out"), people | unknown)[-1] == "  380  out/_unknown, 190 folders"
+    assert "out/Person 2999" in "\n".join(sort_lines(Path("out"), people | unknown))
