@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
-from facesearch.errors import BadName, BadReview, NotFound, reason_of
+from facesearch.album.table import Table
+from facesearch.errors import BadName, BadReview
 from facesearch.faces.names import clean_name
 from facesearch.files import EMPTY_MARK, of_cell
 from facesearch.files import as_cell as as_cell
@@ -27,7 +27,6 @@ from facesearch.records import F32
 NOBODY = EMPTY_MARK
 """As a name: this face is put aside. It is in no group, has no name, and is not asked about again."""
 REVIEW = "review.csv"
-LARGEST_REVIEW_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,33 +112,16 @@ def read_review(path: Path) -> list[Line]:
 
     Raises NotFound, BadReview.
     """
-    if not path.is_file():
-        raise NotFound(path, "review", "facesearch scan writes one; a page of it saves one too.")
-    try:
-        if path.stat().st_size > LARGEST_REVIEW_BYTES:
-            raise BadReview(path, 0, f"it is larger than {LARGEST_REVIEW_BYTES >> 20} MiB")
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise BadReview(path, 0, f"it cannot be read: {reason_of(error)}") from error
-    except UnicodeDecodeError as error:
-        raise BadReview(path, 0, 'it is not UTF-8; let your spreadsheet save it as "CSV UTF-8"') from error
-    first = text.partition("\n")[0]
-    table = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=first.count))
-    try:
-        header = [word.strip() for word in next(table, [])]
-        if missing := [name for name in ("group", "name", "face") if name not in header]:
-            raise BadReview(path, 1, f"no column is called {missing[0]}")
-        at = [header.index(name) for name in ("group", "name", "face")]
-        lines = []
-        for cells in table:
-            if not any(cells):
-                continue
-            if len(cells) <= max(at):
-                raise BadReview(path, table.line_num, f"it has {len(cells)} cells")
-            group, name, face = (cells[i].strip() for i in at)
-            lines.append(Line(table.line_num, group, of_cell(name), face))
-    except csv.Error as error:
-        raise BadReview(path, table.line_num, str(error)) from error
+    table = Table(path)
+    if missing := [name for name in ("group", "name", "face") if name not in table.header]:
+        raise BadReview(path, 1, f"no column is called {missing[0]}")
+    at = [table.header.index(name) for name in ("group", "name", "face")]
+    lines = []
+    for number, cells in table.rows():
+        if len(cells) <= max(at):
+            raise BadReview(path, number, f"it has {len(cells)} cells")
+        group, name, face = (cells[i].strip() for i in at)
+        lines.append(Line(number, group, of_cell(name), face))
     return lines
 
 
