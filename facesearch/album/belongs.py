@@ -12,9 +12,10 @@ from facesearch.album.table import Table
 from facesearch.errors import CannotWrite, OtherReview, written
 from facesearch.files import of_cell
 
-ID = "album_id"
-"""Under this word an album remembers what it is called. It keeps that wherever its folder is moved; made anew
-in the same place, of the same photos, it is called the same."""
+ID = "review_id"
+"""Under this word an album remembers what its reviews call it. It keeps that wherever its folder is moved;
+made anew in the same place, of the same photos, it is called the same, so that reviews that were kept apply.
+"""
 
 
 COLUMNS = ("album", "gallery")

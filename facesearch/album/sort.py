@@ -476,4 +476,4 @@ def _is_as_scanned(source: Path, file: AlbumFile) -> bool:
         facts = None
     if facts is not None and (facts.st_size, facts.st_mtime_ns) == (file.bytes, file.mtime_ns):
         return True
-    return sha256_of(source) == file.sha256
+    return sha256_of(source) == file.content

@@ -106,8 +106,8 @@ class OtherReview(AlbumError):
     def advice(self) -> str:
         mend = "--out SCAN" if self.column == "album" else "--gallery GALLERY"
         return (
-            f"Pass the {self.column} that it is for with {mend}, or scan again and review that. If it is right"
-            f" all the same, delete the column {self.column} from it."
+            f"Pass the {self.column} that it is for with {mend}, or scan again and review that. If it is"
+            f" right all the same, delete the column {self.column} from it."
         )
 
 
