@@ -16,12 +16,15 @@ from urllib.parse import quote
 from facesearch.album.album import Album
 from facesearch.album.belongs import COLUMNS as OWN_COLUMNS
 from facesearch.album.belongs import cells_of
+from facesearch.album.names_elsewhere import names_in_photos
 from facesearch.album.review import COLUMNS, NOBODY, REVIEW, ReviewRow, review_rows
-from facesearch.errors import unshown
+from facesearch.errors import counted, unshown
 from facesearch.files import make_folder, replace_csv, replace_file
 
 PAGE = "review.html"
 SCRIPT = Path(__file__).with_name("album.js")
+IN_PHOTO = "in_photo"
+"""The column of a review for the name that a photo, or a sidecar beside it, gives a face."""
 WRITTEN = "review_sha256"
 """Under this word the album remembers the review as it was written, to see whether somebody has changed it
 since.
@@ -88,9 +91,12 @@ def write_review(
     lines = [
         (*cells, row.nearest, row.nearest_score, row.state) for cells, row in zip(shown, rows, strict=True)
     ]
-    own = cells_of(album, gallery)
-    filled = [[*("" if cell is None else cell for cell in line), *own] for line in lines]
-    replace_csv(table, (*COLUMNS, *OWN_COLUMNS), filled)
+    own, said = cells_of(album, gallery), names_in_photos(album)
+    filled = [
+        [*("" if cell is None else cell for cell in line), said.get(row.face, ""), *own]
+        for line, row in zip(lines, rows, strict=True)
+    ]
+    replace_csv(table, (*COLUMNS, IN_PHOTO, *OWN_COLUMNS), filled)
     album.remember(WRITTEN, hashlib.sha256(table.read_bytes()).hexdigest())
     replace_file(page, review_page(album, rows, crops, command, own).encode())
     return Written(table, page, len(rows), len(crops or ()), kept)
@@ -117,14 +123,19 @@ def review_page(
 
     script = SCRIPT.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    names = {row.name for row in rows} | {row.nearest for row in rows if row.state == "known"}
+    said = names_in_photos(album)
+    names = (
+        set(said.values())
+        | {row.name for row in rows}
+        | {row.nearest for row in rows if row.state == "known"}
+    )
     grouped = [row for row in rows if _kind(row) == "group"]  # rows of one group stand together
     groups = [
-        _group(album, label, list(members), crops)
+        _group(album, label, list(members), crops, said)
         for label, members in groupby(grouped, key=lambda row: row.group)
     ]
     groups += [
-        Group(kind, "", [_face(album, row, crops) for row in rows if _kind(row) == kind])
+        Group(kind, "", [_face(album, row, crops, said) for row in rows if _kind(row) == kind])
         for kind in ("none", "aside")
     ]
     return rendered(
@@ -146,20 +157,25 @@ def _kind(row: ReviewRow) -> str:
     return "aside" if row.state == "aside" else "group" if row.group else "none"
 
 
-def _group(album: Album, label: str, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None) -> Group:
+def _group(
+    album: Album, label: str, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None, said: dict[str, str]
+) -> Group:
     name = next((row.name for row in rows if row.name), "")
-    person, hint = _likely(rows)
-    return Group("group", label, [_face(album, row, crops) for row in rows], name, person, hint)
+    person, hint = _likely(rows, said)
+    return Group("group", label, [_face(album, row, crops, said) for row in rows], name, person, hint)
 
 
-def _likely(rows: Sequence[ReviewRow]) -> tuple[str, str]:
-    """Whom of the gallery most of a group's faces match, or the one that any of them resembles most; and the
-    reason. Empty where there is nobody.
+def _likely(rows: Sequence[ReviewRow], said: dict[str, str]) -> tuple[str, str]:
+    """Whom of the gallery most of a group's faces match, what most photos call them, or the one that any of
+    them resembles most; and the reason. Empty where there is nobody. said: what photos say of faces.
     """
     matches = [row.nearest for row in rows if row.state == "known"]
     if matches:
         person = max(sorted(set(matches)), key=matches.count)
         return person, f"{matches.count(person)} match {person}"
+    if called := [said[row.face] for row in rows if row.face in said and not row.name]:
+        person = max(sorted(set(called)), key=called.count)
+        return person, f"{counted(called.count(person), 'photo says', 'photos say')} {person}"
     near = [
         (row.nearest_score, row.nearest) for row in rows if row.nearest_score is not None and not row.name
     ]
@@ -169,7 +185,7 @@ def _likely(rows: Sequence[ReviewRow]) -> tuple[str, str]:
     return person, f"nearest: {person} {score:.2f}, no match"
 
 
-def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None) -> Face:
+def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None, said: dict[str, str]) -> Face:
     from facesearch.report.pages import data_url
 
     crop = (crops or {}).get(row.face)
@@ -181,6 +197,8 @@ def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None) -> Face:
     if row.nearest_score is not None:
         word = "match" if row.state == "known" else "nearest"
         facts.append(f"{word} {row.nearest} {row.nearest_score:.2f}")
+    if row.face in said:
+        facts.append(f"the photo says {said[row.face]}")
     return Face(
         row.face,
         row.face.partition("/")[2],
