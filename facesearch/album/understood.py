@@ -161,9 +161,12 @@ def saying_of(words: Sequence[Word], faces: Sequence[AlbumFace], numbers: Sequen
             saying.refused.add((key, face.nearest))
         if word.moved and face.group and word.group != face.group:
             left.setdefault(face.group, []).append(word)
+    members: dict[int, list[int]] = {}
+    for i, face in enumerate(faces):
+        members.setdefault(face.group, []).append(i)
     for number, leaving in left.items():
         gone = {word.place for word in leaving}
-        stay = [i for i, face in enumerate(faces) if face.group == number and i not in gone]
+        stay = [i for i in members[number] if i not in gone]
         _taken_out(saying, leaving, stay, faces, names, numbers)
     _put_together(saying, words, faces, numbers)
     return saying

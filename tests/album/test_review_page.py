@@ -227,8 +227,10 @@ def test_a_large_album_has_several_pages_each_saved_by_itself(
         write_review(album, pictures, "facesearch scan holiday --apply review.csv")
         assert pages.pictures_on_pages(album) == pictures and len(pictures) == 9
     assert sorted(path.name for path in reviewed.glob("*.html")) == [
-        "review-2.html", "review-3.html", "review.html",
-    ]  # fmt: skip
+        "review-2.html",
+        "review-3.html",
+        "review.html",
+    ]
     page.reload()
     assert page.locator("section[data-kind=group] li").count() == 4
     assert page.locator("section[data-kind=group] li").first.is_hidden()
