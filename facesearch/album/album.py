@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
@@ -39,8 +38,6 @@ from facesearch.records import F32
 FILE = "scan.sqlite"
 FORMAT = 2
 APPLICATION_ID = 0x66616C62
-ID = "album_id"
-"""Under this word an album keeps a number that no other has. Reviews call it otherwise: see belongs.py."""
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE photos (sha256 TEXT PRIMARY KEY, faces INTEGER NOT NULL, reason TEXT NOT NULL,
@@ -224,7 +221,6 @@ class Album:
             "detector": detector,
             "notes": json.dumps(notes),
             "next_group": 1,
-            ID: secrets.token_hex(16),
         }
         Database.create(folder / FILE, APPLICATION_ID, _SCHEMA + SAID, meta, CorruptAlbum)
         return cls.open(folder)
@@ -395,7 +391,6 @@ class Album:
             if int(version) == 1:
                 for statement in statements(_FROM_1 + SAID):
                     db.execute(statement)
-                db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (ID, secrets.token_hex(16)))
                 db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
         return True
 

@@ -29,20 +29,25 @@ def arrange(album: Album, method: str, cut: float | None = None, *, again: bool 
     they were.
 
     again: all that no reviewer has seen is grouped again. Groups of one person whom the gallery or a review
-    names are joined. Raises PackageMissing, TooManyFaces.
+    names are joined. What a person said of faces is kept to: see said.py. Raises PackageMissing,
+    TooManyFaces.
     """
     faces, vectors = album.faces_and_vectors()
-    free = np.array([i for i, face in enumerate(faces) if not face.nobody], np.int64)
-    aside = len(faces) - len(free)
+    said = album.said.of(faces)
+    free = np.array([i for i in range(len(faces)) if i not in said.aside | said.alone], np.int64)
+    aside = len(said.aside)
     if not len(free):
-        return Arranged(cut or 0.0, 0, 0, 0, 0, aside)
+        return Arranged(cut or 0.0, 0, 0, 0, len(said.alone), aside)
     own = vectors[free]
     limit = cut if cut is not None else usual_threshold(own, method) if len(free) > 1 else 0.0
-    old = np.array([0 if again and not faces[i].reviewed else faces[i].group for i in free], np.int64)
+    old = np.array([0 if again and i not in said.kept else faces[i].group for i in free.tolist()], np.int64)
     labels = join_by_person(group(own, method, limit), [faces[i].person for i in free])
     first = int(album.value("next_group"))
     new = settle(old, labels, own, first)
     made = max(0, int(new.max(initial=0)) + 1 - first)
+    whole = np.zeros(len(faces), np.int64)
+    whole[free] = new
+    new = said.corrected(faces, whole)[free]
     album.new_groups(made)
     album.change(
         {
@@ -52,4 +57,5 @@ def arrange(album: Album, method: str, cut: float | None = None, *, again: bool 
         }
     )
     joined = int(((old == 0) & (new > 0) & (new < first)).sum())
-    return Arranged(limit, len(np.unique(new[new > 0])), made, joined, int((new == 0).sum()), aside)
+    alone = int((new == 0).sum()) + len(said.alone)
+    return Arranged(limit, len(np.unique(new[new > 0])), made, joined, alone, aside)

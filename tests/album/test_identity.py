@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from facesearch.album.album import Album
 from facesearch.album.arrange import arrange
-from facesearch.album.review import apply
+from facesearch.album.review import apply, review_rows
 from facesearch.album.scan import Scanned, face_pictures, scan
 from facesearch.album.sort import sort_album
 from facesearch.report.album import write_review
@@ -145,6 +145,9 @@ def test_renamed_photos_are_renamed_and_copies_are_counted_and_listed(photos: Pa
     png_text(photos / "b" / "twin.png")  # a copy that shows the same
     result = scanned(photos, found)
     assert (result.renamed, result.gone, result.copies, result.looked) == (2, 1, 2, 0)
+    with Album.open(found) as album:
+        also = {row.photo: row.also for row in review_rows(album) if row.also}
+    assert also == {"a/red0.png": "copy of red0.png", "b/green0.png": "b/twin.png"}
 
 
 def test_files_of_one_picture_that_come_at_once_are_looked_into_once(tmp_path: Path):

@@ -101,6 +101,25 @@ def test_pictures_of_faces_are_on_the_page_only_when_asked_and_it_is_said(scanne
     page = heap.with_name("heap.scan") / "review.html"
     told = scanned("--with-photos").stderr
     assert "holds 12 pictures of faces" in told and page.read_text().count("data:image/jpeg") == 12
+
+
+def test_a_page_with_pictures_keeps_them_and_only_new_photos_are_read_for_it(
+    scanned: Any, heap: Path, album: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+):
+    from facesearch.album import scan as scanning
+
+    page = heap.with_name("heap.scan") / "review.html"
+    scanned("--with-photos")
+    shutil.copy(album / "p003" / "00.png", heap / "new.png")
+    read: list[str] = []
+    real = scanning.read_photo
+    monkeypatch.setattr(scanning, "read_photo", lambda path: (read.append(path.name), real(path))[1])
+    assert "holds 13 pictures of faces" in scanned().stderr
+    assert page.read_text().count("data:image/jpeg") == 13 and read == ["new.png"]
+    name_all(page.with_name("review.csv"), "Ada")
+    run("scan", heap, "--apply", page.with_name("review.csv"))
+    assert page.read_text().count("data:image/jpeg") == 13 and read == ["new.png"]
+    page.unlink()
     scanned()
     assert "data:image/jpeg" not in page.read_text()
 

@@ -118,7 +118,7 @@ def scan(
     if review is not None:
         with open_album(out) as album:
             _apply(album, gallery, review, fpir, as_json=as_json)
-            written = _written(album, gallery, with_photos)
+            written = _written(album, gallery, with_photos, applying=True)
         if not as_json:
             say(f"review: {shown(written.table)} and {shown(written.page)}")
         return
@@ -142,7 +142,7 @@ def scan(
     if written.crops:
         tell(
             f"{shown(written.page)} holds {counted(written.crops, 'picture')} of faces: keep it as"
-            " you keep the photos"
+            " you keep the photos; deleted, it is written without them"
         )
     report_skips([*found.skipped, *unread], skips)
 
@@ -314,16 +314,16 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
         tell(f"an earlier review enrolled {shown(photo)} as {shown(name)}; if that was wrong: {mend}")
 
 
-def _written(album: Album, gallery: GalleryChoice, with_photos: bool) -> Written:
-    """Write the review."""
+def _written(album: Album, gallery: GalleryChoice, with_photos: bool, *, applying: bool = False) -> Written:
+    """Write the review. applying: no photo is read, unless pictures are asked for."""
     from facesearch.api.albums import face_pictures
-    from facesearch.report.album import write_review
+    from facesearch.report.album import pictures_on_pages, write_review
 
-    pictures = None
-    if with_photos:
+    pictures = pictures_on_pages(album)  # a page that shows faces goes on showing them
+    if with_photos or (pictures and not applying):
         with bar("faces", "photo") as progress:
-            pictures = face_pictures(album, CROP_PX, progress)
-    return write_review(album, pictures, _apply_command(album, gallery), gallery.folder)
+            pictures |= face_pictures(album, CROP_PX, progress, pictures)
+    return write_review(album, pictures or None, _apply_command(album, gallery), gallery.folder)
 
 
 def _apply_command(album: Album, gallery: GalleryChoice) -> str:
