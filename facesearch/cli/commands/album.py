@@ -34,8 +34,8 @@ def album() -> None:
     default="full",
     show_default=True,
     help=(
-        "photo.jpg.xmp (digiKam, darktable, immich, PhotoPrism), or photo.xmp (Capture One; Lightroom beside RAW"
-        " files)."
+        "photo.jpg.xmp (digiKam, darktable, immich, PhotoPrism), or photo.xmp (Capture One; Lightroom, beside"
+        " RAW files)."
     ),
 )
 @click.option(
