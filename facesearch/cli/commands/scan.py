@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facesearch.answers import AlbumScan
     from facesearch.api.albums import Album, Scanned
     from facesearch.api.encoder import Encoder
+    from facesearch.records import Skipped
     from facesearch.report.album import Written
 
 CROP_PX = 96
@@ -54,6 +55,12 @@ CROP_PX = 96
     default=None,
     help="Mean cosine at which groups part.  [default: from the album's own pairs]",
 )
+@click.option(
+    "--names-from-photos",
+    "from_photos",
+    is_flag=True,
+    help="Suggest the names that other programs wrote into the photos, or into .xmp files beside them.",
+)
 @click.option("--regroup", is_flag=True, help="Group again whatever nobody has reviewed yet.")
 @options.as_json
 @options.gallery
@@ -70,6 +77,7 @@ def scan(
     with_photos: bool,
     method: str,
     cut: float | None,
+    from_photos: bool,
     regroup: bool,
     as_json: bool,
     gallery: GalleryChoice,
@@ -110,6 +118,7 @@ def scan(
     found = _find(folder, out, gallery, encoder, detection, named=named)
     with open_album(out) as album:
         known = _recognise(album, gallery, named=named)
+        unread = _suggest(album) if from_photos else ()
         result, written = _grouped(album, gallery, found, known, method, cut, regroup, with_photos)
     if as_json:
         say(report.as_json(result))
@@ -123,7 +132,7 @@ def scan(
             f"{shown(written.page)} holds {counted(written.crops, 'picture')} of faces: keep it as"
             " you keep the photos; deleted, it is written without them"
         )
-    report_skips(found.skipped, skips)
+    report_skips([*found.skipped, *unread], skips)
 
 
 def _scan_of(review: Path) -> Path:
@@ -169,6 +178,20 @@ def _encoder(out: Path, gallery: GalleryChoice, encoder: EncoderChoice, *, named
         if named:
             raise
         return announced(gallery_of(gallery, replace(encoder, weights=encoder_for_new(RUNS))))
+
+
+def _suggest(album: Album) -> tuple[Skipped, ...]:
+    """Take the names that photos hold as suggestions, and say how many; returns what could not be read."""
+    from facesearch.api.albums import suggest_names
+
+    with bar("names", "photo") as progress:
+        found = suggest_names(album, progress)
+    beside = f", {found.no_face} where no face was found" if found.no_face else ""
+    tell(
+        f"names in photos: {found.names} in {counted(found.photos, 'photo')}, {found.faces} on faces of the"
+        f" album{beside}; they are suggestions until a review confirms them"
+    )
+    return found.skipped
 
 
 def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | None:
