@@ -124,7 +124,11 @@ def names_in_photos(album: Album) -> dict[str, str]:
         names = {int(face): str(name) for face, name in json.loads(noted).items()}
     except (ValueError, AttributeError):
         return {}
-    return {face.key: names[face.face_id] for face in album.faces() if face.face_id in names}
+    return {
+        face.key: name
+        for face in album.faces()
+        if (name := names.get(face.face_id)) and name not in face.refused
+    }
 
 
 # ---- writing
