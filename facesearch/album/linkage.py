@@ -1,7 +1,7 @@
 """Average linkage of faces without an n x n matrix, in which two faces of one photo never meet.
 
-Two groups whose mean cosine reaches the cut have at least one pair of faces that does. So all there is to know
-lies in the graph of such pairs, which is small; a group's mean to another is had from the sums of their
+Two groups whose mean cosine reaches the cut have at least one pair of faces that does. So all there is to
+know lies in the graph of such pairs, which is small; a group's mean to another is had from the sums of their
 vectors. Groups that are each other's nearest are joined, round by round. Average linkage is reducible
 (Bruynooghe 1977): a join never brings anybody nearer, so what falls below the cut is forgotten for good, and
 the order of the joins changes nothing.
@@ -19,16 +19,16 @@ from facesearch.records import F32, I64, Bools, Progress
 BLOCK = 512
 """So many faces are compared with all others at once: 100 MB for 50,000."""
 MOST_NEAR = 128
-"""A face keeps so many of its nearest at most; where that leaves any out, the groups are compared once more by
-their means, so that nothing is missed that matters."""
+"""A face keeps so many of its nearest at most; where that leaves any out, the groups are compared once more
+by their means, so that nothing is missed that matters."""
 PAIRS_AT_ONCE = 32_768
 
 
 @dataclass(frozen=True, slots=True)
 class Joins:
     """Every join that was made. Nodes 0 to n - 1 are the leaves that there were, n + i is what join i made;
-    left and right (j,): the two nodes of each; score (j,): the mean cosine between them; alike (j,): the cosine
-    of their means; sizes (n + j,): faces of each node. A join stands after those of its nodes."""
+    left and right (j,): the two nodes of each; score (j,): the mean cosine between them; alike (j,): the
+    cosine of their means; sizes (n + j,): faces of each node. A join stands after those of its nodes."""
 
     leaves: int
     left: I64
@@ -45,8 +45,7 @@ class Joins:
         return above
 
     def tops(self, kept: Bools | None = None) -> I64:
-        """The topmost node (n,) of each leaf; or its topmost of those `kept` (n + j,), itself if there is none.
-        """
+        """The topmost node (n,) of each leaf; or its topmost of those `kept` (n + j,), itself if there is none."""
         top = np.arange(len(self.sizes))
         for i in range(len(self.left) - 1, -1, -1):
             node = self.leaves + i
@@ -90,6 +89,15 @@ class _Groups:
         target[gone] = into
         self.of = target[self.of]
 
+    def made_so_far(self) -> tuple[I64, I64, F32, F32, I64]:
+        """All joins in order: left, right, score, alike, and the sizes of what they made."""
+        if not self.joins:
+            none = np.empty(0, np.int64)
+            return none, none, none.astype(np.float32), none.astype(np.float32), none
+        left, right, score, alike, size = zip(*self.joins, strict=True)
+        chained = (np.concatenate(left), np.concatenate(right), np.concatenate(score), np.concatenate(alike))
+        return *chained, np.concatenate(size)
+
     def may_join(self, a: I64, b: I64) -> Bools:
         """Whether groups a and b (e,) may become one: no photo shows a face of each, and not both are settled."""
         n = len(self.of)
@@ -104,8 +112,8 @@ def average_joins(
     near: Near, sums: F32, sizes: I64, apart: I64, limit: float, settled: Bools | None = None
 ) -> Joins:
     """Join leaves as long as two groups' mean cosine is at least `limit`. A leaf is a face, or some that are
-    together already: sums (n, d) of their unit vectors, sizes (n,). near: see near_pairs. apart (p, 2): leaves
-    that hold two faces of one photo, who are two people: groups with two such are never joined.
+    together already: sums (n, d) of their unit vectors, sizes (n,). near: see near_pairs. apart (p, 2):
+    leaves that hold two faces of one photo, who are two people: groups with two such are never joined.
     settled (n,): leaves of which no two are joined.
 
     Exact but for ties, float32's rounding, and what `apart` keeps from being each other's nearest.
@@ -118,12 +126,8 @@ def average_joins(
         means: F32 = (groups.sums[alive] / groups.sizes[alive, None]).astype(np.float32)
         rest = near_pairs(means, limit)
         _join_all(groups, alive[rest.a], alive[rest.b], rest.score, limit)
-    none = np.empty(0, np.int64)
-    parts = list(zip(*groups.joins, strict=True)) or [[none], [none], [none], [none], [none]]
-    left, right, scores, alike, grown = (np.concatenate(part) for part in parts)
-    return Joins(
-        n, left, right, scores.astype(np.float32), alike.astype(np.float32), np.concatenate([sizes, grown])
-    )
+    left, right, scores, alike, grown = groups.made_so_far()
+    return Joins(n, left, right, scores, alike, np.concatenate([sizes, grown]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,24 @@
 """Which groups of faces are sure? Of the faces in groups called sure at most PROMISED are somebody else's.
 
-Faces are joined by average linkage. Of each join it is known how many there would be by chance, were all faces
-strangers' to each other: as many as there are pairs of groups of these sizes when it comes to this join, times the
-share of pairs of strangers that are so much alike. How much alike two groups are is the cosine of their means:
-strangers of any number have the same chance of it, while one person's faces come the nearer the more there
-are. So small groups must be much alike, and large ones need not. A join of two large groups that is wrong spoils
-many faces: it must be as much rarer.
+Faces are joined by average linkage. Of each join it is known how many there would be by chance, were all
+faces strangers' to each other: as many as there are pairs of groups of these sizes when it comes to this
+join, times the share of pairs of strangers that are so much alike. How much alike two groups are is the
+cosine of their means: strangers of any number have the same chance of it, while one person's faces come the
+nearer the more there are. So small groups must be much alike, and large ones need not. A join of two large
+groups that is wrong spoils many faces: it must be as much rarer.
 
-How strict all of them must be follows from the album (Benjamini and Hochberg 1995): as many joins are believed
-as keep those expected by chance below a share of what is found. Where nobody has a second photo, nothing is found
-beyond chance, and no group is sure. Constants were fixed on people of celebA_extra's train part by another encoder
-(scripts/clustering.py; scripts/LOG.md).
+How strict all of them must be follows from the album (Benjamini and Hochberg 1995): as many joins are
+believed as keep those expected by chance below a share of what is found. Where nobody has a second photo,
+nothing is found beyond chance, and no group is sure. Constants were fixed on people of celebA_extra's train
+part by another encoder (scripts/clustering.py; scripts/LOG.md).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,10 +27,9 @@ from facesearch.album.strangers import Strangers, known_strangers, strangers_of
 from facesearch.records import F32, F64, I64, Bools, Progress
 
 PROMISED = 0.02
-_AIMED = 0.01
-"""Half of what is promised, for what no model foresees."""
 _BY_CHANCE = 10.0
-"""So many times as many false joins as one level of joining would have: there are several levels."""
+"""So many times as many false faces as one level of joining would give: there are several levels, and some
+room for what no model foresees."""
 _BY_CHANCE_HERE = 3.0
 """The same near one place, where it must be neither too many nor too few: for the statement of each group."""
 _WEAKER = 30.0
@@ -42,14 +42,25 @@ _LARGEST_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """What an album's joins must be like. strangers: how alike they look; sure: so many joins by chance at most;
-    floor: the mean cosine at which joining ends; likely: (by chance, chance that it is right), rising and falling.
-    """
+    """What an album's joins must be like. strangers: how alike they look; sure: so many joins by chance at
+    most; floor: the mean cosine at which joining ends; likely: (by chance, chance that it is right), rising
+    and falling."""
 
     strangers: Strangers
     sure: float
     floor: float
     likely: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def read(cls, noted: Mapping[str, Any]) -> Self:
+        """As dataclasses.asdict wrote it. Raises ValueError, TypeError, KeyError."""
+        one, likely = noted["strangers"], noted["likely"]
+        return cls(
+            Strangers(float(one["at"]), float(one["decade"])),
+            float(noted["sure"]),
+            float(noted["floor"]),
+            tuple((float(at), float(chance)) for at, chance in likely),
+        )
 
     def right(self, by_chance: F64) -> F64:
         """The chance that joins are right (j,)."""
@@ -62,17 +73,22 @@ class Believed:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """labels (n,): each leaf's group from 0, -1 for none; sure (g,): whether it is; right (g,): how likely all of
-    it is one person's; alike: groups that are perhaps one person's, (one, other, how likely); leans (n,): the group
-    to which a leaf in none perhaps belongs, -1 for none.
-    """
+    """labels (n,): each leaf's group from 0, -1 for none; made (g,): whether it is another than there was;
+    sure (g,): whether it is; right (g,): how likely all of it is one person's; alike: groups that are perhaps
+    one person's, (one, other, how likely); leans (n,): the group to which a leaf in none perhaps belongs, -1
+    for none."""
 
     labels: I64
+    made: Bools
     sure: Bools
     right: F64
     alike: tuple[tuple[int, int, float], ...]
     leans: I64
     by: Believed
+
+    def of_faces(self, leaf: I64) -> Found:
+        """The same of faces, of which each is in a leaf (n,)."""
+        return replace(self, labels=self.labels[leaf], leans=self.leans[leaf])
 
 
 def find_groups(
@@ -121,8 +137,9 @@ def add_groups(
 
 def _of_leaves(pairs: I64, leaf: I64) -> I64:
     """Pairs of faces (p, 2) as pairs of different leaves, each once."""
-    both = np.unique(np.sort(leaf[pairs].reshape(-1, 2), axis=1), axis=0)
-    return both[both[:, 0] != both[:, 1]]
+    both: I64 = np.unique(np.sort(leaf[pairs].reshape(-1, 2), axis=1), axis=0)
+    different: I64 = both[both[:, 0] != both[:, 1]]
+    return different
 
 
 def by_chance(joins: Joins, strangers: Strangers) -> F64:
@@ -140,7 +157,9 @@ def by_chance(joins: Joins, strangers: Strangers) -> F64:
             large = sizes >= 2**level
             began, over = np.sort(made[large]), np.sort(ended[large])
             score = joins.score[here]
-            pairs[here] *= len(began) - np.searchsorted(began, score) - len(over) + np.searchsorted(over, score)
+            pairs[here] *= (
+                len(began) - np.searchsorted(began, score) - len(over) + np.searchsorted(over, score)
+            )
     expected: F64 = pairs / 2 * strangers.share(joins.alike) * smaller.astype(np.float64) ** 2
     return expected
 
@@ -157,7 +176,7 @@ def _strictness(joins: Joins, chances: F64) -> float:
     """The largest number by chance that keeps false joins below their share of the faces that are joined."""
     own = np.sort(_least_above(joins, chances))
     own = own[np.isfinite(own)]
-    kept = np.flatnonzero(_BY_CHANCE * own <= _AIMED * np.arange(1, len(own) + 1))
+    kept = np.flatnonzero(_BY_CHANCE * own <= PROMISED * np.arange(1, len(own) + 1))
     return float(own[kept[-1]]) if len(kept) else 0.0
 
 
@@ -205,7 +224,9 @@ def told(joins: Joins, chances: F64, by: Believed, settled: Bools | None = None)
     label = np.full(len(joins.sizes), -1)
     label[nodes] = np.arange(len(nodes))
     alike, leans = _perhaps(joins, likely, label)
-    return Found(label[top], sure[nodes], likely[nodes], alike, np.where(label[top] < 0, leans, -1), by)
+    return Found(
+        label[top], nodes >= n, sure[nodes], likely[nodes], alike, np.where(label[top] < 0, leans, -1), by
+    )
 
 
 def _perhaps(joins: Joins, likely: F64, label: I64) -> tuple[tuple[tuple[int, int, float], ...], I64]:

@@ -3,9 +3,9 @@
 The score that so few pairs of strangers reach is found where they are: the pairs of faces in different groups
 are counted in their tail, at one pair in a hundred and in a thousand, and the tail goes on exponentially from
 there (peaks over a threshold, Pickands 1975; of people whom the encoder never saw, the measured tail falls a
-little faster, so this errs to the safe side). An album of few people tells little, and pairs that belong together
-and were not found swell its tail: so the encoder's table of impostor scores bounds both figures, and counts for as
-much as FEW groups do.
+little faster, so this errs to the safe side). An album of few people tells little, and pairs that belong
+together and were not found swell its tail: so the encoder's table of impostor scores bounds both figures, and
+counts for as much as FEW groups do.
 """
 
 from __future__ import annotations
@@ -64,13 +64,12 @@ def strangers_of(
     weight = count / (count + FEW)
     at = float(np.clip(at, known.at - LOWER, known.at + HIGHER))
     decade = float(np.clip(rare - at, LEAST_STEEP * known.decade, MOST_STEEP * known.decade))
-    return Strangers(
-        weight * at + (1 - weight) * known.at, weight * decade + (1 - weight) * known.decade
-    )
+    return Strangers(weight * at + (1 - weight) * known.at, weight * decade + (1 - weight) * known.decade)
 
 
 def known_strangers(table: Sequence[Sequence[float]] | None) -> Strangers:
-    """Between one pair in a hundred and in ten thousand: of rarer ones, those who were labelled wrongly decide."""
+    """Between one pair in a hundred and in ten thousand: of rarer ones, those who were labelled wrongly
+    decide."""
     rows = [row for row in table or () if 0.9e-4 <= row[0] <= 1.1e-2]
     if len(rows) < 2:
         return Strangers(*USUAL)
