@@ -338,14 +338,17 @@ class Calibrated:
 @dataclass(frozen=True, slots=True)
 class AlbumScan:
     """What a scan of an album found. photos there are, new_photos looked at now, gone since the last scan,
-    without_face; faces in all and new_faces; recognised: faces that match somebody in the gallery, null
-    without a gallery of the same encoder. groups of strangers, new_groups of them; joined: faces that came to
-    an older group; alone: faces in no group; put_aside by a reviewer. cut: the mean cosine at which groups
-    part. table and page: the review that was written."""
+    renamed since then, copies: files that show the same as another one, without_face; faces in all and
+    new_faces; recognised: faces that match somebody in the gallery, null without a gallery of the same
+    encoder. groups of strangers, new_groups of them; joined: faces that came to an older group; alone: faces
+    in no group; put_aside by a reviewer. cut: the mean cosine at which groups part. table and page: the
+    review that was written."""
 
     photos: int
     new_photos: int
     gone: int
+    renamed: int
+    copies: int
     without_face: int
     faces: int
     new_faces: int

@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facesearch.album.album import Album, AlbumFace
 from facesearch.album.group import group, join_by_person, keep_apart, settle, usual_threshold
 from facesearch.album.linkage import in_one_photo
-from facesearch.album.promise import Believed, add_groups, find_groups
+from facesearch.album.promise import Believed, Found, add_groups, find_groups
+from facesearch.album.said import Said
 from facesearch.album.standing import Standing
-from facesearch.records import Progress
+from facesearch.records import F32, I64, Progress
 
 LEAST_SCORE, LEAST_SHARPNESS = 0.85, 40.0
 """A face of which the detector is less sure, or whose crop has less in it, is blurred, turned away or cut
@@ -28,6 +30,7 @@ off, and looks like others of its kind rather than like its person. Measured by 
 _MUCH_NEW = 0.25
 """With so large a share of new faces all are grouped from nothing."""
 _ARRANGED = "arranged"
+_MOST_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Arranged:
 
 
 def is_poor(face: AlbumFace) -> bool:
-    """Whether a face is left out of grouping for its quality. Never one that a person or the gallery knows."""
+    """Whether a face is left out of grouping for its quality: none that a person or the gallery knows."""
     poor = face.score < LEAST_SCORE or face.sharpness < LEAST_SHARPNESS
     return poor and not (face.person or face.reviewed or face.nobody or face.group)
 
@@ -66,64 +69,116 @@ def arrange(
     they were.
 
     again: all that no reviewer has seen is grouped again. Groups of one person whom the gallery or a review
-    names are joined. No two faces of one photo come into one group. Raises PackageMissing, TooManyFaces.
+    names are joined. No two faces of one photo come into one group. What a person said of faces is kept to:
+    see said.py. Raises PackageMissing, TooManyFaces.
     """
-    before = _noted(album)
     asked = [method, cut, LEAST_SCORE, LEAST_SHARPNESS]
-    known = before.get("asked") == asked and not again
-    if known and before.get("state") == _state(album.faces()):
+    before = _noted(album)
+    if again or before.get("asked") != asked:
+        before = {}
+    elif before["state"] == _state(album):
         return replace(Arranged(**before["result"]), new=0, joined=0)
     faces, vectors = album.faces_and_vectors()
-    started = [replace(face, group=0) if again and not face.reviewed else face for face in faces]
-    free = np.array([i for i, face in enumerate(started) if not face.nobody and not is_poor(face)], np.int64)
-    own, old = vectors[free], np.array([started[i].group for i in free], np.int64)
-    photos = np.array([faces[i].sha256 for i in free], np.str_)
-    seen = before.get("seen", 0) if known else 0  # faces have rising numbers
-    fresh = np.array([faces[i].face_id > seen for i in free], bool)
-    belief, limit, standing = before.get("belief") if known else None, None, Standing.of(album)
-    found = None
-    if cut is not None or method != "average":
-        limit = cut if cut is not None else usual_threshold(own) if len(free) > 1 else 0.0
-        labels = keep_apart(group(own, method, limit, in_one_photo(photos)), own, photos)
-        standing, belief = Standing(), None
-    elif belief is not None and fresh.mean() <= _MUCH_NEW:
-        groups = np.where((old == 0) & fresh, -1, old)
-        found, leaf = add_groups(own, groups, in_one_photo(photos), Believed.read(belief), progress)
-        found = found.of_faces(leaf)
-        labels = found.labels
-    else:
-        found = find_groups(own, in_one_photo(photos), album.notes.get("impostors"), progress)
-        labels, standing, belief = found.labels, Standing(), asdict(found.by)
-    joined = join_by_person(labels, [faces[i].person for i in free], photos)
-    first = int(album.value("next_group"))
-    new = settle(old, joined, own, photos, first)
-    made = max(0, int(new.max(initial=0)) + 1 - first)
-    album.new_groups(made)
-    ids = [faces[i].face_id for i in free]
-    album.change(
-        {
-            face_id: {"group": int(number)}
-            for face_id, number, i in zip(ids, new, free, strict=True)
-            if number != faces[i].group
-        }
+    said = album.said.of(faces)
+    old = np.array(
+        [0 if again and i not in said.kept else face.group for i, face in enumerate(faces)], np.int64
     )
-    if found is not None:
-        standing = standing.and_found(found, labels, new, ids)
+    poor = {i for i, face in enumerate(faces) if is_poor(replace(face, group=int(old[i])))}
+    free = np.array([i for i in range(len(faces)) if i not in said.aside | said.alone | poor], np.int64)
+    heap = _Heap([faces[i] for i in free], vectors[free], old[free], _apart(faces, said, free))
+    grouped = _grouped(heap, album, method, cut, before, progress)
+    joined = join_by_person(grouped.labels, [face.person for face in heap.faces], heap.photos)
+    first = int(album.value("next_group"))
+    now = np.zeros(len(faces), np.int64)
+    now[free] = settle(heap.old, joined, heap.vectors, heap.photos, first)
+    now = said.corrected(faces, now)
+    made = max(0, int(now.max(initial=0)) + 1 - first)
+    album.new_groups(made)
+    changed = [i for i in free.tolist() if now[i] != faces[i].group] + [i for i in poor if faces[i].group]
+    album.change({faces[i].face_id: {"group": int(now[i])} for i in changed})
+    standing = grouped.standing
+    if grouped.found is not None:
+        ids = [face.face_id for face in heap.faces]
+        standing = standing.and_found(grouped.found, grouped.labels, now[free], ids)
     standing.keep(album)
-    numbers = np.unique(new[new > 0])
+    numbers = set(now.tolist()) - {0}
     result = Arranged(
-        cut=limit,
+        cut=grouped.cut,
         groups=len(numbers),
-        new=made,
-        sure=sum(standing.sure.get(int(number), (False, 0.0))[0] for number in numbers),
-        joined=int(((old == 0) & (new > 0) & (new < first)).sum()),
-        alone=int((new == 0).sum()) + sum(is_poor(face) for face in started),
-        poor=sum(is_poor(face) for face in started),
-        aside=sum(face.nobody for face in faces),
+        new=len({number for number in numbers if number >= first}),
+        sure=sum(standing.sure.get(number, (False, 0.0))[0] for number in numbers),
+        joined=int(((old == 0) & (now > 0) & (now < first)).sum()),
+        alone=int((now == 0).sum()) - len(said.aside),
+        poor=len(poor),
+        aside=len(said.aside),
         alike=len(standing.alike),
     )
-    _note(album, asked, belief, result)
+    _note(album, asked, grouped.belief, result)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Heap:
+    """The faces that are grouped, with their vectors (n, d), the group of each so far (n,), 0 for none, and
+    the pairs (p, 2) that are never put together."""
+
+    faces: list[AlbumFace]
+    vectors: F32
+    old: I64
+    apart: I64
+
+    @property
+    def photos(self) -> NDArray[np.str_]:
+        return np.array([face.sha256 for face in self.faces], np.str_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """labels (n,) from 0, -1 for none; found: what tells how sure they are, if anything does; standing: what
+    is remembered of older groups; belief: for the faces that come later."""
+
+    labels: I64
+    found: Found | None
+    standing: Standing
+    belief: dict[str, Any] | None
+    cut: float | None
+
+
+def _grouped(
+    heap: _Heap,
+    album: Album,
+    method: str,
+    cut: float | None,
+    before: dict[str, Any],
+    progress: Progress | None,
+) -> _Grouped:
+    """The groups that there are by now, whatever groups there were."""
+    if cut is not None or method != "average":
+        enough = len(heap.faces) > 1
+        limit = cut if cut is not None else usual_threshold(heap.vectors) if enough else 0.0
+        labels = group(heap.vectors, method, limit, heap.apart)
+        labels = keep_apart(labels, heap.vectors, heap.photos)
+        return _Grouped(labels, None, Standing(), None, limit)
+    fresh = np.array([face.face_id > before.get("seen", 0) for face in heap.faces], bool)
+    if before.get("belief") and fresh.sum() <= _MUCH_NEW * len(fresh):
+        groups = np.where((heap.old == 0) & fresh, -1, heap.old)
+        belief = Believed.read(before["belief"])
+        found, leaf = add_groups(heap.vectors, groups, heap.apart, belief, progress)
+        found = found.of_faces(leaf)
+        return _Grouped(found.labels, found, Standing.of(album), before["belief"], None)
+    found = find_groups(heap.vectors, heap.apart, album.notes.get("impostors"), progress)
+    return _Grouped(found.labels, found, Standing(), asdict(found.by), None)
+
+
+def _apart(faces: Sequence[AlbumFace], said: Said, free: I64) -> I64:
+    """Pairs (p, 2) of the free faces that are two people's: one photo shows both, or a person said so."""
+    place = {int(i): at for at, i in enumerate(free)}
+    pairs = [in_one_photo(np.array([faces[i].sha256 for i in free], np.str_))]
+    for left, right in said.apart:
+        a, b = ([place[i] for i in side if i in place] for side in (left, right))
+        if a and b and len(a) * len(b) <= _MOST_PAIRS:  # a larger crowd is seen to in the end
+            pairs.append(np.stack(np.meshgrid(a, b), axis=-1).reshape(-1, 2).astype(np.int64))
+    return np.concatenate(pairs)
 
 
 def _noted(album: Album) -> dict[str, Any]:
@@ -142,18 +197,21 @@ def _noted(album: Album) -> dict[str, Any]:
 
 
 def _note(album: Album, asked: Sequence[object], belief: dict[str, Any] | None, result: Arranged) -> None:
-    faces = album.faces()
     noted = {
         "asked": asked,
-        "state": _state(faces),
-        "seen": max((face.face_id for face in faces), default=0),
+        "state": _state(album),
+        "seen": max((face.face_id for face in album.faces()), default=0),
         "belief": belief,
         "result": asdict(result),
     }
     album.remember(_ARRANGED, json.dumps(noted))
 
 
-def _state(faces: Sequence[AlbumFace]) -> str:
+def _state(album: Album) -> str:
     """What grouping depends on, in short: which faces there are, and what is said of them."""
+    faces = album.faces()
+    said = album.said.of(faces)
     facts = [(face.face_id, face.group, face.person, face.reviewed, face.nobody) for face in faces]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
+    refused = sorted((i, sorted(people)) for i, people in said.refused.items())
+    apart = sorted((sorted(one), sorted(other)) for one, other in said.apart)
+    return hashlib.sha256(repr((facts, refused, apart)).encode()).hexdigest()

@@ -152,8 +152,8 @@ def _members(labels: I64) -> list[I64]:
 
 
 def usual_threshold(vectors: F32, chance: float = CHANCE) -> float:
-    """Where dbscan cuts when nobody says: where each of n faces has so many strangers by `chance`, by the normal
-    law.
+    """Where dbscan cuts when nobody says: where each of n faces has so many strangers by `chance`, by the
+    normal law.
 
     The law's middle and spread are those of the album's own pairs (n, d), n >= 2, so the cut fits any
     encoder. hdbscan cuts nowhere; for it, it means nothing.

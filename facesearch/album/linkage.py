@@ -45,7 +45,8 @@ class Joins:
         return above
 
     def tops(self, kept: Bools | None = None) -> I64:
-        """The topmost node (n,) of each leaf; or its topmost of those `kept` (n + j,), itself if there is none."""
+        """The topmost node (n,) of each leaf; or its topmost of those `kept` (n + j,), itself if there is
+        none."""
         top = np.arange(len(self.sizes))
         for i in range(len(self.left) - 1, -1, -1):
             node = self.leaves + i
@@ -55,8 +56,8 @@ class Joins:
 
 
 class _Groups:
-    """The groups as they stand: sums (n, d) of vectors, sizes (n,), of (n,): where each leaf is now, node (n,) of
-    each group."""
+    """The groups as they stand: sums (n, d) of vectors, sizes (n,), of (n,): where each leaf is now, node
+    (n,) of each group."""
 
     def __init__(self, sums: F32, sizes: I64, apart: I64, settled: Bools | None) -> None:
         n = len(sums)
@@ -99,7 +100,8 @@ class _Groups:
         return *chained, np.concatenate(size)
 
     def may_join(self, a: I64, b: I64) -> Bools:
-        """Whether groups a and b (e,) may become one: no photo shows a face of each, and not both are settled."""
+        """Whether groups a and b (e,) may become one: no photo shows a face of each, and not both are
+        settled."""
         n = len(self.of)
         allowed: Bools = ~(self.settled[a] & self.settled[b])
         if len(self.apart):
@@ -143,9 +145,8 @@ class Near:
 def near_pairs(
     vectors: F32, limit: float, progress: Progress | None = None, *, of: I64 | None = None
 ) -> Near:
-    """All pairs of rows (n, d) whose dot product is at least `limit`; with `of` (r,), those of these rows with
-    any other. Of a row with more than MOST_NEAR others the nearest are kept.
-    """
+    """All pairs of rows (n, d) whose dot product is at least `limit`; with `of` (r,), those of these rows
+    with any other. Of a row with more than MOST_NEAR others the nearest are kept."""
     n = len(vectors)
     rows_of = np.arange(n) if of is None else of
     codes: list[I64] = [np.empty(0, np.int64)]

@@ -143,7 +143,8 @@ def _of_leaves(pairs: I64, leaf: I64) -> I64:
 
 
 def by_chance(joins: Joins, strangers: Strangers) -> F64:
-    """How many joins such as each (j,) there would be by chance, times the square of the smaller side's faces."""
+    """How many joins such as each (j,) there would be by chance, times the square of the smaller side's
+    faces."""
     sizes, n = joins.sizes, joins.leaves
     smaller = np.minimum(sizes[joins.left], sizes[joins.right])
     larger = np.maximum(sizes[joins.left], sizes[joins.right])
@@ -181,8 +182,8 @@ def _strictness(joins: Joins, chances: F64) -> float:
 
 
 def _likely(joins: Joins, chances: F64) -> tuple[tuple[float, float], ...]:
-    """How likely joins are right, by their number by chance: of those in a stretch, the share that are more than
-    chance would give. Stretches are such that it falls (the least concave majorant, Grenander 1956).
+    """How likely joins are right, by their number by chance: of those in a stretch, the share that are more
+    than chance would give. Stretches are such that it falls (the least concave majorant, Grenander 1956).
     """
     at = np.sort(chances)
     corners = [(0.0, 0.0)]
@@ -230,8 +231,8 @@ def told(joins: Joins, chances: F64, by: Believed, settled: Bools | None = None)
 
 
 def _perhaps(joins: Joins, likely: F64, label: I64) -> tuple[tuple[tuple[int, int, float], ...], I64]:
-    """Groups that perhaps belong together, and to which group a leaf in none leans (n,): by the joins above them
-    that are likelier than not. label (n + j,): the group that a node is."""
+    """Groups that perhaps belong together, and to which group a leaf in none leans (n,): by the joins above
+    them that are likelier than not. label (n + j,): the group that a node is."""
     n = joins.leaves
     main, within = label.copy(), label >= 0  # the largest group in a node; whether it lies inside a group
     for i in range(len(joins.left) - 1, -1, -1):

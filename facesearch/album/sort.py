@@ -144,7 +144,7 @@ def _place(
                 return False
             continue
         try:
-            if sha256_of(source) != file.sha256:
+            if sha256_of(source) != file.content:
                 return Skipped(source, "it has changed since the scan; scan again")
         except CannotRead as error:
             return Skipped(source, f"cannot be read: {error.reason}")
@@ -166,7 +166,7 @@ def _is_it(target: Path, source: Path, file: AlbumFile, way: str) -> bool:
     if way == "hard" and source.exists() and target.samefile(source):
         return True
     try:
-        return sha256_of(target) == file.sha256
+        return sha256_of(target) == file.content
     except CannotRead:
         return False
 

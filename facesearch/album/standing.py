@@ -50,8 +50,8 @@ class Standing:
         album.remember(_GROUPS, json.dumps(noted, separators=(",", ":")))
 
     def and_found(self, found: Found, labels: I64, numbers: I64, face_ids: Sequence[int]) -> Standing:
-        """The same after faces were grouped. labels (n,): which of what was found each face is in, -1 for none;
-        numbers (n,): its group's number now, 0 for none.
+        """The same after faces were grouped. labels (n,): which of what was found each face is in, -1 for
+        none; numbers (n,): its group's number now, 0 for none.
 
         Of groups that were put together, what is said of the least sure.
         """

@@ -28,8 +28,8 @@ PAIRS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Strangers:
-    """at: the score that one pair of strangers in a hundred reaches; decade: how much higher it is for one in a
-    thousand, and so on."""
+    """at: the score that one pair of strangers in a hundred reaches; decade: how much higher it is for one in
+    a thousand, and so on."""
 
     at: float
     decade: float

@@ -80,10 +80,7 @@ def write_review(album: Album, crops: dict[str, bytes] | None, command: str) -> 
     rows = review_rows(album)
     table, page = folder / REVIEW, folder / PAGE
     kept = _set_aside(album, table)
-    shown = [(row.group, row.name, row.face, _photo_cell(row.photo), *astuple(row)[4:12]) for row in rows]
-    lines = [
-        (*cells, row.nearest, row.nearest_score, row.state) for cells, row in zip(shown, rows, strict=True)
-    ]
+    lines = [(*astuple(row)[:3], _photo_cell(row.photo), *astuple(row)[4:]) for row in rows]
     replace_csv(table, COLUMNS, [["" if cell is None else cell for cell in line] for line in lines])
     album.remember(WRITTEN, hashlib.sha256(table.read_bytes()).hexdigest())
     replace_file(page, review_page(album, rows, crops, command).encode())

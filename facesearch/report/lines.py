@@ -209,7 +209,10 @@ def compared_lines(result: Comparison) -> list[str]:
 def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
     """What a scan found, in what groups, and where the review is."""
     folder, found = shown(folder), shown(found)
-    gone = f", {found.gone} gone" if found.gone else ""
+    counts = ((found.renamed, "renamed"), (found.gone, "gone"))
+    gone = "".join(f", {count} {word}" for count, word in counts if count)
+    if found.copies:
+        gone += f", {counted(found.copies, 'copy', 'copies')} of another"
     faceless = (
         f"; {counted(found.without_face, 'photo shows', 'photos show')} no face" if found.without_face else ""
     )

@@ -220,6 +220,8 @@ def _grouped(
         photos=found.files,
         new_photos=found.looked,
         gone=found.gone,
+        renamed=found.renamed,
+        copies=found.copies,
         without_face=found.faceless,
         faces=found.faces,
         new_faces=found.new_faces,
