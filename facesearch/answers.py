@@ -366,6 +366,24 @@ class AlbumScan:
 
 
 @dataclass(frozen=True, slots=True)
+class AlbumSorted:
+    """What sort did, or would do. folders: photos by folder, as they lie there now. made: put there now;
+    moved from another folder; taken away; there already; sides: files that went along with their photos;
+    faceless: photos without a face, which are put nowhere. left: what an earlier run placed and this one does
+    not touch, with the reason."""
+
+    folders: dict[str, int]
+    made: int
+    moved: int
+    taken: int
+    there: int
+    sides: int
+    faceless: int
+    left: tuple[SkippedPhoto, ...]
+    skipped: tuple[SkippedPhoto, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
     """current: the index is as the gallery is; state: in words, what is to be done else. choice: the kind
     that was chosen. parts: what it is made of, in words."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -38,18 +37,34 @@ from facesearch.records import F32
 FILE = "scan.sqlite"
 FORMAT = 2
 APPLICATION_ID = 0x66616C62
-ID = "album_id"
-"""Under this word an album keeps a number of its own, by which a review says of which album it is."""
-_SCHEMA = """CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID; CREATE TABLE photos (sha256
-TEXT PRIMARY KEY, faces INTEGER NOT NULL, reason TEXT NOT NULL, picture TEXT NOT NULL DEFAULT '') WITHOUT
-ROWID; CREATE TABLE files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256
-TEXT NOT NULL, reason TEXT NOT NULL, content TEXT NOT NULL DEFAULT '') WITHOUT ROWID; CREATE TABLE faces (
-face_id INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL REFERENCES photos, number INTEGER NOT NULL, x
-REAL NOT NULL, y REAL NOT NULL, w REAL NOT NULL, h REAL NOT NULL, landmarks TEXT NOT NULL, score REAL NOT
-NULL, size_px REAL NOT NULL, sharpness REAL NOT NULL, vector BLOB NOT NULL, checksum INTEGER NOT NULL, grp
-INTEGER NOT NULL DEFAULT 0, name TEXT NOT NULL DEFAULT '', reviewed INTEGER NOT NULL DEFAULT 0, nobody INTEGER
-NOT NULL DEFAULT 0, enrolled TEXT NOT NULL DEFAULT '', nearest TEXT NOT NULL DEFAULT '', nearest_score REAL,
-known INTEGER NOT NULL DEFAULT 0, UNIQUE (sha256, number) );"""  # noqa: E501 - as it stands in every album's file
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE photos (sha256 TEXT PRIMARY KEY, faces INTEGER NOT NULL, reason TEXT NOT NULL,
+                     picture TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL,
+                    reason TEXT NOT NULL, content TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE faces (
+  face_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  sha256 TEXT NOT NULL REFERENCES photos,
+  number INTEGER NOT NULL,
+  x REAL NOT NULL, y REAL NOT NULL, w REAL NOT NULL, h REAL NOT NULL,
+  landmarks TEXT NOT NULL,
+  score REAL NOT NULL,
+  size_px REAL NOT NULL,
+  sharpness REAL NOT NULL,
+  vector BLOB NOT NULL,
+  checksum INTEGER NOT NULL,
+  grp INTEGER NOT NULL DEFAULT 0,
+  name TEXT NOT NULL DEFAULT '',
+  reviewed INTEGER NOT NULL DEFAULT 0,
+  nobody INTEGER NOT NULL DEFAULT 0,
+  enrolled TEXT NOT NULL DEFAULT '',
+  nearest TEXT NOT NULL DEFAULT '',
+  nearest_score REAL,
+  known INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (sha256, number)
+);
+"""  # noqa: E501 - as it stands in every album's file
 _FROM_1 = """
 ALTER TABLE photos ADD COLUMN picture TEXT NOT NULL DEFAULT '';
 ALTER TABLE files ADD COLUMN content TEXT NOT NULL DEFAULT '';
@@ -205,7 +220,6 @@ class Album:
             "detector": detector,
             "notes": json.dumps(notes),
             "next_group": 1,
-            ID: secrets.token_hex(16),
         }
         Database.create(folder / FILE, APPLICATION_ID, _SCHEMA + SAID, meta, CorruptAlbum)
         return cls.open(folder)
@@ -367,7 +381,6 @@ class Album:
             if int(version) == 1:
                 for statement in statements(_FROM_1 + SAID):
                     db.execute(statement)
-                db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (ID, secrets.token_hex(16)))
                 db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
+from facesearch.album.table import Table
 from facesearch.album.understood import NOBODY as NOBODY
 from facesearch.album.understood import Line, Word, label_of, saying_of, understood
-from facesearch.errors import BadReview, NotFound, reason_of
+from facesearch.errors import BadReview
 from facesearch.files import as_cell as as_cell
 from facesearch.files import of_cell
 from facesearch.gallery.store.keys import Key
@@ -26,7 +26,6 @@ from facesearch.gallery.tidy import tidy
 from facesearch.records import F32
 
 REVIEW = "review.csv"
-LARGEST_REVIEW_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,7 @@ REFUSED = "not"
 """What the column is called in which a reviewer writes whom a face is not."""
 NO_GROUP = "."
 """As a group in the column `was`, whose cells are never empty nor formulas."""
+_NEEDED = ("group", "name", "face")
 COLUMNS = tuple({"refused": REFUSED}.get(field.name, field.name) for field in fields(ReviewRow))
 
 
@@ -116,44 +116,26 @@ def read_review(path: Path) -> list[Line]:
 
     Raises NotFound, BadReview.
     """
-    if not path.is_file():
-        raise NotFound(path, "review", "facesearch scan writes one; a page of it saves one too.")
-    try:
-        if path.stat().st_size > LARGEST_REVIEW_BYTES:
-            raise BadReview(path, 0, f"it is larger than {LARGEST_REVIEW_BYTES >> 20} MiB")
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise BadReview(path, 0, f"it cannot be read: {reason_of(error)}") from error
-    except UnicodeDecodeError as error:
-        raise BadReview(path, 0, 'it is not UTF-8; let your spreadsheet save it as "CSV UTF-8"') from error
-    first = text.partition("\n")[0]
-    table = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=first.count))
-    try:
-        header = [word.strip() for word in next(table, [])]
-        if missing := [name for name in ("group", "name", "face") if name not in header]:
-            raise BadReview(path, 1, f"no column is called {missing[0]}")
-        at = {
-            name: header.index(name) for name in ("group", "name", "face", REFUSED, "was") if name in header
-        }
-        lines = []
-        for cells in table:
-            if not any(cells):
-                continue
-            if len(cells) <= max(at[name] for name in ("group", "name", "face")):
-                raise BadReview(path, table.line_num, f"it has {len(cells)} cells")
-            said = {name: cells[i].strip() for name, i in at.items() if i < len(cells)}
-            lines.append(
-                Line(
-                    table.line_num,
-                    said["group"],
-                    of_cell(said["name"]),
-                    said["face"],
-                    tuple(of_cell(name) for name in of_cell(said.get(REFUSED, "")).split(SEVERAL) if name),
-                    _was(said.get("was", "")),
-                )
+    table = Table(path)
+    if missing := [name for name in _NEEDED if name not in table.header]:
+        raise BadReview(path, 1, f"no column is called {missing[0]}")
+    at = {name: table.header.index(name) for name in (*_NEEDED, REFUSED, "was") if name in table.header}
+    lines = []
+    for number, cells in table.rows():
+        if len(cells) <= max(at[name] for name in _NEEDED):
+            raise BadReview(path, number, f"it has {len(cells)} cells")
+        said = {name: cells[i].strip() for name, i in at.items() if i < len(cells)}
+        refused = of_cell(said.get(REFUSED, "")).split(SEVERAL)
+        lines.append(
+            Line(
+                number,
+                said["group"],
+                of_cell(said["name"]),
+                said["face"],
+                tuple(of_cell(person) for person in refused if person),
+                _was(said.get("was", "")),
             )
-    except csv.Error as error:
-        raise BadReview(path, table.line_num, str(error)) from error
+        )
     return lines
 
 

@@ -8,6 +8,7 @@ from facesearch.album.album import FILE
 from facesearch.album.album import Album as Album
 from facesearch.album.arrange import Arranged as Arranged
 from facesearch.album.arrange import arrange as arrange
+from facesearch.album.belongs import require_own
 from facesearch.album.review import REVIEW as REVIEW
 from facesearch.album.review import Applied, apply
 from facesearch.album.scan import Scanned as Scanned
@@ -16,6 +17,7 @@ from facesearch.album.scan import face_pictures as face_pictures
 from facesearch.album.scan import recognise, scan
 from facesearch.album.sort import Sorted as Sorted
 from facesearch.album.sort import sort_album as sort_album
+from facesearch.album.sort import unsort_album as unsort_album
 from facesearch.api.detector import FaceDetector
 from facesearch.api.encoder import Encoder
 from facesearch.api.gallery import Gallery
@@ -69,10 +71,18 @@ def recognise_album(album: Album, gallery: Gallery) -> int | None:
             raise
 
 
+def says_whose(album: Album, gallery: Gallery, review: Path) -> bool:
+    """Whether a review says of which album and gallery it is. Raises OtherReview where it is of others."""
+    return require_own(album, gallery.folder, review)
+
+
 def apply_review(
     album: Album, gallery: Gallery, review: Path, fpir: float | None, runs: Path | None
 ) -> Applied:
-    """Enroll what a review names, and keep its groups. Raises BadReview, and what enrolling raises."""
+    """Enroll what a review names, and keep its groups. Raises BadReview, OtherReview where it is of another
+    album or gallery, and what enrolling raises.
+    """
+    require_own(album, gallery.folder, review)
     own = weights_with_id(album.encoder_id, runs)
     note = "" if own is None else own.note()
     return apply(album, gallery.folder, review, fpir, key=gallery.key, encoder_file=note)

@@ -11,6 +11,8 @@ from facesearch.errors.album import CorruptAlbum as CorruptAlbum
 from facesearch.errors.album import InsideAlbum as InsideAlbum
 from facesearch.errors.album import NoAlbum as NoAlbum
 from facesearch.errors.album import OtherAlbum as OtherAlbum
+from facesearch.errors.album import OtherReview as OtherReview
+from facesearch.errors.album import SortBusy as SortBusy
 from facesearch.errors.album import TooManyFaces as TooManyFaces
 from facesearch.errors.base import AlbumError as AlbumError
 from facesearch.errors.base import DataError as DataError

@@ -88,12 +88,13 @@
   };
 
   function review() {
-    const lines = ["group,name,face,photo"];
+    const { album, gallery } = document.querySelector("#save").dataset;
+    const lines = ["group,name,face,photo,album,gallery"];
     for (const group of groups()) {
       const kind = group.dataset.kind;
       for (const face of facesOf(group)) {
         const name = kind === "aside" ? ASIDE : kind === "none" ? face.querySelector("input.own").value.trim() : group.querySelector("input.name").value.trim();
-        lines.push([kind === "group" ? group.dataset.group : "", name, face.dataset.face, face.dataset.photo].map(cell).join(","));
+        lines.push([kind === "group" ? group.dataset.group : "", name, face.dataset.face, face.dataset.photo, album, gallery].map(cell).join(","));
       }
     }
     return lines.join("\n") + "\n";

@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from facesearch.album.album import Album
+from facesearch.album.belongs import COLUMNS as OWN_COLUMNS
+from facesearch.album.belongs import cells_of
 from facesearch.album.review import COLUMNS, NOBODY, REVIEW, ReviewRow, review_rows
 from facesearch.errors import unshown
 from facesearch.files import make_folder, replace_csv, replace_file
@@ -69,21 +71,25 @@ class Written:
     kept: Path | None
 
 
-def write_review(album: Album, crops: dict[str, bytes] | None, command: str) -> Written:
+def write_review(
+    album: Album, crops: dict[str, bytes] | None, command: str, gallery: Path = Path("index")
+) -> Written:
     """Put review.csv and review.html into the album's folder, readable by their owner only. Raises
     CannotWrite.
 
     crops: a JPEG of each face by its key, or None for a page without pictures; command: how the saved review
-    is applied.
+    is applied, and gallery: to which.
     """
     folder = make_folder(album.folder)
     rows = review_rows(album)
     table, page = folder / REVIEW, folder / PAGE
     kept = _set_aside(album, table)
     lines = [(*astuple(row)[:3], _photo_cell(row.photo), *astuple(row)[4:]) for row in rows]
-    replace_csv(table, COLUMNS, [["" if cell is None else cell for cell in line] for line in lines])
+    own = cells_of(album, gallery)
+    filled = [[*("" if cell is None else cell for cell in line), *own] for line in lines]
+    replace_csv(table, (*COLUMNS, *OWN_COLUMNS), filled)
     album.remember(WRITTEN, hashlib.sha256(table.read_bytes()).hexdigest())
-    replace_file(page, review_page(album, rows, crops, command).encode())
+    replace_file(page, review_page(album, rows, crops, command, own).encode())
     return Written(table, page, len(rows), len(crops or ()), kept)
 
 
@@ -93,8 +99,15 @@ def applied(album: Album) -> None:
     album.remember(WRITTEN, hashlib.sha256(table.read_bytes()).hexdigest())
 
 
-def review_page(album: Album, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None, command: str) -> str:
-    """The whole page. It holds pictures of faces only when crops are given."""
+def review_page(
+    album: Album,
+    rows: Sequence[ReviewRow],
+    crops: dict[str, bytes] | None,
+    command: str,
+    own: tuple[str, str] = ("", ""),
+) -> str:
+    """The whole page. It holds pictures of faces only when crops are given. own: of which album and gallery
+    it is, which the saved review says too."""
     from markupsafe import Markup
 
     from facesearch.report.pages import rendered
@@ -116,6 +129,7 @@ def review_page(album: Album, rows: Sequence[ReviewRow], crops: dict[str, bytes]
         faces=len(rows),
         count=len({row.group for row in rows if row.group}),
         command=command,
+        own=own,
         with_photos=crops is not None,
         groups=groups,
         blank=Group("group"),

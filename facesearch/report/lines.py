@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesearch.album.folders import UNKNOWN
 from facesearch.errors import calm, counted, shown, written
 from facesearch.records import Bound, ScoredBy
 
@@ -228,6 +229,33 @@ def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
         f"grouped by {found.method}{cut}",
         f"review: {found.table} and {found.page}",
     ]
+
+
+MOST_FOLDERS = 18
+"""That are told one by one; the largest ones."""
+
+
+def sort_lines(out: Path, folders: dict[str, int]) -> list[str]:
+    """How many photos lie in each folder that was sorted into; at most 20 lines, however many there are."""
+
+    def line(count: int, place: Path) -> str:
+        return f"{count:5d}  {shown(place)}"
+
+    if len(folders) <= MOST_FOLDERS + 2:
+        return [line(count, out / folder) for folder, count in folders.items()]
+    unknown = {name: count for name, count in folders.items() if name.partition("/")[0] == UNKNOWN}
+    named = {name: count for name, count in folders.items() if name not in unknown}
+    if len(named) > MOST_FOLDERS:
+        most = sorted(named, key=lambda name: (-named[name], name))[: MOST_FOLDERS - 1]
+        lines = [line(named[name], out / name) for name in sorted(most)]
+        rest = [count for name, count in named.items() if name not in most]
+        lines.append(f"{sum(rest):5d}  in {counted(len(rest), 'more folder', commas=True)}")
+    else:
+        lines = [line(count, out / name) for name, count in named.items()]
+    if unknown:
+        inside = f", {counted(len(unknown), 'folder', commas=True)}" if len(unknown) > 1 else ""
+        lines.append(line(sum(unknown.values()), out / UNKNOWN) + inside)
+    return lines
 
 
 def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | None) -> list[str]:

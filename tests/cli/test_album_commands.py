@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from facesearch.report.lines import sort_lines
 
 
 @pytest.fixture
@@ -104,3 +110,102 @@ def test_scan_says_that_names_of_an_encrypted_gallery_stand_in_it_in_plain(
     run("encrypt", "--new-key", "k.key")
     said = scanned("--key-file", "k.key").stderr
     assert "encrypted there, stand in plain text in" in said and "heap.scan" in said
+
+
+def test_sort_told_in_twenty_lines_and_taken_back(scanned: Any, heap: Path, run: Any):
+    scanned("--cut", "1")  # nobody is grouped
+    review = heap.with_name("heap.scan") / "review.csv"
+    lines = review.read_text("utf-8").splitlines()
+    rows = [line.split(",", 2) for line in lines[1:]]
+    named = [f"{group},Person {i % 30},{rest}" for i, (group, _, rest) in enumerate(rows)]
+    review.write_text("\n".join([lines[0], *named]) + "\n")
+    run("scan", "--apply", review)
+    first = run("sort", heap, "--into", "out", "--json")
+    assert json.loads(first.stdout)["made"] == 12 and len(json.loads(first.stdout)["folders"]) == 12
+    assert "12 there already" in run("sort", heap, "--into", "out").stderr
+    assert "12 would be taken away" in run("sort", heap, "--into", "out", "--undo", "--dry-run").stderr
+    assert "12 taken away" in run("sort", heap, "--into", "out", "--undo").stderr and not Path("out").exists()
+    assert "No photo of this album" in run("sort", heap, "--into", ".", "--undo", code=1).stderr
+    assert (
+        "--link is not for it" in run("sort", heap, "--into", "x", "--undo", "--link", "sym", code=2).stderr
+    )
+
+
+def test_however_many_folders_there_are_at_most_twenty_lines_tell_of_them():
+    people = {f"Person {i:04d}": i + 1 for i in range(3_000)}
+    unknown = {f"_unknown/g{i}": 2 for i in range(190)}
+    for folders in (people | unknown, people, unknown | {"Ada": 1}, {"_unknown/g1": 1, "_unknown/g2": 1}):
+        lines = sort_lines(Path("out"), folders)
+        assert len(lines) <= 20
+        assert sum(int(line.split()[0]) for line in lines) == sum(folders.values())
+    assert sort_lines(Path("out"), people | unknown)[-1] == "  380  out/_unknown, 190 folders"
+    assert "out/Person 2999" in "\n".join(sort_lines(Path("out"), people | unknown))
+
+
+def command_on(page: Path) -> list[str]:
+    return shlex.split(html.unescape(page.read_text("utf-8").split("<code>")[1].split("</code>")[0]))
+
+
+def test_the_command_on_the_page_is_right_from_anywhere(
+    heap: Path, run: Any, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    odd = heap.rename(heap.with_name("my 'heap' & $HOME"))
+    aligned = ("--aligned", "--weights", weights, "--cut", "0.999")
+    run("scan", odd, *aligned)
+    run(
+        "scan",
+        Path(odd.name) if Path.cwd() == odd.parent else odd,
+        "--out",
+        "o t",
+        "--gallery",
+        "g's",
+        *aligned,
+    )
+    words = command_on(Path("o t") / "review.html")
+    review = Path("o t") / "review.csv"
+    name_all(review, "Ada")
+    before = (odd.with_name(odd.name + ".scan") / "scan.sqlite").read_bytes()
+    saved = tmp_path / "downloads"
+    saved.mkdir()
+    shutil.copy(review, saved / "review.csv")
+    here = Path.cwd()
+    monkeypatch.chdir(saved)
+    assert "Ada: 12 photos enrolled" in run(*words[1:]).stdout
+    monkeypatch.chdir(here)
+    assert "12  Ada" in run("list", "--gallery", "g's").stdout
+    assert (odd.with_name(odd.name + ".scan") / "scan.sqlite").read_bytes() == before
+    assert not (saved / "index").exists()
+    assert command_on(Path("o t") / "review.html") == words  # after it was applied
+
+
+def test_a_review_is_refused_by_another_album_and_another_gallery(
+    scanned: Any, heap: Path, run: Any, weights: Path
+):
+    scanned("--gallery", "archive")
+    run("scan", heap, "--aligned", "--weights", weights, "--cut", "0.999", "--out", "twin")
+    review = heap.with_name("heap.scan") / "review.csv"
+    name_all(review, "Ada")
+    kept = review.read_text("utf-8")
+    said = run("scan", heap, "--out", "twin", "--gallery", "archive", "--apply", review, code=1).stderr
+    assert "for another album" in said and "heap.scan" in said and "twin" in said and "line 2" in said
+    said = run("scan", heap, "--apply", review, code=1).stderr
+    assert "for another gallery" in said and "archive" in said and "nobody was enrolled" in said
+    assert not Path("archive").exists() and not Path("index").exists()
+    Path("link").symlink_to("archive")
+    for gallery in (Path("archive").absolute(), "link"):
+        done = run("scan", heap, "--gallery", gallery, "--apply", review)
+        assert "12 faces" in done.stdout and "could not be checked" not in done.stderr
+    rows = list(csv.reader(kept.splitlines()))
+    old = Path("old.csv")
+    old.write_text("\n".join(",".join(row[:3]) for row in rows))
+    assert "could not be checked" in run("scan", heap, "--gallery", "other", "--apply", old).stderr
+
+
+def test_an_album_that_was_scanned_anew_takes_its_old_reviews(scanned: Any, heap: Path, run: Any):
+    scanned()
+    folder = heap.with_name("heap.scan")
+    name_all(folder / "review.csv", "Ada")
+    shutil.copy(folder / "review.csv", "kept.csv")
+    shutil.rmtree(folder)
+    scanned()
+    assert "Ada: 12 photos enrolled" in run("scan", heap, "--apply", "kept.csv").stdout

@@ -97,7 +97,6 @@ ALTER TABLE files DROP COLUMN content;
 DROP TABLE refused;
 DROP TABLE apart;
 DROP TABLE crowds;
-DELETE FROM meta WHERE key = 'album_id';
 UPDATE meta SET value = '1' WHERE key = 'format';
 """
 

@@ -100,7 +100,7 @@ def scan(
     if review is not None:
         with open_album(out) as album:
             _apply(album, gallery, review, fpir, as_json=as_json)
-            written = _written(album, folder, with_photos)
+            written = _written(album, gallery, with_photos)
         if not as_json:
             say(f"review: {shown(written.table)} and {shown(written.page)}")
         return
@@ -110,7 +110,7 @@ def scan(
     found = _find(folder, out, gallery, encoder, detection, named=named)
     with open_album(out) as album:
         known = _recognise(album, gallery, named=named)
-        result, written = _grouped(album, folder, found, known, method, cut, regroup, with_photos)
+        result, written = _grouped(album, gallery, found, known, method, cut, regroup, with_photos)
     if as_json:
         say(report.as_json(result))
     else:
@@ -202,7 +202,7 @@ def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | No
 
 def _grouped(
     album: Album,
-    folder: Path,
+    gallery: GalleryChoice,
     found: Scanned,
     known: int | None,
     method: str,
@@ -215,7 +215,7 @@ def _grouped(
     from facesearch.api.albums import arrange
 
     grouped = arrange(album, method, cut, again=regroup)
-    written = _written(album, folder, with_photos)
+    written = _written(album, gallery, with_photos)
     result = AlbumScan(
         photos=found.files,
         new_photos=found.looked,
@@ -241,12 +241,15 @@ def _grouped(
 
 
 def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | None, *, as_json: bool) -> None:
-    from facesearch.api.albums import REVIEW, apply_review
+    from facesearch.api.albums import REVIEW, apply_review, says_whose
     from facesearch.report import lines as report
     from facesearch.report.album import applied
 
     own = review.absolute() == (album.folder / REVIEW).absolute()
-    result = apply_review(album, gallery_of(gallery), review, fpir, RUNS)
+    opened = gallery_of(gallery)
+    if not says_whose(album, opened, review):
+        tell("this review does not say of which album and gallery it is: that could not be checked")
+    result = apply_review(album, opened, review, fpir, RUNS)
     if own:
         applied(album)
     if as_json:
@@ -261,11 +264,11 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
         f"{counted(result.unnamed, 'face')} without a name, {result.aside} put aside"
     )
     for name, photo in result.elsewhere:
-        mend = f"facesearch forget {pasted(name)} --photo {pasted(photo)} --gallery {pasted(gallery.folder)}"
+        mend = f"facesearch forget {pasted(name)} --photo {pasted(photo)} {_gallery_words(gallery)}"
         tell(f"an earlier review enrolled {shown(photo)} as {shown(name)}; if that was wrong: {mend}")
 
 
-def _written(album: Album, folder: Path | None, with_photos: bool) -> Written:
+def _written(album: Album, gallery: GalleryChoice, with_photos: bool) -> Written:
     """Write the review."""
     from facesearch.api.albums import face_pictures
     from facesearch.report.album import write_review
@@ -274,4 +277,23 @@ def _written(album: Album, folder: Path | None, with_photos: bool) -> Written:
     if with_photos:
         with bar("faces", "photo") as progress:
             pictures = face_pictures(album, CROP_PX, progress)
-    return write_review(album, pictures, f"facesearch scan {pasted(folder or album.root)} --apply review.csv")
+    return write_review(album, pictures, _apply_command(album, gallery), gallery.folder)
+
+
+def _apply_command(album: Album, gallery: GalleryChoice) -> str:
+    """What applies a review of this album to this gallery, wherever it is typed."""
+    from facesearch.api.albums import album_folder
+
+    words = f"facesearch scan {pasted(album.root)}"
+    if album.folder.absolute() != album_folder(album.root):
+        words += f" --out {pasted(album.folder.absolute())}"
+    return f"{words} {_gallery_words(gallery, whole=True)} --apply review.csv"
+
+
+def _gallery_words(gallery: GalleryChoice, *, whole: bool = False) -> str:
+    """The options that name the gallery and its key. whole: wherever they are typed."""
+    words = f"--gallery {pasted(gallery.folder.absolute() if whole else gallery.folder)}"
+    key = gallery.key_file
+    if key is None or not key.is_file():
+        return words
+    return f"{words} --key-file {pasted(key.absolute() if whole else key)}"
