@@ -46,7 +46,7 @@ class Strangers:
 def strangers_of(
     vectors: F32, groups: I64, table: Sequence[Sequence[float]] | None, *, seed: int = 0
 ) -> Strangers:
-    """Of unit vectors (n, d) in groups (n,), -1 for none; table: the encoder's (share, score), if it has one."""
+    """Of unit vectors (n, d) in groups (n,), -1 for none; table: the encoder's (share, score), if any."""
     known = known_strangers(table)
     apart = np.where(groups < 0, -1 - np.arange(len(groups)), groups)
     count = len(np.unique(apart))

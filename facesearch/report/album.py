@@ -16,7 +16,7 @@ from urllib.parse import quote
 from facesearch.album.album import Album
 from facesearch.album.belongs import COLUMNS as OWN_COLUMNS
 from facesearch.album.belongs import cells_of
-from facesearch.album.review import COLUMNS, NOBODY, REVIEW, ReviewRow, review_rows
+from facesearch.album.review import COLUMNS, NOBODY, REVIEW, SEVERAL, ReviewRow, review_rows
 from facesearch.errors import unshown
 from facesearch.files import make_folder, replace_csv, replace_file
 
@@ -48,8 +48,8 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Faces that stand together. kind: group, none or aside; person: whose name may be used, with the reason
-    in hint.
+    """Faces that stand together. kind: group, none, poor or aside; person: whose name may be used, with the
+    reason in hint; sure: how sure the group is, in words; perhaps: groups that are perhaps the same person's.
     """
 
     kind: str
@@ -58,6 +58,8 @@ class Group:
     name: str = ""
     person: str = ""
     hint: str = ""
+    sure: str = ""
+    perhaps: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def review_page(
     ]
     groups += [
         Group(kind, "", [_face(album, row, crops) for row in rows if _kind(row) == kind])
-        for kind in ("none", "aside")
+        for kind in ("none", "poor", "aside")
     ]
     return rendered(
         "album.html",
@@ -140,13 +142,21 @@ def review_page(
 
 
 def _kind(row: ReviewRow) -> str:
-    return "aside" if row.state == "aside" else "group" if row.group else "none"
+    return row.state if row.state in ("aside", "poor") else "group" if row.group else "none"
 
 
 def _group(album: Album, label: str, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None) -> Group:
     name = next((row.name for row in rows if row.name), "")
     person, hint = _likely(rows)
-    return Group("group", label, [_face(album, row, crops) for row in rows], name, person, hint)
+    first, sure = rows[0], ""
+    if first.likely is not None:
+        # a share that is rounded up to all of them would promise too much
+        share = f"{min(99, int(100 * first.likely))} %"
+        sure = f"sure: {share}" if first.level == "sure" else f"perhaps one person: {share}"
+    perhaps = first.perhaps.split(SEVERAL) if first.perhaps else ()
+    return Group(
+        "group", label, [_face(album, row, crops) for row in rows], name, person, hint, sure, perhaps
+    )
 
 
 def _likely(rows: Sequence[ReviewRow]) -> tuple[str, str]:
@@ -175,6 +185,8 @@ def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None) -> Face:
     facts = [f"{row.size_px} px", f"detector {row.detector:.2f}", f"sharpness {row.sharpness}"]
     if row.fit is not None:
         facts.append(f"fit {row.fit:.2f}")
+    if row.perhaps and not row.group:
+        facts.append(f"perhaps {row.perhaps}")
     if row.nearest_score is not None:
         word = "match" if row.state == "known" else "nearest"
         facts.append(f"{word} {row.nearest} {row.nearest_score:.2f}")
