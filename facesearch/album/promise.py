@@ -178,7 +178,7 @@ def _strictness(joins: Joins, chances: F64) -> float:
     own = np.sort(_least_above(joins, chances))
     own = own[np.isfinite(own)]
     kept = np.flatnonzero(_BY_CHANCE * own <= PROMISED * np.arange(1, len(own) + 1))
-    return float(own[kept[-1]]) if len(kept) else 0.0
+    return PROMISED * (int(kept[-1]) + 1) / _BY_CHANCE if len(kept) else 0.0
 
 
 def _likely(joins: Joins, chances: F64) -> tuple[tuple[float, float], ...]:
