@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
+from facesearch.album.arrange import is_poor
+from facesearch.album.standing import Standing
 from facesearch.album.table import Table
 from facesearch.album.understood import NOBODY as NOBODY
 from facesearch.album.understood import Line, Word, label_of, saying_of, understood
@@ -32,9 +34,11 @@ REVIEW = "review.csv"
 class ReviewRow:
     """One face as a reviewer sees it. group: g7, or empty; fit: its mean cosine to the others of its group;
     nearest, nearest_score: whom of the gallery it resembles; state: new, known (a match of the gallery),
-    reviewed, enrolled or aside. suggested: whom it may be, by its group's name or the gallery; refused: whom
-    it was said not to be; also: other files that show the same photo; was: group and name as they stand here.
-    """
+    reviewed, enrolled, aside or poor (not grouped for its quality). suggested: whom it may be, by its group's
+    name or the gallery; refused: whom it was said not to be; also: other files that show the same photo; was:
+    group and name as they stand here. level: whether its group is sure or perhaps one person's, empty where
+    nothing tells; likely: how likely all of the group is; perhaps: other groups that are perhaps the same
+    person's, or of a face in none, the one where it perhaps belongs."""
 
     group: str
     name: str
@@ -55,6 +59,9 @@ class ReviewRow:
     refused: str
     also: str
     was: str
+    level: str = ""
+    likely: float | None = None
+    perhaps: str = ""
 
 
 SEVERAL = " | "
@@ -93,13 +100,17 @@ def review_rows(album: Album) -> list[ReviewRow]:
     names: dict[int, str] = {face.group: face.name for face in faces if face.name}
     fit = _fits(np.array([face.group for face in faces], np.int64), vectors)
     sizes = Counter(face.group for face in faces)
+    standing = Standing.of(album)
+    perhaps = _perhaps(standing)
     named = {face.group for face in faces if face.name}
     order = sorted(
         range(len(faces)),
         key=lambda i: (
             faces[i].nobody,
             faces[i].group == 0,
+            is_poor(faces[i]),
             faces[i].group in named,
+            not standing.sure.get(faces[i].group, (False, 0.0))[0],
             -sizes[faces[i].group],
             faces[i].group,
             not faces[i].name,
@@ -107,7 +118,25 @@ def review_rows(album: Album) -> list[ReviewRow]:
             faces[i].face_id,
         ),
     )
-    return [_row(faces[i], photos[faces[i].sha256], fit[i], names.get(faces[i].group, "")) for i in order]
+    rows = []
+    for i in order:
+        face = faces[i]
+        row = _row(face, photos[face.sha256], fit[i], names.get(face.group, ""))
+        others = perhaps.get(face.group, []) if face.group else [standing.leans.get(face.face_id, 0)]
+        labels = SEVERAL.join(f"g{number}" for number in others if number in sizes and not face.nobody)
+        sure, likely = standing.sure.get(face.group, (False, None))
+        level = "" if likely is None else "sure" if sure else "perhaps"
+        rows.append(replace(row, level=level, likely=likely, perhaps=labels))
+    return rows
+
+
+def _perhaps(standing: Standing) -> dict[int, list[int]]:
+    """The groups that are perhaps the same person's as a group, the likeliest first."""
+    out: dict[int, list[int]] = {}
+    for one, other, _ in sorted(standing.alike, key=lambda pair: -pair[2]):
+        out.setdefault(one, []).append(other)
+        out.setdefault(other, []).append(one)
+    return out
 
 
 def read_review(path: Path) -> list[Line]:
@@ -271,7 +300,7 @@ def _row(face: AlbumFace, photos: Sequence[str], fit: float, person: str) -> Rev
         None if not np.isfinite(fit) else round(float(fit), 3),
         face.nearest,
         None if face.nearest_score is None else round(face.nearest_score, 3),
-        state or ("known" if face.person and not suggested else "new"),
+        state or ("known" if face.person and not suggested else "poor" if is_poor(face) else "new"),
         "" if name else suggested or face.person,
         SEVERAL.join(sorted(face.refused)),
         SEVERAL.join(photos[1:]),
@@ -284,9 +313,10 @@ def _fits(groups: np.ndarray[tuple[int, ...], np.dtype[np.int64]], vectors: F32)
     it.
     """
     fit = np.full(len(groups), -np.inf, np.float32)
-    for number in np.unique(groups[groups > 0]):
-        members = np.flatnonzero(groups == number)
-        if len(members) > 1:
+    order = np.argsort(groups, kind="stable")
+    starts = np.unique(groups[order], return_index=True)[1]
+    for members in np.split(order, starts[1:]):
+        if len(members) > 1 and groups[members[0]] > 0:
             total = vectors[members].sum(axis=0)
             fit[members] = (vectors[members] @ total - 1) / (len(members) - 1)
     return fit
