@@ -341,8 +341,10 @@ class AlbumScan:
     renamed since then, copies: files that show the same as another one, without_face; faces in all and
     new_faces; recognised: faces that match somebody in the gallery, null without a gallery of the same
     encoder. groups of strangers, new_groups of them; joined: faces that came to an older group; alone: faces
-    in no group; put_aside by a reviewer. cut: the mean cosine at which groups part. table and page: the
-    review that was written."""
+    in no group; put_aside by a reviewer. sure_groups: of their faces at most 2 % are somebody
+    else's; poor: faces in no group for their quality, which are not grouped; questions: pairs of groups that
+    are perhaps one person's. cut: the mean cosine at which groups part, null where the promise tells. table
+    and page: the review that was written."""
 
     photos: int
     new_photos: int
@@ -355,8 +357,11 @@ class AlbumScan:
     recognised: int | None
     groups: int
     new_groups: int
+    sure_groups: int
+    questions: int
     joined: int
     alone: int
+    poor: int
     put_aside: int
     method: str
     cut: float | None

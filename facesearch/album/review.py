@@ -6,13 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
+from facesearch.album.arrange import is_poor
 from facesearch.album.names_elsewhere import names_in_photos
+from facesearch.album.said import Said
+from facesearch.album.standing import Standing
 from facesearch.album.table import Table
 from facesearch.album.understood import NOBODY as NOBODY
 from facesearch.album.understood import Line, Word, label_of, saying_of, understood
@@ -33,11 +36,12 @@ REVIEW = "review.csv"
 class ReviewRow:
     """One face as a reviewer sees it. group: g7, or empty; fit: its mean cosine to the others of its group;
     nearest, nearest_score: whom of the gallery it resembles; state: new, known (a match of the gallery),
-    reviewed, enrolled or aside. suggested: whom it may be, by its group's name or the gallery; refused: whom
-    it was said not to be; also: other files that show the same photo;
+    reviewed, enrolled, aside or poor (not grouped for its quality). suggested: whom it may be, by its group's
+    name or the gallery; refused: whom it was said not to be; also: other files that show the same photo;
     in_photo: the name that the photo, or a sidecar beside it, gives the face; was: group and name as they
-    stand here.
-    """
+    stand here. level: whether its group is sure or perhaps one person's, empty where
+    nothing tells; likely: how likely all of the group is; perhaps: other groups that are perhaps the same
+    person's, or of a face in none, the one where it perhaps belongs."""
 
     group: str
     name: str
@@ -59,6 +63,9 @@ class ReviewRow:
     also: str
     in_photo: str
     was: str
+    level: str = ""
+    likely: float | None = None
+    perhaps: str = ""
 
 
 SEVERAL = " | "
@@ -97,13 +104,17 @@ def review_rows(album: Album) -> list[ReviewRow]:
     names: dict[int, str] = {face.group: face.name for face in faces if face.name}
     fit = _fits(np.array([face.group for face in faces], np.int64), vectors)
     sizes = Counter(face.group for face in faces)
+    standing = Standing.of(album)
+    perhaps = _perhaps(standing, faces, album.said.of(faces))
     named = {face.group for face in faces if face.name}
     order = sorted(
         range(len(faces)),
         key=lambda i: (
             faces[i].nobody,
             faces[i].group == 0,
+            is_poor(faces[i]),
             faces[i].group in named,
+            not standing.sure.get(faces[i].group, (False, 0.0))[0],
             -sizes[faces[i].group],
             faces[i].group,
             not faces[i].name,
@@ -112,9 +123,35 @@ def review_rows(album: Album) -> list[ReviewRow]:
         ),
     )
     said = names_in_photos(album)
-    return [
-        _row(faces[i], photos[faces[i].sha256], fit[i], names.get(faces[i].group, ""), said) for i in order
-    ]
+    rows = []
+    for i in order:
+        face = faces[i]
+        row = _row(face, photos[face.sha256], fit[i], names.get(face.group, ""), said)
+        others = perhaps.get(face.group if face.group else -face.face_id, [])
+        labels = SEVERAL.join(f"g{number}" for number in others if not face.nobody)
+        sure, likely = standing.sure.get(face.group, (False, None))
+        level = "" if likely is None else "sure" if sure else "perhaps"
+        rows.append(replace(row, level=level, likely=likely, perhaps=labels))
+    return rows
+
+
+def _perhaps(standing: Standing, faces: Sequence[AlbumFace], said: Said) -> dict[int, list[int]]:
+    """The groups that are perhaps the same person's as a group, the likeliest first; and of a face in none,
+    by its id below zero. What a person has denied is not asked again.
+    """
+    members: dict[int, list[int]] = {}
+    for i, face in enumerate(faces):
+        members.setdefault(face.group, []).append(i)
+    out: dict[int, list[int]] = {}
+    for one, other, _ in sorted(standing.alike, key=lambda pair: -pair[2]):
+        if one in members and other in members and said.may_join(faces, members[one], members[other]):
+            out.setdefault(one, []).append(other)
+            out.setdefault(other, []).append(one)
+    for i in members.get(0, ()):
+        number = standing.leans.get(faces[i].face_id, 0)
+        if number in members and number and said.may_join(faces, [i], members[number]):
+            out[-faces[i].face_id] = [number]
+    return out
 
 
 def read_review(path: Path) -> list[Line]:
@@ -278,7 +315,7 @@ def _row(face: AlbumFace, photos: Sequence[str], fit: float, person: str, said: 
         None if not np.isfinite(fit) else round(float(fit), 3),
         face.nearest,
         None if face.nearest_score is None else round(face.nearest_score, 3),
-        state or ("known" if face.person and not suggested else "new"),
+        state or ("known" if face.person and not suggested else "poor" if is_poor(face) else "new"),
         "" if name else suggested or face.person,
         SEVERAL.join(sorted(face.refused)),
         SEVERAL.join(photos[1:]),
@@ -292,9 +329,10 @@ def _fits(groups: np.ndarray[tuple[int, ...], np.dtype[np.int64]], vectors: F32)
     it.
     """
     fit = np.full(len(groups), -np.inf, np.float32)
-    for number in np.unique(groups[groups > 0]):
-        members = np.flatnonzero(groups == number)
-        if len(members) > 1:
+    order = np.argsort(groups, kind="stable")
+    starts = np.unique(groups[order], return_index=True)[1]
+    for members in np.split(order, starts[1:]):
+        if len(members) > 1 and groups[members[0]] > 0:
             total = vectors[members].sum(axis=0)
             fit[members] = (vectors[members] @ total - 1) / (len(members) - 1)
     return fit
@@ -332,6 +370,8 @@ def _groups(words: Sequence[Word], faces: Sequence[AlbumFace], album: Album) -> 
     who = {number: name for number, name in zip(numbers, names, strict=True) if name}
     for word in words:
         if not word.name and who.get(numbers[word.place]) in word.refused.union(faces[word.place].refused):
+            numbers[word.place] = 0
+        if not word.name and numbers[word.place] in word.not_groups:
             numbers[word.place] = 0
         word.group = numbers[word.place]
     return numbers

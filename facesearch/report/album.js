@@ -22,7 +22,7 @@
   function refresh() {
     for (const group of groups()) {
       const count = facesOf(group).length;
-      group.hidden = count === 0 && group.dataset.kind === "group";
+      group.hidden = count === 0 && (group.dataset.kind === "group" || group.dataset.kind === "poor");
       group.querySelector(".count").textContent = plural(count);
     }
     const picked = target.value;
@@ -138,6 +138,22 @@
     say(back ? `taken back: not ${person}` : `${plural(faces.length)}: not ${person}`);
   }
 
+  function putTogether(group, label) {
+    const other = place(label);
+    const [name, theirs] = [group, other].map((one) => one.querySelector("input.name"));
+    const faces = facesOf(group);
+    theirs.value = theirs.value.trim() || name.value;
+    for (const face of faces) other.querySelector("ul").append(face);
+    for (const button of other.querySelectorAll(`button.same[data-group=${group.dataset.group}]`)) {
+      button.previousElementSibling.remove();
+      button.remove();
+    }
+    changed();
+    refresh();
+    say(`${plural(faces.length)} moved to ${label}`);
+    theirs.focus();
+  }
+
   document.querySelector("#move").addEventListener("click", () => {
     const faces = chosen();
     const group = place(target.value);
@@ -161,6 +177,7 @@
   main.addEventListener("input", (event) => { if (event.target.matches("input[type=text]")) changed(); });
   main.addEventListener("click", (event) => {
     if (event.target.matches("button.not")) refuse(event.target);
+    if (event.target.matches("button.same")) putTogether(event.target.closest("section"), event.target.dataset.group);
     if (!event.target.matches("button.use")) return;
     const field = event.target.closest("section").querySelector("input.name");
     field.value = event.target.dataset.name;
@@ -180,7 +197,7 @@
     for (const group of groups()) {
       const kind = group.dataset.kind;
       for (const face of facesOf(group)) {
-        const name = kind === "aside" ? ASIDE : kind === "none" ? face.querySelector("input.own").value.trim() : group.querySelector("input.name").value.trim();
+        const name = kind === "aside" ? ASIDE : kind === "group" ? group.querySelector("input.name").value.trim() : face.querySelector("input.own").value.trim();
         lines.push([kind === "group" ? group.dataset.group : "", name, face.dataset.face, face.dataset.photo, newNot(face).join(SEVERAL), face.dataset.was, album, gallery].map(cell).join(","));
       }
     }

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from facesearch.album.album import Album
 from facesearch.album.belongs import COLUMNS as OWN_COLUMNS
 from facesearch.album.belongs import cells_of
-from facesearch.album.review import COLUMNS, NOBODY, REVIEW, ReviewRow, review_rows
+from facesearch.album.review import COLUMNS, NOBODY, REVIEW, SEVERAL, ReviewRow, review_rows
 from facesearch.errors import counted, unshown
 from facesearch.files import make_folder, replace_csv, replace_file
 
@@ -58,9 +58,10 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Faces that stand together. kind: group, none or aside; person: whose name may be used, with the reason
-    in hint; is_match: it may be rejected too; is_new: nobody has looked at these yet, in a group that has a
-    name; folded: its faces are shown when asked for.
+    """Faces that stand together. kind: group, none, poor or aside; person: whose name may be used, with the
+    reason in hint; is_match: it may be rejected too; is_new: nobody has looked at these yet, in a group that
+    has a name; folded: its faces are shown when asked for. sure: how sure the group is, in words; perhaps:
+    groups that are perhaps the same person's.
     """
 
     kind: str
@@ -71,6 +72,8 @@ class Group:
     hint: str = ""
     is_match: bool = False
     is_new: bool = False
+    sure: str = ""
+    perhaps: Sequence[str] = ()
     folded: bool = False
 
     @property
@@ -156,7 +159,7 @@ def pages_of(album: Album, rows: Sequence[ReviewRow], crops: dict[str, bytes] | 
         groups += _groups(album, label, list(members), crops)
     groups.sort(key=lambda group: not group.is_new)
     parts = [groups[i : i + GROUPS_A_PAGE] for i in range(0, len(groups), GROUPS_A_PAGE)] or [[]]
-    loose = {kind: [row for row in rows if _kind(row) == kind] for kind in ("none", "aside")}
+    loose = {kind: [row for row in rows if _kind(row) == kind] for kind in ("none", "poor", "aside")}
     if len(parts) > 1 or sum(map(len, loose.values())) > LOOSE_A_PAGE:
         parts += [[]] * -(-max(map(len, loose.values())) // LOOSE_A_PAGE)
     size = LOOSE_A_PAGE if len(parts) > 1 else max(1, len(rows))
@@ -212,7 +215,7 @@ def review_page(
 
 
 def _kind(row: ReviewRow) -> str:
-    return "aside" if row.state == "aside" else "group" if row.group else "none"
+    return row.state if row.state in ("aside", "poor") else "group" if row.group else "none"
 
 
 def _groups(
@@ -223,13 +226,35 @@ def _groups(
     new = [row for row in rows if name and not row.name]
     faces = {row.face: _face(album, row, crops) for row in rows}
     person, hint = _likely(rows)
-    is_match = any(row.state == "known" for row in rows)
+    is_match = any(row.state == "known" or row.in_photo for row in rows)
     own = [faces[row.face] for row in rows if row not in new]
-    groups = [Group("group", label, own, name, "" if name else person, hint, is_match)]
+    perhaps = rows[0].perhaps.split(SEVERAL) if rows[0].perhaps else ()
+    groups = [
+        Group(
+            "group",
+            label,
+            own,
+            name,
+            "" if name else person,
+            hint,
+            is_match,
+            sure=_sure(rows[0]),
+            perhaps=perhaps,
+        )
+    ]
     if new:
         hint = f"new here: is this {name}?"
         groups.append(Group("group", label, [faces[row.face] for row in new], "", name, hint, True, True))
     return groups
+
+
+def _sure(row: ReviewRow) -> str:
+    """How sure the group of this face is, in words."""
+    if row.likely is None:
+        return ""
+    # a share that is rounded up to all of them would promise too much
+    share = f"{min(99, int(100 * row.likely))} %"
+    return f"sure: {share}" if row.level == "sure" else f"perhaps one person: {share}"
 
 
 def _likely(rows: Sequence[ReviewRow]) -> tuple[str, str]:
@@ -261,6 +286,8 @@ def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None) -> Face:
     facts = [f"{row.size_px} px", f"detector {row.detector:.2f}", f"sharpness {row.sharpness}"]
     if row.fit is not None:
         facts.append(f"fit {row.fit:.2f}")
+    if row.perhaps and not row.group:
+        facts.append(f"perhaps {row.perhaps}")
     if row.nearest_score is not None:
         word = "match" if row.state == "known" else "nearest"
         facts.append(f"{word} {row.nearest} {row.nearest_score:.2f}")

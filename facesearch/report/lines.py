@@ -219,14 +219,18 @@ def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
     )
     aside = f", {found.put_aside} put aside" if found.put_aside else ""
     cut = "" if found.cut is None else f", cut at a mean cosine of {found.cut:.3f}"
+    if found.method == "average" and found.cut is None:
+        cut = f"; {found.sure_groups} are sure: of their faces at most 2 % are somebody else's"
+    poor = f", {found.poor} of them of poor quality" if found.poor else ""
+    asked = f"; {counted(found.questions, 'question')}: is this the same person?" if found.questions else ""
     return [
         f"{folder}: {counted(found.photos, 'photo')}, {found.new_photos} new{gone};"
         f" {counted(found.new_faces, 'face')} found,"
         f" {found.faces} in all{faceless}",
         f"{counted(found.groups, 'group')}, {found.new_groups} new; {counted(found.joined, 'face')}"
         " joined older groups;"
-        f" {counted(found.alone, 'face')} in no group{aside}",
-        f"grouped by {found.method}{cut}",
+        f" {counted(found.alone, 'face')} in no group{poor}{aside}",
+        f"grouped by {found.method}{cut}{asked}",
         f"review: {found.table} and {found.page}",
     ]
 

@@ -54,7 +54,7 @@ CROP_PX = 96
     "--cut",
     type=options.Number(-1, 1),
     default=None,
-    help="Mean cosine at which groups part.  [default: from the album's own pairs]",
+    help="Mean cosine at which groups part.  [default: what can be promised of the groups]",
 )
 @click.option(
     "--names-from-photos",
@@ -260,7 +260,8 @@ def _grouped(
     from facesearch.answers import AlbumScan, SkippedPhoto
     from facesearch.api.albums import arrange
 
-    grouped = arrange(album, method, cut, again=regroup)
+    with bar("group", "face") as progress:
+        grouped = arrange(album, method, cut, again=regroup, progress=progress)
     written = _written(album, gallery, with_photos)
     result = AlbumScan(
         photos=found.files,
@@ -274,8 +275,11 @@ def _grouped(
         recognised=known,
         groups=grouped.groups,
         new_groups=grouped.new,
+        sure_groups=grouped.sure,
+        questions=grouped.alike,
         joined=grouped.joined,
         alone=grouped.alone,
+        poor=grouped.poor,
         put_aside=grouped.aside,
         method=method,
         cut=None if method == "hdbscan" else grouped.cut,
