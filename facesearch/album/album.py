@@ -1,9 +1,15 @@
 """An album on disk: one SQLite file with every face that was found under a folder, in which group, under
 whose name.
 
-It is keyed by content: a photo is its bytes' hash, wherever it lies; a face is a photo and a number. One file
-is of one encoder and one detector. It holds vectors and no pixels; files and folder are their owner's alone.
-See gallery/store.py for the gallery.
+A photo is what it shows. It is called by the hash of the first file that showed it (`sha256` of photos,
+faces and files alike: what belongs together), and known again by its pixels' hash (`picture`), whatever a
+program has written beside them, and wherever the file lies now; `AlbumFile.content` is the hash of the file
+itself. A face is a photo and a number. What a person said of it stands in its row, and in the tables of
+said.py (`Album.said`). Albums of format 1 have neither `picture` nor those tables; they get them when they
+are opened where they may be written.
+
+One file is of one encoder and one detector. It holds vectors and no pixels; files and folder are their
+owner's alone. See gallery/store.py for the gallery.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -20,20 +27,23 @@ from typing import Any, Self
 
 import numpy as np
 
+from facesearch.album.said import SCHEMA as SAID
+from facesearch.album.said import Key, SaidTables
 from facesearch.errors import CorruptAlbum, NoAlbum, OtherAlbum, unshown, written
 from facesearch.faces.found_by import current_name
-from facesearch.gallery.store.database import Database
+from facesearch.gallery.store.database import Database, statements
 from facesearch.gallery.store.rows import VECTOR, vector_bytes
 from facesearch.records import F32
 
 FILE = "scan.sqlite"
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x66616C62
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE photos (sha256 TEXT PRIMARY KEY, faces INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE photos (sha256 TEXT PRIMARY KEY, faces INTEGER NOT NULL, reason TEXT NOT NULL,
+                     picture TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL,
-                    reason TEXT NOT NULL) WITHOUT ROWID;
+                    reason TEXT NOT NULL, content TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE faces (
   face_id INTEGER PRIMARY KEY AUTOINCREMENT,
   sha256 TEXT NOT NULL REFERENCES photos,
@@ -56,12 +66,18 @@ CREATE TABLE faces (
   UNIQUE (sha256, number)
 );
 """  # noqa: E501 - as it stands in every album's file
+_FROM_1 = """
+ALTER TABLE photos ADD COLUMN picture TEXT NOT NULL DEFAULT '';
+ALTER TABLE files ADD COLUMN content TEXT NOT NULL DEFAULT '';
+UPDATE files SET content = sha256;
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class AlbumFile:
-    """A file as it was when it was last looked at. path: below the album, as `written` says it; sha256: empty
-    where it could not be read; reason: why it was left out.
+    """A file as it was when it was last looked at. path: below the album, as `written` says it; sha256: which
+    photo it shows, empty where it could not be read; reason: why it was left out; content: its own bytes'
+    hash, which is another one where a program has rewritten the file and not the picture.
     """
 
     path: str
@@ -69,6 +85,7 @@ class AlbumFile:
     mtime_ns: int
     sha256: str
     reason: str
+    content: str = ""
 
     def below(self, root: Path) -> Path:
         """Where the file lies. Older albums hold paths as they are."""
@@ -94,18 +111,20 @@ class FoundFace:
 
 @dataclass(frozen=True, slots=True)
 class FoundPhoto:
-    """What was found in one photo's content: its faces, or why there are none to be had (reason)."""
+    """What was found in one photo: its faces, or why there are none to be had (reason). picture: its pixels'
+    hash, empty where there are none."""
 
     sha256: str
     faces: tuple[FoundFace, ...]
     reason: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AlbumFace:
     """A row without its vector. group 0: in none. name: what a reviewer wrote; nobody: a reviewer put it
     aside; enrolled: under which name it went into a gallery. nearest, nearest_score: whom of a gallery it
-    resembles; known: as much as a match."""
+    resembles; known: as much as a match. refused: whom a reviewer said that it is not."""
 
     face_id: int
     sha256: str
@@ -123,6 +142,7 @@ class AlbumFace:
     nearest: str
     nearest_score: float | None
     known: bool
+    refused: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -135,7 +155,8 @@ class AlbumFace:
     def person(self) -> str:
         """Whose face it is taken for: the reviewer's word, else the gallery's match, else nobody's
         (empty)."""
-        return self.name or (self.nearest if self.known and not self.nobody else "")
+        known = self.known and not self.nobody and self.nearest not in self.refused
+        return self.name or (self.nearest if known else "")
 
 
 _COLUMNS = (
@@ -169,10 +190,12 @@ class Album:
             self.notes: dict[str, Any] = json.loads(meta["notes"])
         except (KeyError, ValueError) as error:
             raise CorruptAlbum(folder, "its description is incomplete") from error
-        if version != FORMAT:
+        if not 1 <= version <= FORMAT:
             raise CorruptAlbum(
-                folder, f"it is of format {version}, this version of facesearch reads {FORMAT}"
+                folder, f"it is of format {version}, this version of facesearch reads up to {FORMAT}"
             )
+        self._is_old = version < FORMAT and not self._brought_up_to_date()
+        self.said = SaidTables(database, there=not self._is_old)
 
     @classmethod
     def create(
@@ -199,7 +222,7 @@ class Album:
             "notes": json.dumps(notes),
             "next_group": 1,
         }
-        Database.create(folder / FILE, APPLICATION_ID, _SCHEMA, meta, CorruptAlbum)
+        Database.create(folder / FILE, APPLICATION_ID, _SCHEMA + SAID, meta, CorruptAlbum)
         return cls.open(folder)
 
     @classmethod
@@ -237,34 +260,47 @@ class Album:
         """Every file that was looked at, by its path below the album's root. Raises CorruptAlbum: the scan
         may come from anybody, and no path in it may lead out of the album.
         """
-        rows = self._database.all("SELECT path, bytes, mtime_ns, sha256, reason FROM files ORDER BY path")
+        content = "sha256" if self._is_old else "content"
+        rows = self._database.all(
+            f"SELECT path, bytes, mtime_ns, sha256, reason, {content} FROM files ORDER BY path"
+        )
         for row in rows:
-            if list(map(type, row)) != [str, int, int, str, str] or not _is_below(row[0]):
+            if list(map(type, row)) != [str, int, int, str, str, str] or not _is_below(row[0]):
                 raise CorruptAlbum(self.folder, f"{row[0]!r} is no file below an album")
-            if row[3] and not _SHA256.fullmatch(row[3]):
+            if any(sha and not _SHA256.fullmatch(sha) for sha in (row[3], row[5])):
                 raise CorruptAlbum(self.folder, f"the content hash of {row[0]!r} is none")
         return {row[0]: AlbumFile(*row) for row in rows}
 
     def photos(self) -> dict[str, str]:
-        """Every content that was looked into, with the reason why nothing could be found in it (empty: it
+        """Every photo that was looked into, with the reason why nothing could be found in it (empty: it
         could).
         """
         return dict(self._database.all("SELECT sha256, reason FROM photos"))
 
+    def pictures(self) -> dict[str, str]:
+        """The photo that each picture is, by its pixels' hash; photos of format 1 have none until they are
+        read again.
+        """
+        if self._is_old:
+            return {}
+        return dict(self._database.all("SELECT picture, sha256 FROM photos WHERE picture != ''"))
+
     def faces(self) -> list[AlbumFace]:
         """Every face of a photo that is still there, in the order they were found. Raises CorruptAlbum."""
-        return [_face(row) for row in self._face_rows()]
+        refused = self.said.refused()
+        return [_face(row, refused) for row in self._face_rows()]
+
+    def faces_of(self, photo: str) -> tuple[list[AlbumFace], F32]:
+        """The faces of one photo, whether a file shows it still or not, with their unit vectors (n, d)."""
+        rows = self._checked(
+            self._database.all(f"SELECT {_COLUMNS} FROM faces WHERE sha256 = ? ORDER BY number", photo)
+        )
+        return [_face(row, self.said.refused()) for row in rows], self._vectors(rows)
 
     def faces_and_vectors(self) -> tuple[list[AlbumFace], F32]:
         """The same with their unit vectors (n, d) float32."""
-        rows = self._face_rows()
-        vectors = np.empty((len(rows), self.dimension), np.float32)
-        for i, row in enumerate(rows):
-            if len(row[11]) != self.dimension * VECTOR.itemsize or zlib.crc32(row[11]) != row[12]:
-                raise CorruptAlbum(self.folder, f"the vector of face {row[0]} does not fit its checksum")
-            vectors[i] = np.frombuffer(row[11], VECTOR)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return [_face(row) for row in rows], vectors
+        rows, refused = self._face_rows(), self.said.refused()
+        return [_face(row, refused) for row in rows], self._vectors(rows)
 
     def value(self, key: str) -> str:
         """A remembered word of a job's own; empty when there is none."""
@@ -277,19 +313,37 @@ class Album:
         """Take in what was found, all in one step. A photo that is known stays as it is."""
         with self._database.transaction() as db:
             for photo in photos:
-                row = (photo.sha256, len(photo.faces), photo.reason)
-                if not db.execute("INSERT INTO photos VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
+                row = (photo.sha256, len(photo.faces), photo.reason, photo.picture)
+                words = "INSERT INTO photos VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+                if not db.execute(words, row).rowcount:
                     continue
                 for face in photo.faces:
-                    blob = vector_bytes(face.vector, self.dimension)
-                    facts = (face.landmarks, face.score, face.size_px, face.sharpness)
-                    db.execute(
-                        "INSERT INTO faces (sha256, number, x, y, w, h, landmarks, score, size_px, sharpness,"
-                        " vector, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        (photo.sha256, face.number, *face.box, *facts, blob, zlib.crc32(blob)),
-                    )
+                    self._insert(db, photo.sha256, face)
             rows = [tuple(getattr(file, field.name) for field in fields(file)) for file in files]
-            db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def add_face(self, photo: str, face: FoundFace) -> None:
+        """Add a face that a person has marked to a photo that was looked into."""
+        with self._database.transaction() as db:
+            self._insert(db, photo, face)
+            db.execute("UPDATE photos SET faces = faces + 1, reason = '' WHERE sha256 = ?", (photo,))
+
+    def _insert(self, db: sqlite3.Connection, photo: str, face: FoundFace) -> None:
+        blob = vector_bytes(face.vector, self.dimension)
+        facts = (face.landmarks, face.score, face.size_px, face.sharpness)
+        db.execute(
+            "INSERT INTO faces (sha256, number, x, y, w, h, landmarks, score, size_px, sharpness,"
+            " vector, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (photo, face.number, *face.box, *facts, blob, zlib.crc32(blob)),
+        )
+
+    def note_pictures(self, pictures: dict[str, str]) -> None:
+        """Keep the pixels' hash of photos that have none yet: {photo: hash}."""
+        with self._database.transaction() as db:
+            db.executemany(
+                "UPDATE photos SET picture = ? WHERE sha256 = ? AND picture = ''",
+                [(picture, photo) for photo, picture in pictures.items()],
+            )
 
     def drop_files(self, paths: Iterable[str]) -> None:
         """Let go of files that are gone; what was found in them stays known, for they may only have been
@@ -328,10 +382,26 @@ class Album:
 
     # ---- inside
 
+    def _brought_up_to_date(self) -> bool:
+        """Make an album of format 1 one of this format; False where nothing may be written."""
+        if not self._database.writable:
+            return False
+        with self._database.transaction() as db:
+            (version,) = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            if int(version) == 1:
+                for statement in statements(_FROM_1 + SAID):
+                    db.execute(statement)
+                db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
+        return True
+
     def _face_rows(self) -> list[Any]:
-        rows = self._database.all(
-            f"SELECT {_COLUMNS} FROM faces WHERE sha256 IN (SELECT sha256 FROM files) ORDER BY face_id"
+        return self._checked(
+            self._database.all(
+                f"SELECT {_COLUMNS} FROM faces WHERE sha256 IN (SELECT sha256 FROM files) ORDER BY face_id"
+            )
         )
+
+    def _checked(self, rows: list[Any]) -> list[Any]:
         for row in rows:
             texts = (row[1], row[7], row[14], row[17], row[18])
             if not all(isinstance(text, str) for text in texts) or not _SHA256.fullmatch(row[1]):
@@ -339,6 +409,15 @@ class Album:
             if not isinstance(row[2], int) or not isinstance(row[13], int):
                 raise CorruptAlbum(self.folder, f"the numbers of face {row[0]!r} are none")
         return rows
+
+    def _vectors(self, rows: list[Any]) -> F32:
+        vectors = np.empty((len(rows), self.dimension), np.float32)
+        for i, row in enumerate(rows):
+            if len(row[11]) != self.dimension * VECTOR.itemsize or zlib.crc32(row[11]) != row[12]:
+                raise CorruptAlbum(self.folder, f"the vector of face {row[0]} does not fit its checksum")
+            vectors[i] = np.frombuffer(row[11], VECTOR)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
 
 
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -351,7 +430,7 @@ def _is_below(path: str) -> bool:
     return below and ((real := unshown(path)) == path or _is_below(real))
 
 
-def _face(row: Any) -> AlbumFace:
+def _face(row: Any, refused: dict[Key, tuple[str, ...]]) -> AlbumFace:
     return AlbumFace(
         row[0],
         row[1],
@@ -369,4 +448,5 @@ def _face(row: Any) -> AlbumFace:
         row[18],
         row[19],
         bool(row[20]),
+        refused.get((row[1], row[2]), ()),
     )

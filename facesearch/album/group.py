@@ -1,28 +1,27 @@
-"""Put the faces of strangers together by person, without an n x n matrix; and keep the groups that people
-have seen.
+"""Put faces together by person by a method with a cut, and keep the groups that people have seen.
 
-The usual way is average linkage, cut where two groups' mean cosine falls below a threshold. It is found by
-merging, round by round, every two groups that are each other's nearest; FAISS finds the nearest. Average
-linkage is reducible (Bruynooghe 1977): the order of such merges changes nothing, and a group whose nearest is
-below the cut can never merge again, so it is laid aside. The result is what any exact implementation gives,
-in memory that grows with n alone. scikit-learn's HDBSCAN and DBSCAN are the others.
+Without a cut, albums are grouped by what can be promised: see promise.py. Average linkage is cut where two
+groups' mean cosine falls below a threshold; scikit-learn's HDBSCAN and DBSCAN are the others.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from collections.abc import Sequence
 from statistics import NormalDist
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
+from facesearch.album.linkage import average_joins, near_pairs
 from facesearch.errors import PackageMissing, TooManyFaces
 from facesearch.records import F32, F64, I64
 
 METHODS = ("average", "hdbscan", "dbscan")
-CHANCES = {"average": 4.0, "dbscan": 1e-3}
-"""How many strangers each face may have at or above a method's cut, by the normal law: the more faces, the
+CHANCE = 1e-3
+"""How many strangers each face may have at or above dbscan's cut, by the normal law: the more faces, the
 stricter it must be. Fixed by scripts/clustering.py on people that are in no table of its results."""
 LARGEST_SHARE = 0.02
 """Of an album's pairs so many may lie above the cut at most, however few faces there are."""
@@ -37,17 +36,18 @@ MOST_BY_HDBSCAN = 12_000
 NEIGHBOURS = 64
 
 
-def group(vectors: F32, method: str, limit: float) -> I64:
+def group(vectors: F32, method: str, limit: float, apart: I64 | None = None) -> I64:
     """Number the groups of unit vectors (n, d) float32: (n,) int64 from 0, in order of first appearance; -1
     for whoever is alone.
 
-    limit: the cosine at which the method cuts (see usual_threshold). Raises PackageMissing where scikit-learn
-    is needed and not there, TooManyFaces where the method holds n x n distances.
+    limit: the cosine at which the method cuts (see usual_threshold); apart (p, 2): pairs of faces that
+    average linkage never puts together. Raises PackageMissing where scikit-learn is needed and not there,
+    TooManyFaces where the method holds n x n distances.
     """
     if len(vectors) < 2:
         return np.full(len(vectors), -1, np.int64)
     if method == "average":
-        labels = average_linkage(vectors, limit)
+        labels = average_linkage(vectors, limit, apart)
     elif method == "hdbscan":
         labels = _hdbscan(vectors)
     elif method == "dbscan":
@@ -57,32 +57,14 @@ def group(vectors: F32, method: str, limit: float) -> I64:
     return in_order(labels)
 
 
-def average_linkage(vectors: F32, limit: float) -> I64:
+def average_linkage(vectors: F32, limit: float, apart: I64 | None = None) -> I64:
     """Average linkage of unit vectors (n, d), cut at the mean cosine `limit`: group numbers (n,), no -1.
 
-    Exact but for ties and float32's rounding. Time grows with n x n x d, memory with n x d.
+    apart (p, 2): see average_joins.
     """
-    n = len(vectors)
-    sums, sizes, group_of = vectors.astype(np.float32), np.ones(n, np.int64), np.arange(n)
-    active = np.arange(n)
-    nearest, score = np.full(n, -1, np.int64), np.full(n, -np.inf, np.float32)
-    stale = active
-    while len(active) > 1:
-        means: F32 = (sums[active] / sizes[active, None]).astype(np.float32)
-        nearest[stale], score[stale] = _nearest_other(means, active, np.searchsorted(active, stale))
-        active = active[score[active] >= limit]
-        pairs = _each_others_nearest(active, nearest, score)
-        if not len(pairs):
-            break
-        into, gone = pairs[:, 0], pairs[:, 1]
-        sums[into] += sums[gone]
-        sizes[into] += sizes[gone]
-        target = np.arange(n)
-        target[gone] = into
-        group_of = target[group_of]
-        active = np.setdiff1d(active, gone, assume_unique=True)
-        stale = active[np.isin(active, into) | np.isin(nearest[active], pairs)]
-    return group_of
+    none = np.empty((0, 2), np.int64) if apart is None else apart
+    near = near_pairs(vectors, limit)
+    return average_joins(near, vectors, np.ones(len(vectors), np.int64), none, limit).tops()
 
 
 def in_order(labels: I64) -> I64:
@@ -94,60 +76,90 @@ def in_order(labels: I64) -> I64:
     return number[inverse]
 
 
-def settle(old: I64, labels: I64, vectors: F32, first_new: int) -> I64:
+def settle(old: I64, labels: I64, vectors: F32, photos: NDArray[np.str_], first_new: int) -> I64:
     """Bring a fresh grouping to the groups there were: (n,) numbers, 0 for none.
 
-    old (n,): each face's group so far, 0 for none; labels (n,): fresh groups, -1 for none. A face that has a
-    group keeps it. Others join that old group of their fresh one to which their mean cosine is highest; a
-    fresh group without old members gets a number from first_new on.
+    old (n,): each face's group so far, 0 for none; labels (n,): fresh groups, -1 for none; photos (n,): whose
+    each face is. A face that has a group keeps it. Others join that old group of their fresh one to which
+    their mean cosine is highest, and of which no face is in their photo; where there is none, they stay
+    alone. A fresh group without old members gets a number from first_new on.
     """
     out = old.copy()
-    for label in range(int(labels.max(initial=-1)) + 1):
-        members = np.flatnonzero(labels == label)
+    of_old = {int(old[rows[0]]): rows for rows in _members(np.where(old > 0, old, -1))}
+    shown = {number: set(photos[rows].tolist()) for number, rows in of_old.items()}
+    for members in _members(labels):
         newcomers = members[old[members] == 0]
-        there = np.unique(old[members][old[members] > 0])
-        if not len(there):
+        there = np.unique(old[members][old[members] > 0]).tolist()
+        if not there:
             out[newcomers] = first_new
             first_new += 1
-        elif len(newcomers):
-            means = np.stack([vectors[old == number].mean(axis=0) for number in there])
-            out[newcomers] = there[np.argmax(vectors[newcomers] @ means.T, axis=1)]
+            continue
+        means = np.stack([vectors[of_old[number]].mean(axis=0) for number in there])
+        for i, scores in zip(newcomers.tolist(), vectors[newcomers] @ means.T, strict=True):
+            free = [at for at, number in enumerate(there) if photos[i] not in shown[number]]
+            if free:
+                number = there[max(free, key=lambda at: float(scores[at]))]
+                out[i] = number
+                shown[number].add(photos[i])
     return out
 
 
-def join_by_person(labels: I64, known: Sequence[str]) -> I64:
+def join_by_person(labels: I64, known: Sequence[str], photos: NDArray[np.str_]) -> I64:
     """Join fresh groups (n,) of one recognised person: those in which at least a quarter of the faces are
-    `known` (n,) as them.
+    `known` (n,) as them. A group of which a face is in one photo (n,) with a face that is there already stays
+    by itself.
 
     A recognised face that is alone counts as a group. Which of several, if two people have a quarter: whom
     most faces are.
     """
     labels = labels.copy()
+    recognised = np.array([bool(name) for name in known], bool)
+    loose = np.flatnonzero((labels < 0) & recognised)
+    labels[loose] = int(labels.max(initial=-1)) + 1 + np.arange(len(loose))
     number: dict[str, int] = {}
-    loose = int(labels.max(initial=-1)) + 1
-    for i in np.flatnonzero(labels < 0).tolist():
-        if known[i]:
-            labels[i], loose = loose, loose + 1
-    for label in range(loose):
-        members = np.flatnonzero(labels == label)
-        names, votes = np.unique(
-            np.array([known[i] for i in members.tolist() if known[i]], np.str_), return_counts=True
-        )
-        if len(names) and votes.max() >= KNOWN_SHARE * len(members):
-            who = str(names[np.argmax(votes)])
-            labels[members] = number.setdefault(who, label)
+    shown: dict[str, set[str]] = {}
+    for members in _members(labels):
+        if not recognised[members].any():
+            continue
+        votes = Counter(known[i] for i in members.tolist() if known[i])
+        who = min(votes, key=lambda name: (-votes[name], name))
+        here = set(photos[members].tolist())
+        if votes[who] < KNOWN_SHARE * len(members) or shown.get(who, set()) & here:
+            continue
+        shown.setdefault(who, set()).update(here)
+        labels[members] = number.setdefault(who, int(labels[members[0]]))
     return in_order(labels)
 
 
-def usual_threshold(vectors: F32, method: str, chance: float | None = None) -> float:
-    """Where a method cuts when nobody says: where each of n faces has so many strangers by `chance`
-    (CHANCES), by the normal law.
+def keep_apart(labels: I64, vectors: F32, photos: NDArray[np.str_]) -> I64:
+    """Of two faces of one photo (n,) in one group, only the one that fits it best stays."""
+    labels = labels.copy()
+    for members in _members(labels):
+        if len(set(photos[members].tolist())) < len(members):
+            fit = vectors[members] @ vectors[members].sum(axis=0)
+            order = members[np.argsort(-fit, kind="stable")]
+            first = np.unique(photos[order], return_index=True)[1]
+            labels[np.delete(order, first)] = -1
+    return in_order(labels)
+
+
+def _members(labels: I64) -> list[I64]:
+    """The rows of each label from 0 on, lowest label first."""
+    order = np.argsort(labels, kind="stable")
+    order = order[labels[order] >= 0]
+    _, starts = np.unique(labels[order], return_index=True)
+    return np.split(order, starts[1:]) if len(order) else []
+
+
+def usual_threshold(vectors: F32, chance: float = CHANCE) -> float:
+    """Where dbscan cuts when nobody says: where each of n faces has so many strangers by `chance`, by the
+    normal law.
 
     The law's middle and spread are those of the album's own pairs (n, d), n >= 2, so the cut fits any
     encoder. hdbscan cuts nowhere; for it, it means nothing.
     """
     middle, spread = pair_spread(vectors)
-    share = min(LARGEST_SHARE, (CHANCES.get(method, 1.0) if chance is None else chance) / len(vectors))
+    share = min(LARGEST_SHARE, chance / len(vectors))
     return min(0.999, middle + NormalDist().inv_cdf(1 - share) * spread)
 
 
@@ -170,35 +182,6 @@ def pair_spread(vectors: F32, *, seed: int = 0) -> tuple[float, float]:
     low, high = np.quantile(cosines, [0.05, 0.20])
     spread = float(high - low) / (1.644854 - 0.841621)
     return float(high) + 0.841621 * spread, spread
-
-
-def _nearest_other(means: F32, ids: I64, rows: I64) -> tuple[I64, F32]:
-    """For some rows of means (m, d), of groups ids (m,), the nearest other group and its mean cosine: (r,)
-    int64, (r,) float32.
-    """
-    index = faiss.IndexFlatIP(means.shape[1])
-    index.add(np.ascontiguousarray(means))
-    found, best = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), SEARCHES_AT_ONCE):
-        part = rows[start : start + SEARCHES_AT_ONCE]
-        scores, places = index.search(np.ascontiguousarray(means[part]), 2)
-        second = (places[:, 0] == part).astype(np.int64)
-        at = np.arange(len(part))
-        found[start : start + len(part)] = ids[places[at, second]]
-        best[start : start + len(part)] = scores[at, second]
-    return found, best
-
-
-def _each_others_nearest(active: I64, nearest: I64, score: F32) -> I64:
-    """Pairs (p, 2), lower number first, of groups that are each other's nearest; where ties leave none, the
-    closest one.
-    """
-    other = nearest[active]
-    mutual = (nearest[other] == active) & (active < other) & np.isin(other, active)
-    if mutual.any() or not len(active):
-        return np.stack([active[mutual], other[mutual]], axis=1)
-    best = active[np.argmax(score[active])]
-    return np.sort(np.array([[best, nearest[best]]]), axis=1)
 
 
 def _hdbscan(vectors: F32) -> I64:

@@ -8,6 +8,14 @@ from facesearch.album.album import FILE
 from facesearch.album.album import Album as Album
 from facesearch.album.arrange import Arranged as Arranged
 from facesearch.album.arrange import arrange as arrange
+from facesearch.album.belongs import require_own
+from facesearch.album.by_hand import Marked as Marked
+from facesearch.album.by_hand import mark_face
+from facesearch.album.names_elsewhere import Exported as Exported
+from facesearch.album.names_elsewhere import Naming as Naming
+from facesearch.album.names_elsewhere import Suggested as Suggested
+from facesearch.album.names_elsewhere import export_xmp as export_xmp
+from facesearch.album.names_elsewhere import suggest_names as suggest_names
 from facesearch.album.review import REVIEW as REVIEW
 from facesearch.album.review import Applied, apply
 from facesearch.album.scan import Scanned as Scanned
@@ -16,7 +24,8 @@ from facesearch.album.scan import face_pictures as face_pictures
 from facesearch.album.scan import recognise, scan
 from facesearch.album.sort import Sorted as Sorted
 from facesearch.album.sort import sort_album as sort_album
-from facesearch.api.detector import FaceDetector
+from facesearch.album.sort import unsort_album as unsort_album
+from facesearch.api.detector import Box, FaceDetector
 from facesearch.api.encoder import Encoder
 from facesearch.api.gallery import Gallery
 from facesearch.api.how import quiet
@@ -53,6 +62,13 @@ def scan_album(
     return scan(photos, folder, encoder.runtime, detector.own, progress)
 
 
+def mark_in_album(album: Album, encoder: Encoder, detector: FaceDetector, photo: Path, box: Box) -> Marked:
+    """Add a face that the detector missed. See album.by_hand.mark_face."""
+    if (own := detector.own) is None:
+        raise ValueError("nothing is marked in photos that are taken as aligned crops")
+    return mark_face(album, encoder.runtime, own, photo, box)
+
+
 def recognise_album(album: Album, gallery: Gallery) -> int | None:
     """Give the faces that the gallery knows their names, and say how many; None where there is no gallery.
 
@@ -69,10 +85,18 @@ def recognise_album(album: Album, gallery: Gallery) -> int | None:
             raise
 
 
+def says_whose(album: Album, gallery: Gallery, review: Path) -> bool:
+    """Whether a review says of which album and gallery it is. Raises OtherReview where it is of others."""
+    return require_own(album, gallery.folder, review)
+
+
 def apply_review(
     album: Album, gallery: Gallery, review: Path, fpir: float | None, runs: Path | None
 ) -> Applied:
-    """Enroll what a review names, and keep its groups. Raises BadReview, and what enrolling raises."""
+    """Enroll what a review names, and keep its groups. Raises BadReview, OtherReview where it is of another
+    album or gallery, and what enrolling raises.
+    """
+    require_own(album, gallery.folder, review)
     own = weights_with_id(album.encoder_id, runs)
     note = "" if own is None else own.note()
     return apply(album, gallery.folder, review, fpir, key=gallery.key, encoder_file=note)

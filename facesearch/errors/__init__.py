@@ -11,6 +11,8 @@ from facesearch.errors.album import CorruptAlbum as CorruptAlbum
 from facesearch.errors.album import InsideAlbum as InsideAlbum
 from facesearch.errors.album import NoAlbum as NoAlbum
 from facesearch.errors.album import OtherAlbum as OtherAlbum
+from facesearch.errors.album import OtherReview as OtherReview
+from facesearch.errors.album import SortBusy as SortBusy
 from facesearch.errors.album import TooManyFaces as TooManyFaces
 from facesearch.errors.base import AlbumError as AlbumError
 from facesearch.errors.base import DataError as DataError
@@ -53,6 +55,7 @@ from facesearch.errors.keys import KeyMissing as KeyMissing
 from facesearch.errors.keys import NotEncrypted as NotEncrypted
 from facesearch.errors.keys import WrongKey as WrongKey
 from facesearch.errors.outside import DOWNLOAD as DOWNLOAD
+from facesearch.errors.outside import BadBox as BadBox
 from facesearch.errors.outside import BadDataset as BadDataset
 from facesearch.errors.outside import BadTable as BadTable
 from facesearch.errors.outside import BadVectors as BadVectors

@@ -79,6 +79,39 @@ class BadReview(AlbumError):
 
 
 @dataclass(eq=False)
+class OtherReview(AlbumError):
+    """A review says of which album and gallery it is. column: which of both is another one; said: what stands
+    in the review, given: what would have to stand there."""
+
+    path: Path
+    line: int
+    column: str
+    said: str
+    given: str
+
+    status = 409
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}, line {self.line}"
+
+    @property
+    def what(self) -> str:
+        return (
+            f"This is a review for another {self.column}: {self.said}, and not {self.given}. Nothing was"
+            " changed and nobody was enrolled."
+        )
+
+    @property
+    def advice(self) -> str:
+        mend = "--out SCAN" if self.column == "album" else "--gallery GALLERY"
+        return (
+            f"Pass the {self.column} that it is for with {mend}, or scan again and review that. If it is"
+            f" right all the same, delete the column {self.column} from it."
+        )
+
+
+@dataclass(eq=False)
 class InsideAlbum(AlbumError):
     out: Path
     root: Path
@@ -90,6 +123,16 @@ class InsideAlbum(AlbumError):
     @property
     def advice(self) -> str:
         return f"Choose a folder outside of {self.root}."
+
+
+@dataclass(eq=False)
+class SortBusy(AlbumError):
+    out: Path
+
+    status = 409
+    about = "out"
+    what = "Another run is sorting into this folder."
+    advice = "Wait until it is done."
 
 
 @dataclass(eq=False)

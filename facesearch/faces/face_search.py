@@ -47,6 +47,8 @@ SEEN_OF_ROLL = 1.7
 """Degrees of roll to one that YuNet's landmarks show: 15 look like 9, 30 like 17."""
 TURNS = tuple(45.0 * number for number in range(8))
 STRAIGHTENED = 2
+BOX_SIZES = (0.7, 1.0, 1.4)
+"""Of a face, to a box around it that a person has drawn."""
 MOST_TURNED = 24
 """Faces that are looked at in all turns, the largest ones of a photo."""
 MOST_CANDIDATES = 400
@@ -89,6 +91,19 @@ class FaceSearch:
             found = _apart([*found, *self._improved(self._seen_turned())])
         good = [one for one in found if one.score >= (TURNED_SCORE if _is_turned(one) else MIN_SCORE)]
         return sorted(good, key=lambda one: -float(one.row[2] * one.row[3]))
+
+    def face_in(self, box: F32, least_overlap: float) -> SeenFace | None:
+        """The face in a box (4,) that a person has drawn, somewhat larger or smaller than a face's own."""
+        turns = []
+        for size in BOX_SIZES:
+            side = float(max(box[2:4])) * size
+            row = np.zeros(15, np.float32)
+            row[:4] = [*(box[:2] + box[2:4] / 2 - side / 2), side, side]
+            drawn = SeenFace(row, side)
+            turns += self._in_windows([drawn] * len(TURNS), TURNS)
+        fit = [one for one in turns if one is not None and iou(one.row, box) >= least_overlap]
+        best = _best_turn(fit)
+        return None if best is None else self._straightened([best])[0]
 
     # ---- looks
 
@@ -224,6 +239,13 @@ def _is_part(one: SeenFace, of: SeenFace) -> bool:
     x, y, w, h = of.row[:4]
     mx, my = one.row[:2] + one.row[2:4] / 2
     return bool(x < mx < x + w and y < my < y + h and one.face_px < of.face_px / 3)
+
+
+def iou(a: F32, b: F32) -> float:
+    """Intersection over union of two boxes x, y, width, height."""
+    sides = np.minimum(a[:2] + a[2:4], b[:2] + b[2:4]) - np.maximum(a[:2], b[:2])
+    both = float(np.prod(np.clip(sides, 0, None)))
+    return both / max(float(a[2] * a[3] + b[2] * b[3]) - both, 1e-9)
 
 
 def _fit(one: SeenFace) -> Fit:

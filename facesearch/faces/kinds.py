@@ -41,7 +41,7 @@ SUFFIXES = frozenset(
 )
 """Of pictures that are read: such a file is opened when it is read, and not before that."""
 RAW, VIDEO = "RAW", "video"
-_RAW_SUFFIXES = frozenset(
+RAW_SUFFIXES = frozenset(
     f".{name}"
     for name in (
         *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "iiq", "k25", "kdc", "mef", "mos"),
@@ -111,7 +111,7 @@ def kind_of(head: bytes, suffix: str = "") -> str:
         if head.startswith(start):
             return kind
     if head.startswith(_TIFF):
-        return RAW if suffix.lower() in _RAW_SUFFIXES or _is_raw_tiff(head) else "TIFF"
+        return RAW if suffix.lower() in RAW_SUFFIXES or _is_raw_tiff(head) else "TIFF"
     if head[4:8] == b"ftyp":
         return _of_brand(head)
     if head[4:8] in _QUICKTIME and suffix.lower() in _VIDEO_SUFFIXES:

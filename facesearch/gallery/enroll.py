@@ -15,6 +15,7 @@ from facesearch.answers import EnrolmentWarning
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import Cropped, Embedded, Source, detected, embedded_batches, one_face
 from facesearch.errors import CloserToAnother, NothingToDo, counted, written
+from facesearch.faces.by_hand import Box
 from facesearch.faces.detect import Detector
 from facesearch.faces.names import clean_name
 from facesearch.gallery.doubts import Fresh, doubts
@@ -52,6 +53,7 @@ def enroll(
     progress: Progress,
     refuse_lookalikes: bool = False,
     face: int | None = None,
+    box: Box | None = None,
     key: Key | None = None,
     encoder_file: str = "",
     writing: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -60,10 +62,11 @@ def enroll(
     """Add photos, given as (person, photo or one face cut out already), to a gallery; makes the gallery when
     there is none.
 
-    A photo without a face is skipped, and one with several unless `largest`, or `face`, says which. A photo
-    that its person has already is left as it is. refuse_lookalikes: a photo closer to somebody who was
-    enrolled before is skipped too. writing: within it is written, while others of this process wait; photos
-    are looked at outside of it. on_look: is called with what was found in each photo, from several threads.
+    A photo without a face is skipped, and one with several unless `largest`, or `face`, or a `box` around it,
+    says which. A photo that its person has already is left as it is. refuse_lookalikes: a photo closer to
+    somebody who was enrolled before is skipped too. writing: within it is written, while others of this
+    process wait; photos are looked at outside of it. on_look: is called with what was found in each photo,
+    from several threads.
 
     Raises NothingToDo when every photo was skipped, for a single one what was wrong with it (UnusablePhoto,
     NoFace, SeveralFaces, CloserToAnother); BadName, EncoderMismatch, CannotWrite, GalleryBusy.
@@ -71,7 +74,11 @@ def enroll(
     wanted = [(clean_name(person), photo) for person, photo in photos]
 
     def look(photo: Source | Cropped, own: Detector | None) -> Cropped | Skipped:
-        found = photo if isinstance(photo, Cropped) else one_face(photo, own, largest=largest, number=face)
+        found = (
+            photo
+            if isinstance(photo, Cropped)
+            else one_face(photo, own, largest=largest, number=face, box=box)
+        )
         on_look(found)
         return found
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facesearch.album.folders import UNKNOWN
 from facesearch.errors import calm, counted, shown, written
 from facesearch.records import Bound, ScoredBy
 
@@ -213,22 +214,56 @@ def compared_lines(result: Comparison) -> list[str]:
 def scan_lines(folder: Path, found: AlbumScan) -> list[str]:
     """What a scan found, in what groups, and where the review is."""
     folder, found = shown(folder), shown(found)
-    gone = f", {found.gone} gone" if found.gone else ""
+    counts = ((found.renamed, "renamed"), (found.gone, "gone"))
+    gone = "".join(f", {count} {word}" for count, word in counts if count)
+    if found.copies:
+        gone += f", {counted(found.copies, 'copy', 'copies')} of another"
     faceless = (
         f"; {counted(found.without_face, 'photo shows', 'photos show')} no face" if found.without_face else ""
     )
     aside = f", {found.put_aside} put aside" if found.put_aside else ""
     cut = "" if found.cut is None else f", cut at a mean cosine of {found.cut:.3f}"
+    if found.method == "average" and found.cut is None:
+        cut = f"; {found.sure_groups} are sure: of their faces at most 2 % are somebody else's"
+    poor = f", {found.poor} of them of poor quality" if found.poor else ""
+    asked = f"; {counted(found.questions, 'question')}: is this the same person?" if found.questions else ""
     return [
         f"{folder}: {counted(found.photos, 'photo')}, {found.new_photos} new{gone};"
         f" {counted(found.new_faces, 'face')} found,"
         f" {found.faces} in all{faceless}",
         f"{counted(found.groups, 'group')}, {found.new_groups} new; {counted(found.joined, 'face')}"
         " joined older groups;"
-        f" {counted(found.alone, 'face')} in no group{aside}",
-        f"grouped by {found.method}{cut}",
+        f" {counted(found.alone, 'face')} in no group{poor}{aside}",
+        f"grouped by {found.method}{cut}{asked}",
         f"review: {found.table} and {found.page}",
     ]
+
+
+MOST_FOLDERS = 18
+"""That are told one by one; the largest ones."""
+
+
+def sort_lines(out: Path, folders: dict[str, int]) -> list[str]:
+    """How many photos lie in each folder that was sorted into; at most 20 lines, however many there are."""
+
+    def line(count: int, place: Path) -> str:
+        return f"{count:5d}  {shown(place)}"
+
+    if len(folders) <= MOST_FOLDERS + 2:
+        return [line(count, out / folder) for folder, count in folders.items()]
+    unknown = {name: count for name, count in folders.items() if name.partition("/")[0] == UNKNOWN}
+    named = {name: count for name, count in folders.items() if name not in unknown}
+    if len(named) > MOST_FOLDERS:
+        most = sorted(named, key=lambda name: (-named[name], name))[: MOST_FOLDERS - 1]
+        lines = [line(named[name], out / name) for name in sorted(most)]
+        rest = [count for name, count in named.items() if name not in most]
+        lines.append(f"{sum(rest):5d}  in {counted(len(rest), 'more folder', commas=True)}")
+    else:
+        lines = [line(count, out / name) for name, count in named.items()]
+    if unknown:
+        inside = f", {counted(len(unknown), 'folder', commas=True)}" if len(unknown) > 1 else ""
+        lines.append(line(sum(unknown.values()), out / UNKNOWN) + inside)
+    return lines
 
 
 def calibration_lines(gallery: Path, new: ThresholdInfo, old: ThresholdInfo | None) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from facesearch.album import arrange as arranging
 from facesearch.album.album import Album
 from facesearch.album.arrange import arrange
 from facesearch.album.scan import album_folder, scan
@@ -42,3 +43,9 @@ def found(photos: Path) -> Path:
         arrange(album, "average", CUT)
         write_review(album, None, "facesearch scan")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def flat_photos_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn photos are of one colour, and would all be taken for blurred."""
+    monkeypatch.setattr(arranging, "LEAST_SHARPNESS", 0.0)

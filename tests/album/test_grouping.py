@@ -15,16 +15,21 @@ from facesearch.album.group import (
     group,
     in_order,
     join_by_person,
+    keep_apart,
     pair_spread,
     settle,
     usual_threshold,
 )
+from facesearch.album.linkage import in_one_photo
+from facesearch.album.promise import find_groups
 from facesearch.errors import PackageMissing, TooManyFaces
 from facesearch.metrics.bootstrap import REPLICATES, draw_people
 from facesearch.metrics.clustering import bcubed_of_photos, judge, singled_out
 from tests.helpers.saying import refused
 
 AT_RANDOM = range(12)
+OTHER_PHOTOS = np.arange(20).astype(str)
+"""Each face in one of its own."""
 
 
 def made_up(
@@ -175,7 +180,8 @@ def test_average_linkage_ends_where_all_are_equal():
 @pytest.mark.parametrize("method", grouping.METHODS)
 def test_every_method_finds_people_far_apart(method: str):
     vectors, who = made_up(4, n=300, people=15, noise=0.4, d=256)
-    found = group(vectors, method, usual_threshold(vectors, method))
+    limit = 0.5 if method == "average" else usual_threshold(vectors)
+    found = group(vectors, method, limit)
     assert judge(who, found).bcubed_f.value > 0.98
 
 
@@ -208,8 +214,8 @@ def test_the_cut_lies_in_the_tail_of_strangers_and_is_stricter_in_larger_albums(
     assert middle == pytest.approx(strangers.mean(), abs=0.03) and spread == pytest.approx(
         strangers.std(), rel=0.15
     )
-    assert usual_threshold(vectors, "average", 1) > usual_threshold(vectors, "average", 8) > middle
-    assert usual_threshold(np.concatenate([vectors] * 3), "average") > usual_threshold(vectors, "average")
+    assert usual_threshold(vectors, 1) > usual_threshold(vectors, 8) > middle
+    assert usual_threshold(np.concatenate([vectors] * 3)) > usual_threshold(vectors)
 
 
 def test_groups_number_by_first_appearance_and_nobody_alone_has_one():
@@ -220,15 +226,43 @@ def test_old_groups_stay_and_newcomers_join_the_nearest():
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 0, 1, 2, 2, 3]]
     old = np.array([5, 5, 6, 6, 0, 0, 0, 0, 0])
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, -1])  # a fresh grouping that throws 5 and 6 together
-    assert settle(old, labels, vectors, 10).tolist() == [5, 5, 6, 6, 5, 6, 10, 10, 0]
+    assert settle(old, labels, vectors, OTHER_PHOTOS[:9], 10).tolist() == [5, 5, 6, 6, 5, 6, 10, 10, 0]
+
+
+def test_a_newcomer_joins_no_old_group_that_has_a_face_of_its_photo():
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 0, 0, 0]]
+    old, labels = np.array([5, 5, 6, 6, 0, 0, 0]), np.zeros(7, np.int64)
+    photos = np.array(["a", "b", "c", "d", "b", "e", "e"])
+    assert settle(old, labels, vectors, photos, 10).tolist() == [5, 5, 6, 6, 6, 5, 6]
+    assert (
+        settle(old[:2].repeat(2), labels[:4], vectors[[0, 0, 0, 0]], photos[[0, 0, 1, 1]], 9).tolist()
+        == [5] * 4
+    )
 
 
 def test_groups_of_one_recognised_person_are_joined():
     labels = np.array([0, 0, 0, 1, 1, 2, 2, -1, -1])
     known = ["Ada", "", "", "Ada", "", "", "", "Ada", ""]
-    assert join_by_person(labels, known).tolist() == [0, 0, 0, 0, 0, 1, 1, 0, -1]
+    assert join_by_person(labels, known, OTHER_PHOTOS[:9]).tolist() == [0, 0, 0, 0, 0, 1, 1, 0, -1]
     few = ["Ada"] + [""] * 8  # one of nine is too little to call the group hers
-    assert join_by_person(np.array([0] * 9 + [1, 1]), [*few, "Ada", "Ada"]).tolist() == [0] * 9 + [1, 1]
+    nine = np.array([0] * 9 + [1, 1])
+    assert join_by_person(nine, [*few, "Ada", "Ada"], OTHER_PHOTOS[:11]).tolist() == [0] * 9 + [1, 1]
+    photos = np.array(["a", "b", "c", "a", "d", "e", "f", "c", "g"])  # of the one with two faces, one stays
+    assert join_by_person(labels, known, photos).tolist() == [0, 0, 0, 1, 1, 2, 2, -1, -1]
+
+
+@pytest.mark.parametrize("seed", AT_RANDOM)
+def test_two_faces_of_one_photo_are_never_in_one_group(seed: int):
+    vectors, _ = made_up(seed)
+    photos = np.random.default_rng(seed).integers(0, max(1, len(vectors) // 3), len(vectors)).astype(str)
+    apart = in_one_photo(photos)
+    slow = {(i, j) for i, j in itertools.combinations(range(len(photos)), 2) if photos[i] == photos[j]}
+    assert {tuple(sorted(pair)) for pair in apart.tolist()} == slow
+    found = find_groups(vectors, apart, None)
+    by_hand = keep_apart(average_linkage(vectors, 0.2), vectors, photos)
+    for labels in (average_linkage(vectors, 0.2, apart), found.labels, by_hand):
+        for one in np.unique(labels[labels >= 0]):
+            assert len(set(photos[labels == one])) == (labels == one).sum()
 
 
 def test_what_cannot_be_done_is_refused(monkeypatch: pytest.MonkeyPatch):

@@ -9,11 +9,25 @@ import pytest
 from facesearch.album.album import Album
 from facesearch.album.arrange import arrange
 from facesearch.album.review import COLUMNS, apply, as_cell, of_cell, read_review, review_rows
-from facesearch.album.scan import face_pictures, scan
+from facesearch.album.scan import face_pictures, recognise, scan
+from facesearch.album.sort import sort_album
+from facesearch.album.standing import Standing
 from facesearch.errors import BadReview
+from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
 from facesearch.report.album import applied, write_review
-from tests.helpers.album import BLUE, CUT, Halves, group_of, name_groups, save_table, state, table_of
+from tests.helpers.album import (
+    BLUE,
+    CUT,
+    GREEN,
+    RED,
+    Halves,
+    group_of,
+    name_groups,
+    save_table,
+    state,
+    table_of,
+)
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet
 
@@ -22,7 +36,7 @@ from tests.helpers.saying import quiet
 
 def test_the_review_holds_every_face_and_reads_back(found: Path):
     rows = table_of(found / "review.csv")
-    assert list(rows[0]) == list(COLUMNS) and len(rows) == 9
+    assert list(rows[0]) == [*COLUMNS, "album", "gallery"] and len(rows) == 9
     assert [line.face for line in read_review(found / "review.csv")] == [row["face"] for row in rows]
     assert [row["photo"] for row in rows if not row["group"]] == ["blue.png"]
 
@@ -102,7 +116,130 @@ def test_a_face_put_aside_is_in_no_group_and_is_not_grouped_again(photos: Path, 
     assert state(found)["a/red1.png#1"] == (0, "", True) and not (tmp_path / "g").exists()
 
 
+# ---- what was said stays said
+
+
+def scanned_again(photos: Path, folder: Path, *, again: bool = True) -> list[dict[str, str]]:
+    scan(photos, folder, ColourEncoder(), Halves(), quiet)
+    with Album.open(folder) as album:
+        arrange(album, "average", CUT, again=again)
+        write_review(album, None, "")
+    return table_of(folder / "review.csv")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_face_moved_to_no_group_stays_out_of_it_and_out_of_its_name(
+    photos: Path, found: Path, tmp_path: Path, again: bool
+):
+    rows = table_of(found / "review.csv")
+    red = group_of(rows, "red1.png")
+    for row in rows:
+        if row["group"] == red:
+            row["name"] = "Ruby"
+            if row["photo"].endswith("red2.png"):
+                row["group"] = row["name"] = ""
+    with Album.open(found) as album:
+        apply(album, tmp_path / "g", save_table(tmp_path / "r.csv", rows), None)
+    save_colour(photos / "c" / "red9.png", RED, shade=99)
+    for _ in range(2):
+        (row,) = [row for row in scanned_again(photos, found, again=again) if "red2" in row["photo"]]
+        assert (row["group"], row["name"], row["suggested"], row["not"]) == ("", "", "", "Ruby")
+        with Album.open(found) as album:
+            assert apply(album, tmp_path / "g", found / "review.csv", None).enrolled == {}
+        (photos / "a" / "red2.png").rename(photos / "red2.png") if not (photos / "red2.png").exists() else 0
+
+
+def test_a_new_face_in_a_named_group_is_suggested_and_takes_the_name_when_somebody_says_so(
+    photos: Path, found: Path, tmp_path: Path
+):
+    with Album.open(found) as album:
+        apply(album, tmp_path / "g", name_groups(found, tmp_path / "r.csv", red1="Ruby"), None)
+    for i in range(2):
+        save_colour(photos / "c" / f"red{7 + i}.png", RED, shade=90 + i)
+    rows = scanned_again(photos, found)
+    new = [row for row in rows if row["photo"].startswith("c/")]
+    assert [(row["name"], row["suggested"], row["state"]) for row in new] == [("", "Ruby", "new")] * 2
+    assert {row["group"] for row in new} == {group_of(rows, "red1.png")}
+    with Album.open(found) as album:
+        untouched = apply(album, tmp_path / "g", found / "review.csv", None)
+    assert untouched.enrolled == {} and untouched.unnamed == 7
+    new[0]["name"] = "Ruby"
+    with Album.open(found) as album:
+        said = apply(album, tmp_path / "g", save_table(tmp_path / "s.csv", rows), None)
+    assert said.enrolled == {"Ruby": 1}
+
+
+def test_a_match_of_the_gallery_is_rejected_in_the_column_not(photos: Path, found: Path, tmp_path: Path):
+    with Album.open(found) as album:
+        faces, vectors = album.faces_and_vectors()
+        blue = next(i for i, face in enumerate(faces) if not face.group)
+        with Store.create(tmp_path / "g", album.encoder_id, 12, "colours") as gallery:
+            gallery.faces.add([NewFace("Bo", "0" * 64, "b.png", vectors[blue])])
+            gallery.notes.set_threshold(Threshold(0.9, 0.01, "made up", 0, 3, by="best-photo"))
+            recognise(album, gallery)
+        write_review(album, None, "")
+        rows = table_of(found / "review.csv")
+        row = next(row for row in rows if row["photo"] == "blue.png")
+        assert (row["suggested"], row["state"]) == ("Bo", "known")
+        row["not"] = "Bo"
+        apply(album, tmp_path / "g", save_table(tmp_path / "r.csv", rows), None)
+        for _ in range(2):
+            sort_album(album, tmp_path / "out", quiet)
+            assert not (tmp_path / "out" / "Bo").exists()
+            with Store.open(tmp_path / "g") as gallery:
+                recognise(album, gallery)
+            (shown,) = [row for row in review_rows(album) if row.photo == "blue.png"]
+            assert (shown.suggested, shown.nearest, shown.state) == ("", "", "new")
+        row["name"], row["not"] = "Bo", ""  # said otherwise later: the later word wins
+        assert apply(album, tmp_path / "g", save_table(tmp_path / "r.csv", rows), None).enrolled == {"Bo": 1}
+        assert review_rows(album)[-1].refused == ""
+
+
+def test_two_groups_said_not_to_be_one_person_are_not_asked_about_or_joined_again(
+    photos: Path, found: Path, tmp_path: Path
+):
+    def asked(album: Album) -> set[tuple[str, str]]:
+        return {(row.group, row.perhaps) for row in review_rows(album) if row.perhaps}
+
+    with Album.open(found) as album:
+        faces = album.faces()
+        red, green = sorted({face.group for face in faces if face.group})
+        alone = next(face for face in faces if not face.group)
+        Standing(alike=((red, green, 0.8),), leans={alone.face_id: red}).keep(album)
+        assert asked(album) == {(f"g{red}", f"g{green}"), (f"g{green}", f"g{red}"), ("", f"g{red}")}
+        write_review(album, None, "")
+        rows = table_of(found / "review.csv")
+        for row in rows:
+            if row["group"] == f"g{green}" or not row["group"]:
+                row["not"] = f"g{red}"
+        before = state(found)
+        apply(album, tmp_path / "g", save_table(tmp_path / "r.csv", rows), None)
+        assert asked(album) == set() and state(found) == before
+    scanned_again(photos, found)
+    with Album.open(found) as album:
+        Standing(alike=((red, green, 0.8),), leans={alone.face_id: red}).keep(album)
+        assert asked(album) == set()
+        arrange(album, "average", -1.0, again=True)  # a cut at which all are one
+    now = state(found)
+    reds, greens = ({now[f"{c}{i}.png#1"][0] for i in range(3)} for c in ("a/red", "b/green"))
+    assert not (reds & greens) - {0}
+
+
+def test_an_older_review_applied_again_untouched_says_nothing(photos: Path, found: Path, tmp_path: Path):
+    old = found.with_name("old.csv")
+    old.write_bytes((found / "review.csv").read_bytes())
+    with Album.open(found) as album:
+        apply(album, tmp_path / "g", name_groups(found, tmp_path / "r.csv", red1="Ruby", blue="-"), None)
+    save_colour(photos / "c" / "green9.png", GREEN, shade=99)
+    scanned_again(photos, found)
+    before = state(found)
+    with Album.open(found) as album:
+        apply(album, tmp_path / "g", old, None)
+    assert state(found) == before
+
+
 WRONG = {
+    "says that it is not them": "group,name,face,not\n,Ada,{0},Ada\n",
     "no column is called face": "group,name\ng1,Ada\n",
     "has no face '000000000000/1'": "group,name,face\ng1,Ada,000000000000/1\n",
     "stands in line 2 already": "group,name,face\ng1,Ada,{0}\ng1,,{0}\n",

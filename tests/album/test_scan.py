@@ -18,7 +18,7 @@ from facesearch.encoder import stream
 from facesearch.errors import CorruptAlbum, EncoderMismatch, NoAlbum, OtherAlbum
 from facesearch.gallery.store.store import Store
 from facesearch.records import U8
-from tests.helpers.album import CUT, GREEN, RED, Halves, state
+from tests.helpers.album import CUT, GREEN, RED, Halves, empty_album, state
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet, refused
 
@@ -46,7 +46,8 @@ def test_a_later_scan_looks_only_at_what_is_new(photos: Path, found: Path):
     (photos / "b" / "green2.png").unlink()
     encoder = ColourEncoder()
     result = scan(photos, found, encoder, Halves(), quiet)
-    assert encoder.seen == 1 and (result.new_faces, result.gone, result.faces) == (1, 2, 9)
+    assert encoder.seen == 1 and (result.new_faces, result.gone, result.renamed, result.faces) == (1, 1, 1, 9)
+    assert result.copies == 1
     with Album.open(found) as album:
         assert arrange(album, "average", CUT).joined == 1
     after = state(found)
@@ -112,7 +113,8 @@ def test_never_more_than_a_bounded_number_of_photos_is_read_ahead(
     real = scanning.read_bytes
     monkeypatch.setattr(scanning, "read_bytes", lambda path: (read.append(path.name), real(path))[1])
     files, _ = scanning._files_under(tmp_path / "many", scanning.Judge())
-    looked = scanning._look_at_all(tmp_path / "many", list(files.values()), set(), Halves(), 2)
+    seen = scanning._Seen(empty_album(tmp_path / "scan"))
+    looked = scanning._look_at_all(tmp_path / "many", list(files.values()), seen, Halves(), 2)
     most = 0
     for taken, _ in enumerate(looked, 1):
         most = max(most, len(read) - taken)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facesearch.album.album import Album
+from facesearch.album.album import FILE, Album
 from facesearch.records import U8, Face
 
 RED, GREEN, BLUE = (250, 20, 20), (20, 250, 20), (20, 20, 250)
@@ -81,3 +83,25 @@ def state(folder: Path) -> dict[str, tuple[int, str, bool]]:
             f"{paths[face.sha256]}#{face.number}": (face.group, face.name, face.nobody)
             for face in album.faces()
         }
+
+
+def empty_album(folder: Path) -> Album:
+    return Album.create(
+        folder, folder, encoder_id="e" * 64, dimension=12, encoder="e", detector="d", notes={}
+    )
+
+
+FORMAT_1 = """
+ALTER TABLE photos DROP COLUMN picture;
+ALTER TABLE files DROP COLUMN content;
+DROP TABLE refused;
+DROP TABLE apart;
+DROP TABLE crowds;
+UPDATE meta SET value = '1' WHERE key = 'format';
+"""
+
+
+def as_format_1(folder: Path) -> None:
+    """Make an album what version 0.1.0 wrote."""
+    with closing(sqlite3.connect(folder / FILE)) as db:
+        db.executescript(FORMAT_1)

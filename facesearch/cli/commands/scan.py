@@ -18,7 +18,9 @@ from facesearch.errors import counted, pasted, shown
 if TYPE_CHECKING:
     from facesearch.answers import AlbumScan
     from facesearch.api.albums import Album, Scanned
+    from facesearch.api.detector import Box
     from facesearch.api.encoder import Encoder
+    from facesearch.records import Skipped
     from facesearch.report.album import Written
 
 CROP_PX = 96
@@ -52,7 +54,21 @@ CROP_PX = 96
     "--cut",
     type=options.Number(-1, 1),
     default=None,
-    help="Mean cosine at which groups part.  [default: from the album's own pairs]",
+    help="Mean cosine at which groups part.  [default: what can be promised of the groups]",
+)
+@click.option(
+    "--names-from-photos",
+    "from_photos",
+    is_flag=True,
+    help="Suggest the names that other programs wrote into the photos, or into .xmp files beside them.",
+)
+@click.option(
+    "--box",
+    "boxes",
+    type=(FILE, options.box_of),
+    multiple=True,
+    metavar="PHOTO X,Y,W,H",
+    help="Add the face in this box of a photo, in pixels of the upright photo, that the detector missed.",
 )
 @click.option("--regroup", is_flag=True, help="Group again whatever nobody has reviewed yet.")
 @options.as_json
@@ -70,6 +86,8 @@ def scan(
     with_photos: bool,
     method: str,
     cut: float | None,
+    from_photos: bool,
+    boxes: tuple[tuple[Path, Box], ...],
     regroup: bool,
     as_json: bool,
     gallery: GalleryChoice,
@@ -100,17 +118,20 @@ def scan(
     if review is not None:
         with open_album(out) as album:
             _apply(album, gallery, review, fpir, as_json=as_json)
-            written = _written(album, folder, with_photos)
+            written = _written(album, gallery, with_photos, applying=True)
         if not as_json:
             say(f"review: {shown(written.table)} and {shown(written.page)}")
         return
     if folder is None:
         raise click.UsageError("give the folder of photos, DIR")
     named = ctx.get_parameter_source("gallery") is not ParameterSource.DEFAULT
-    found = _find(folder, out, gallery, encoder, detection, named=named)
+    if boxes and detection.aligned:
+        raise click.UsageError("--box is not for --aligned photos, which are faces already")
+    found = _find(folder, out, gallery, encoder, detection, boxes, named=named)
     with open_album(out) as album:
         known = _recognise(album, gallery, named=named)
-        result, written = _grouped(album, folder, found, known, method, cut, regroup, with_photos)
+        unread = _suggest(album) if from_photos else ()
+        result, written = _grouped(album, gallery, found, known, method, cut, regroup, with_photos)
     if as_json:
         say(report.as_json(result))
     else:
@@ -121,9 +142,9 @@ def scan(
     if written.crops:
         tell(
             f"{shown(written.page)} holds {counted(written.crops, 'picture')} of faces: keep it as"
-            " you keep the photos"
+            " you keep the photos; deleted, it is written without them"
         )
-    report_skips(found.skipped, skips)
+    report_skips([*found.skipped, *unread], skips)
 
 
 def _scan_of(review: Path) -> Path:
@@ -144,15 +165,26 @@ def _find(
     gallery: GalleryChoice,
     encoder: EncoderChoice,
     detection: DetectionChoice,
+    boxes: tuple[tuple[Path, Box], ...],
     *,
     named: bool,
 ) -> Scanned:
-    """Bring the scan up to date."""
-    from facesearch.api.albums import scan_album
+    """Bring the scan up to date, and add the faces that a person has marked."""
+    from facesearch.api.albums import mark_in_album, open_album, scan_album
 
-    own = _encoder(out, gallery, encoder, named=named)
+    own, detector = _encoder(out, gallery, encoder, named=named), detector_of(detection)
     with bar("scan", "photo") as progress:
-        return scan_album(folder, out, own, detector_of(detection), progress)
+        found = scan_album(folder, out, own, detector, progress)
+    new = 0
+    if boxes:
+        with open_album(out) as album:
+            for photo, box in boxes:
+                marked = mark_in_album(album, own, detector, photo, box)
+                new += marked.new
+                said = "added" if marked.new else "there already"
+                how = ", taken for upright: no eyes, nose and mouth were found in the box"
+                tell(f"{shown(photo)}: face {marked.key} {said}{how if marked.by_hand else ''}")
+    return replace(found, faces=found.faces + new, new_faces=found.new_faces + new)
 
 
 def _encoder(out: Path, gallery: GalleryChoice, encoder: EncoderChoice, *, named: bool) -> Encoder:
@@ -169,6 +201,20 @@ def _encoder(out: Path, gallery: GalleryChoice, encoder: EncoderChoice, *, named
         if named:
             raise
         return announced(gallery_of(gallery, replace(encoder, weights=encoder_for_new(RUNS))))
+
+
+def _suggest(album: Album) -> tuple[Skipped, ...]:
+    """Take the names that photos hold as suggestions, and say how many; returns what could not be read."""
+    from facesearch.api.albums import suggest_names
+
+    with bar("names", "photo") as progress:
+        found = suggest_names(album, progress)
+    beside = f", {found.no_face} where no face was found" if found.no_face else ""
+    tell(
+        f"names in photos: {found.names} in {counted(found.photos, 'photo')}, {found.faces} on faces of the"
+        f" album{beside}; they are suggestions until a review confirms them"
+    )
+    return found.skipped
 
 
 def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | None:
@@ -202,7 +248,7 @@ def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | No
 
 def _grouped(
     album: Album,
-    folder: Path,
+    gallery: GalleryChoice,
     found: Scanned,
     known: int | None,
     method: str,
@@ -214,20 +260,26 @@ def _grouped(
     from facesearch.answers import AlbumScan, SkippedPhoto
     from facesearch.api.albums import arrange
 
-    grouped = arrange(album, method, cut, again=regroup)
-    written = _written(album, folder, with_photos)
+    with bar("group", "face") as progress:
+        grouped = arrange(album, method, cut, again=regroup, progress=progress)
+    written = _written(album, gallery, with_photos)
     result = AlbumScan(
         photos=found.files,
         new_photos=found.looked,
         gone=found.gone,
+        renamed=found.renamed,
+        copies=found.copies,
         without_face=found.faceless,
         faces=found.faces,
         new_faces=found.new_faces,
         recognised=known,
         groups=grouped.groups,
         new_groups=grouped.new,
+        sure_groups=grouped.sure,
+        questions=grouped.alike,
         joined=grouped.joined,
         alone=grouped.alone,
+        poor=grouped.poor,
         put_aside=grouped.aside,
         method=method,
         cut=None if method == "hdbscan" else grouped.cut,
@@ -239,12 +291,15 @@ def _grouped(
 
 
 def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | None, *, as_json: bool) -> None:
-    from facesearch.api.albums import REVIEW, apply_review
+    from facesearch.api.albums import REVIEW, apply_review, says_whose
     from facesearch.report import lines as report
     from facesearch.report.album import applied
 
     own = review.absolute() == (album.folder / REVIEW).absolute()
-    result = apply_review(album, gallery_of(gallery), review, fpir, RUNS)
+    opened = gallery_of(gallery)
+    if not says_whose(album, opened, review):
+        tell("this review does not say of which album and gallery it is: that could not be checked")
+    result = apply_review(album, opened, review, fpir, RUNS)
     if own:
         applied(album)
     if as_json:
@@ -259,17 +314,36 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
         f"{counted(result.unnamed, 'face')} without a name, {result.aside} put aside"
     )
     for name, photo in result.elsewhere:
-        mend = f"facesearch forget {pasted(name)} --photo {pasted(photo)} --gallery {pasted(gallery.folder)}"
+        mend = f"facesearch forget {pasted(name)} --photo {pasted(photo)} {_gallery_words(gallery)}"
         tell(f"an earlier review enrolled {shown(photo)} as {shown(name)}; if that was wrong: {mend}")
 
 
-def _written(album: Album, folder: Path | None, with_photos: bool) -> Written:
-    """Write the review."""
+def _written(album: Album, gallery: GalleryChoice, with_photos: bool, *, applying: bool = False) -> Written:
+    """Write the review. applying: no photo is read, unless pictures are asked for."""
     from facesearch.api.albums import face_pictures
-    from facesearch.report.album import write_review
+    from facesearch.report.album import pictures_on_pages, write_review
 
-    pictures = None
-    if with_photos:
+    pictures = pictures_on_pages(album)  # a page that shows faces goes on showing them
+    if with_photos or (pictures and not applying):
         with bar("faces", "photo") as progress:
-            pictures = face_pictures(album, CROP_PX, progress)
-    return write_review(album, pictures, f"facesearch scan {pasted(folder or album.root)} --apply review.csv")
+            pictures |= face_pictures(album, CROP_PX, progress, pictures)
+    return write_review(album, pictures or None, _apply_command(album, gallery), gallery.folder)
+
+
+def _apply_command(album: Album, gallery: GalleryChoice) -> str:
+    """What applies a review of this album to this gallery, wherever it is typed."""
+    from facesearch.api.albums import album_folder
+
+    words = f"facesearch scan {pasted(album.root)}"
+    if album.folder.absolute() != album_folder(album.root):
+        words += f" --out {pasted(album.folder.absolute())}"
+    return f"{words} {_gallery_words(gallery, whole=True)} --apply review.csv"
+
+
+def _gallery_words(gallery: GalleryChoice, *, whole: bool = False) -> str:
+    """The options that name the gallery and its key. whole: wherever they are typed."""
+    words = f"--gallery {pasted(gallery.folder.absolute() if whole else gallery.folder)}"
+    key = gallery.key_file
+    if key is None or not key.is_file():
+        return words
+    return f"{words} --key-file {pasted(key.absolute() if whole else key)}"

@@ -10,10 +10,12 @@ import click
 from facesearch.cli import options
 from facesearch.cli.options import FOLDER
 from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
-from facesearch.errors import shown
+from facesearch.errors import counted, shown
 
 if TYPE_CHECKING:
-    pass
+    from facesearch.api.albums import Sorted
+
+SHOWN_LEFT = 10
 
 
 @click.command()
@@ -29,33 +31,70 @@ if TYPE_CHECKING:
     "--photos", type=FOLDER, default=None, help="Where the album lies now, if it was moved since the scan."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--undo", is_flag=True, help="Take back what was sorted there of this album.")
+@options.as_json
 @options.skips
 def sort(
-    scan_folder: Path, out: Path, link: str | None, photos: Path | None, dry_run: bool, skips: Skips
+    scan_folder: Path,
+    out: Path,
+    link: str | None,
+    photos: Path | None,
+    dry_run: bool,
+    undo: bool,
+    as_json: bool,
+    skips: Skips,
 ) -> None:
     """Copy or link the photos of a scanned album into one folder a person, by review and gallery.
 
     A photo of several people goes into each one's folder; one in which nobody has a name, into _unknown and
-    there into its group's. Nothing is overwritten and no original is touched; done again, or after an
-    interruption, only what is missing is done.
+    there into its group's. What lies beside a photo goes along: .xmp, .json, .aae, the film of a live photo,
+    the RAW of the same name. Nothing is overwritten and no original is touched; done again, or after an
+    interruption, only what is missing is done. What was placed is noted in the folder: after a correction
+    the same command moves it, and --undo takes it back. A copy that was changed is left and told.
 
     \b
     Example:  facesearch sort holiday.scan --into sorted/ --dry-run
               facesearch sort holiday.scan --into sorted/ --link hard
+              facesearch sort holiday.scan --into sorted/ --undo
     """
-    from facesearch.api.albums import album_folder, is_album, open_album, sort_album
+    from facesearch.answers import AlbumSorted, SkippedPhoto
+    from facesearch.api.albums import album_folder, is_album, open_album, sort_album, unsort_album
+    from facesearch.report import lines as report
 
+    if undo and link is not None:
+        raise click.UsageError("--undo takes back copies and links alike: --link is not for it")
     if not is_album(scan_folder) and is_album(album_folder(scan_folder)):
         scan_folder = album_folder(scan_folder)  # the album itself was named
     with open_album(scan_folder) as album, bar("sort", "photo") as progress:
         tell(f"photos: {shown(photos or album.root)}")
-        result = sort_album(album, out, progress, way=link or "copy", root=photos, dry_run=dry_run)
-    for folder, count in result.folders.items():
-        say(f"{count:5d}  {shown(out / folder)}")
-    verb = {None: "copied", "hard": "linked", "sym": "linked"}[link]
-    would = "would be " if dry_run else ""
-    tell(
-        f"{result.made} {would}{verb}, {result.there} there already"
-        + (f", {result.faceless} without a face left out" if result.faceless else "")
-    )
+        if undo:
+            result = unsort_album(album, out, progress, root=photos, dry_run=dry_run)
+        else:
+            result = sort_album(album, out, progress, way=link or "copy", root=photos, dry_run=dry_run)
+    if as_json:
+        left, skipped = (tuple(map(SkippedPhoto.of, those)) for those in (result.left, result.skipped))
+        numbers = (result.made, result.moved, result.taken, result.there, result.sides, result.faceless)
+        say(report.as_json(AlbumSorted(result.folders, *numbers, left, skipped)))
+    elif result.folders:
+        say("\n".join(report.sort_lines(out, result.folders)))
+    _tell(result, "copied" if link is None else "linked", dry_run=dry_run, undo=undo)
     report_skips(result.skipped, skips)
+
+
+def _tell(result: Sorted, verb: str, *, dry_run: bool, undo: bool) -> None:
+    """What was done, in a line, and what was left."""
+    would = "would be " if dry_run else ""
+    counts = [] if undo else [f"{result.made} {would}{verb}", f"{result.there} there already"]
+    if result.moved:
+        counts.append(f"{result.moved} {would}moved")
+    if result.taken or undo:
+        counts.append(f"{result.taken} {would}taken away")
+    if result.sides:
+        counts.append(f"{counted(result.sides, 'file')} beside them")
+    if result.faceless:
+        counts.append(f"{result.faceless} without a face left out")
+    tell(", ".join(counts))
+    for item in result.left[:SHOWN_LEFT]:
+        tell(f"left {shown(item)}")
+    if len(result.left) > SHOWN_LEFT:
+        tell(f"... and {len(result.left) - SHOWN_LEFT} more; --json tells all")

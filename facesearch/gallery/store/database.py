@@ -93,6 +93,11 @@ class Database:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def writable(self) -> bool:
+        """Whether this file may be written where it lies."""
+        return self._seen is None
+
     # ---- statements
 
     def holds(self, is_right: Callable[[sqlite3.Connection], bool]) -> bool:
