@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -317,15 +318,24 @@ class Album:
                 if not db.execute(words, row).rowcount:
                     continue
                 for face in photo.faces:
-                    blob = vector_bytes(face.vector, self.dimension)
-                    facts = (face.landmarks, face.score, face.size_px, face.sharpness)
-                    db.execute(
-                        "INSERT INTO faces (sha256, number, x, y, w, h, landmarks, score, size_px, sharpness,"
-                        " vector, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        (photo.sha256, face.number, *face.box, *facts, blob, zlib.crc32(blob)),
-                    )
+                    self._insert(db, photo.sha256, face)
             rows = [tuple(getattr(file, field.name) for field in fields(file)) for file in files]
             db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def add_face(self, photo: str, face: FoundFace) -> None:
+        """Add a face that a person has marked to a photo that was looked into."""
+        with self._database.transaction() as db:
+            self._insert(db, photo, face)
+            db.execute("UPDATE photos SET faces = faces + 1, reason = '' WHERE sha256 = ?", (photo,))
+
+    def _insert(self, db: sqlite3.Connection, photo: str, face: FoundFace) -> None:
+        blob = vector_bytes(face.vector, self.dimension)
+        facts = (face.landmarks, face.score, face.size_px, face.sharpness)
+        db.execute(
+            "INSERT INTO faces (sha256, number, x, y, w, h, landmarks, score, size_px, sharpness,"
+            " vector, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (photo, face.number, *face.box, *facts, blob, zlib.crc32(blob)),
+        )
 
     def note_pictures(self, pictures: dict[str, str]) -> None:
         """Keep the pixels' hash of photos that have none yet: {photo: hash}."""

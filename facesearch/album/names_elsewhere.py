@@ -154,7 +154,7 @@ def _write(file: AlbumFile, faces: list[AlbumFace], root: Path, place: Path) -> 
         return False
     try:
         make_folder(place.parent)
-        mode = (place if old is not None else photo).stat().st_mode & 0o666
+        mode = (place if old is not None else photo).stat().st_mode & 0o666 | 0o600
         replace_file(place, new)
         place.chmod(mode)  # whoever may read the photo may read whom it shows
     except (CannotWrite, OSError) as error:

@@ -13,6 +13,7 @@ import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
 from facesearch.album.arrange import is_poor
+from facesearch.album.names_elsewhere import names_in_photos
 from facesearch.album.said import Said
 from facesearch.album.standing import Standing
 from facesearch.album.table import Table
@@ -36,10 +37,11 @@ class ReviewRow:
     """One face as a reviewer sees it. group: g7, or empty; fit: its mean cosine to the others of its group;
     nearest, nearest_score: whom of the gallery it resembles; state: new, known (a match of the gallery),
     reviewed, enrolled, aside or poor (not grouped for its quality). suggested: whom it may be, by its group's
-    name or the gallery; refused: whom it was said not to be; also: other files that show the same photo; was:
-    group and name as they stand here. level: whether its group is sure or perhaps one person's, empty where
-    nothing tells; likely: how likely all of the group is; perhaps: other groups that are perhaps the same
-    person's, or of a face in none, the one where it perhaps belongs."""
+    name or the gallery; refused: whom it was said not to be; also: other files that show the same photo;
+    in_photo: the name that the photo, or a sidecar beside it, gives the face; was: group and name as they
+    stand here. level: whether its group is sure or perhaps one person's, empty where nothing tells; likely:
+    how likely all of the group is; perhaps: other groups that are perhaps the same person's, or of a face in
+    none, the one where it perhaps belongs."""
 
     group: str
     name: str
@@ -59,6 +61,7 @@ class ReviewRow:
     suggested: str
     refused: str
     also: str
+    in_photo: str
     was: str
     level: str = ""
     likely: float | None = None
@@ -119,10 +122,10 @@ def review_rows(album: Album) -> list[ReviewRow]:
             faces[i].face_id,
         ),
     )
-    rows = []
+    rows, said = [], names_in_photos(album)
     for i in order:
         face = faces[i]
-        row = _row(face, photos[face.sha256], fit[i], names.get(face.group, ""))
+        row = _row(face, photos[face.sha256], fit[i], names.get(face.group, ""), said)
         others = perhaps.get(face.group if face.group else -face.face_id, [])
         labels = SEVERAL.join(f"g{number}" for number in others if not face.nobody)
         sure, likely = standing.sure.get(face.group, (False, None))
@@ -282,8 +285,8 @@ def _enroll(
         return Counter(face.person for face in new)
 
 
-def _row(face: AlbumFace, photos: Sequence[str], fit: float, person: str) -> ReviewRow:
-    """person: whose group it is in."""
+def _row(face: AlbumFace, photos: Sequence[str], fit: float, person: str, said: dict[str, str]) -> ReviewRow:
+    """person: whose group it is in; said: what photos call faces."""
     x, y, w, h = (round(value) for value in face.box)
     state = (
         "aside"
@@ -315,6 +318,7 @@ def _row(face: AlbumFace, photos: Sequence[str], fit: float, person: str) -> Rev
         "" if name else suggested or face.person,
         SEVERAL.join(sorted(face.refused)),
         SEVERAL.join(photos[1:]),
+        "" if (called := said.get(face.key, "")) in face.refused else called,
         f"{label or NO_GROUP} {name}".strip(),
     )
 

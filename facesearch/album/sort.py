@@ -14,6 +14,7 @@ from facesearch.album.belongs import album_id
 from facesearch.album.folders import UNKNOWN, folder_names
 from facesearch.album.journal import Journal, Placed, journal_of
 from facesearch.album.placing import (
+    State,
     is_copy,
     is_it,
     is_stale,
@@ -22,6 +23,7 @@ from facesearch.album.placing import (
     put,
     remove_empty,
     renew,
+    shows_same,
     state_of,
 )
 from facesearch.album.sides import Beside, Side
@@ -153,6 +155,7 @@ class _Run:
     beside: Beside = field(init=False)
     kept: set[str] = field(default_factory=set)
     freed: set[str] = field(default_factory=set)
+    inside: dict[str, bool] = field(default_factory=dict)
     folders: Counter[str] = field(default_factory=Counter)
     made: int = 0
     moved: int = 0
@@ -192,13 +195,12 @@ class _Run:
         waiting = self._stay(waiting, lambda one, file: True)
         spare = defaultdict(list)
         for one in self.old.values():
-            target, source = self.out / one.target, self._source(one)
-            if one.target not in self.kept and state_of(one, target, source) == "ours":
+            if one.target not in self.kept and self._state(one, self._source(one)) == "ours":
                 spare[one.sha256].append(one)
         done = len(plan) - len(waiting)
         for number, (file, folder) in enumerate(waiting, done + 1):
             mine = spare[file.sha256]
-            if mine and not self._is_outside(file.below(self.root)):
+            if mine and self._is_inside(folder) and not self._is_outside(file.below(self.root)):
                 own = next((i for i, one in enumerate(mine) if one.source == file.path), 0)
                 self._move(mine.pop(own), file, folder)
             else:
@@ -225,7 +227,7 @@ class _Run:
 
     def _stays(self, one: Placed, file: AlbumFile, folder: str) -> bool:
         source, target = file.below(self.root), self.out / one.target
-        state = state_of(one, target, source)
+        state = self._state(one, source)
         dead = one.way == "sym" and state == "ours" and not target.exists()
         if state == "gone" or dead:  # a link whose photo was renamed is made again
             if dead and not self.dry_run:
@@ -246,7 +248,7 @@ class _Run:
 
     def _put(self, file: AlbumFile, folder: str) -> None:
         source = file.below(self.root)
-        if (problem := self._problem(file, source)) is not None:
+        if (problem := self._problem(file, source, folder)) is not None:
             self.skipped.append(problem)
             return
         for name in _names(source.name, file.sha256):
@@ -285,7 +287,7 @@ class _Run:
         for side in self.sides_of.pop(old, []):
             beside = self._source(side)
             rest = next((one for one in self.beside.of(source) if one.path == beside), None)
-            if rest is None or state_of(side, self.out / side.target, beside) != "ours":
+            if rest is None or self._state(side, beside) != "ours":
                 self._take(side)
                 continue
             place = f"{folder}/{rest.name_for(photo)}"
@@ -321,7 +323,7 @@ class _Run:
     def _side_stays(self, one: Placed, side: Side) -> None:
         target = self.out / one.target
         self.kept.add(one.target)
-        state = state_of(one, target, side.path)
+        state = self._state(one, side.path)
         if state == "changed":
             self.left.append(Skipped(target, CHANGED))
         elif state == "gone":
@@ -357,8 +359,8 @@ class _Run:
                 self._take(side)
 
     def _take(self, one: Placed) -> None:
-        target, source = self.out / one.target, self._source(one)
-        state = state_of(one, target, source)
+        target = self.out / one.target
+        state = self._state(one, self._source(one))
         if state == "changed":
             self.left.append(Skipped(target, CHANGED))
             return
@@ -378,7 +380,9 @@ class _Run:
         sources = [self._source(one)]
         if not one.of:
             sources += [file.below(self.root) for file in self.of_content.get(one.sha256, ())]
-        return any(is_copy(target, source) for source in sources)
+        return any(is_copy(target, source) for source in sources) or (
+            not one.of and any(shows_same(target, source) for source in sources)
+        )
 
     # ---- files
 
@@ -437,6 +441,16 @@ class _Run:
         if one.target in self.old:
             self.old[one.target] = one
 
+    def _state(self, one: Placed, source: Path) -> State:
+        """What has become of it; what lies behind a link that leads out of the folder is none of sort's."""
+        state = state_of(one, self.out / one.target, source)
+        return state if state == "gone" or self._is_inside(one.folder) else "changed"
+
+    def _is_inside(self, folder: str) -> bool:
+        if folder not in self.inside:
+            self.inside[folder] = (self.out / folder).resolve().is_relative_to(self.out.resolve())
+        return self.inside[folder]
+
     def _lies(self, target: str) -> bool:
         return target not in self.freed and ((self.out / target).is_symlink() or (self.out / target).exists())
 
@@ -444,8 +458,10 @@ class _Run:
         file = self.files.get(one.source) or AlbumFile(one.source, 0, 0, "", "")
         return file.below(self.root)
 
-    def _problem(self, file: AlbumFile, source: Path) -> Skipped | None:
-        """Why a photo cannot be put anywhere."""
+    def _problem(self, file: AlbumFile, source: Path, folder: str) -> Skipped | None:
+        """Why a photo cannot be put there."""
+        if not self._is_inside(folder):
+            return Skipped(source, f"{self.out / folder} is a link that leads elsewhere")
         if self._is_outside(source):
             return Skipped(source, "it leads out of the album")
         try:

@@ -9,6 +9,8 @@ from facesearch.album.album import Album as Album
 from facesearch.album.arrange import Arranged as Arranged
 from facesearch.album.arrange import arrange as arrange
 from facesearch.album.belongs import require_own
+from facesearch.album.by_hand import Marked as Marked
+from facesearch.album.by_hand import mark_face
 from facesearch.album.names_elsewhere import Exported as Exported
 from facesearch.album.names_elsewhere import Naming as Naming
 from facesearch.album.names_elsewhere import Suggested as Suggested
@@ -23,7 +25,7 @@ from facesearch.album.scan import recognise, scan
 from facesearch.album.sort import Sorted as Sorted
 from facesearch.album.sort import sort_album as sort_album
 from facesearch.album.sort import unsort_album as unsort_album
-from facesearch.api.detector import FaceDetector
+from facesearch.api.detector import Box, FaceDetector
 from facesearch.api.encoder import Encoder
 from facesearch.api.gallery import Gallery
 from facesearch.api.how import quiet
@@ -58,6 +60,13 @@ def scan_album(
 ) -> Scanned:
     """Bring the scan in folder up to date with the photos. See album.scan.scan."""
     return scan(photos, folder, encoder.runtime, detector.own, progress)
+
+
+def mark_in_album(album: Album, encoder: Encoder, detector: FaceDetector, photo: Path, box: Box) -> Marked:
+    """Add a face that the detector missed. See album.by_hand.mark_face."""
+    if (own := detector.own) is None:
+        raise ValueError("nothing is marked in photos that are taken as aligned crops")
+    return mark_face(album, encoder.runtime, own, photo, box)
 
 
 def recognise_album(album: Album, gallery: Gallery) -> int | None:

@@ -36,6 +36,18 @@ def at_least(name: str, value: int | None, least: int) -> None:
         raise ValueError(f"{name} {value!r} is no whole number of {least} or more")
 
 
+def box(value: Sequence[float] | None, photos: int, detects: bool) -> None:
+    """A box around the face in the one photo that is given, or None."""
+    if value is None:
+        return
+    if len(value) != 4:
+        raise ValueError(f"box {value!r} is no x, y, width, height")
+    for side in value:
+        number("box", side)
+    if photos != 1 or not detects:
+        raise ValueError("box is of one photo, which is no aligned crop")
+
+
 def asked(top: int, threshold: float | None, among: Iterable[str] | None) -> list[str]:
     """What a search is asked with; returns the names, none for everybody."""
     at_least("top", top, 1)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from facesearch.api import checks
 from facesearch.api.per_process import PerProcess
-from facesearch.faces.detect import Detector, find_faces, load_detector
-from facesearch.records import U8, Face
+from facesearch.faces.by_hand import Box as Box
+from facesearch.faces.detect import Detector, LooksInBox, find_faces, load_detector
+from facesearch.faces.found_by import BY_HAND as BY_HAND
+from facesearch.records import F32, U8, Face
 
 ALIGNED = "aligned"
 """In the place of a detector: photos are aligned face crops already, and no face is looked for."""
@@ -57,6 +59,13 @@ class FaceDetector:
             if detector is None:
                 raise ValueError("nothing is detected in photos that are taken as aligned crops")
             return find_faces(detector, pixels)
+
+    def detect_in(self, pixels: U8, box: F32, least_overlap: float) -> Face | None:
+        """The face in a box (x, y, w, h) that a person has drawn, as far as this detector can look closer."""
+        with self.place() as detector:
+            if not isinstance(detector, LooksInBox):
+                return None
+            return detector.detect_in(pixels, box, least_overlap)
 
     def another(self) -> FaceDetector:
         """Itself: one is enough for all threads."""

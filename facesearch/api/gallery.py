@@ -44,6 +44,7 @@ from facesearch.errors import (
     NothingToDo,
     StillThere,
 )
+from facesearch.faces.by_hand import Box
 from facesearch.gallery import enroll as enrolling
 from facesearch.gallery.calibration import DEFAULT_FPIR
 from facesearch.gallery.detectors import other_detectors
@@ -267,14 +268,17 @@ class Gallery:
         refuse_lookalikes: bool = False,
         fpir: float | None = None,
         face: int | None = None,
+        box: Box | None = None,
         progress: Progress = quiet,
     ) -> EnrolledPhotos:
         """Add a person's photo or photos, each with one face; the gallery is made when it is not there.
 
         largest: of several faces take the largest; face: take the one with this number, from 1, the largest
-        first. A photo without a face is skipped, and one that is enrolled under this name already is left as
-        it is. refuse_lookalikes: skip what is closer to somebody else than the threshold allows. fpir: the
-        rate that the threshold is set for from now on. Raises NothingToDo when every photo was skipped
+        first; box: the one in this box (x, y, width, height in pixels of the upright photo), whether a
+        detector finds it or not. A photo without a face is skipped, and one that is enrolled under this name
+        already is left as it is. refuse_lookalikes: skip what is closer to somebody else than the threshold
+        allows. fpir: the rate that the threshold is set for from now on. Raises NothingToDo when every photo
+        was skipped
         (CloserToAnother, UnusablePhoto, NoFace, SeveralFaces for a single one), BadName, EncoderMismatch,
         GalleryBusy, CannotWrite.
         """
@@ -285,6 +289,7 @@ class Gallery:
             refuse_lookalikes=refuse_lookalikes,
             fpir=fpir,
             face=face,
+            box=box,
             progress=progress,
         )
 
@@ -297,6 +302,7 @@ class Gallery:
         refuse_lookalikes: bool = False,
         fpir: float | None = None,
         face: int | None = None,
+        box: Box | None = None,
         progress: Progress = quiet,
         skipped: Sequence[Skipped] = (),
     ) -> EnrolledPhotos:
@@ -305,6 +311,7 @@ class Gallery:
         """
         checks.share("fpir", fpir)
         checks.at_least("face", face, 1)
+        checks.box(box, len(photos), self.detector.own is not None)
         encoder = self.encoder
         wanted = [(person, partial(read, photo, self._max_pixels)) for person, photo in photos]
         try:
@@ -315,6 +322,7 @@ class Gallery:
                 self.detector.own,
                 largest=largest,
                 face=face,
+                box=box,
                 fpir=fpir,
                 progress=progress,
                 refuse_lookalikes=refuse_lookalikes,

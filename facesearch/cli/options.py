@@ -30,6 +30,16 @@ class Number(click.FloatRange):
         return found
 
 
+def box_of(text: str) -> tuple[float, float, float, float]:
+    """x,y,width,height as four numbers."""
+    try:
+        x, y, w, h = (float(word) for word in text.split(","))
+    except ValueError as error:
+        said = f"{text!r} is no box: give x,y,width,height, in pixels of the upright photo"
+        raise click.BadParameter(said, param_hint="--box") from error
+    return x, y, w, h
+
+
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 DATASET = click.Path(path_type=Path)

@@ -20,8 +20,9 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from facesearch.encoder.runtime import Runtime
-from facesearch.errors import NoFace, SeveralFaces, UnusablePhoto
+from facesearch.errors import BadBox, NoFace, SeveralFaces, UnusablePhoto
 from facesearch.faces.budget import DECODING
+from facesearch.faces.by_hand import Box, face_in_box
 from facesearch.faces.cutting import NO_FACE, CutFace, cut_faces, sharpness_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
@@ -111,10 +112,18 @@ def read_faces(source: Source, detector: Detector | None) -> list[Cropped] | Ski
 
 
 def one_face(
-    source: Source, detector: Detector | None, *, largest: bool, number: int | None = None
+    source: Source,
+    detector: Detector | None,
+    *,
+    largest: bool,
+    number: int | None = None,
+    box: Box | None = None,
 ) -> Cropped | Skipped:
-    """The face of a photo that shows one, or with `largest` the largest of several; or that with this
-    number."""
+    """The face of a photo that shows one, or with `largest` the largest of several; or that with this number,
+    or in this box, which a person has drawn.
+    """
+    if box is not None and detector is not None:
+        return _in_box(source, box, detector)
     faces = read_faces(source, detector)
     if isinstance(faces, Skipped):
         return (
@@ -135,6 +144,16 @@ def one_face(
             SeveralFaces(faces[0].path, len(faces)),
         )
     return faces[(number or 1) - 1]
+
+
+def _in_box(source: Source, box: Box, detector: Detector) -> Cropped | Skipped:
+    photo = read_source(source)
+    if isinstance(photo, Skipped):
+        return Skipped(photo.path, photo.reason, photo.cause or UnusablePhoto(photo.path, photo.reason))
+    try:
+        return _cropped(photo, 1, 1, face_in_box(photo, box, detector))
+    except BadBox as error:
+        return Skipped(photo.path, error.what, error)
 
 
 def detected(

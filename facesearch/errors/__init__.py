@@ -55,6 +55,7 @@ from facesearch.errors.keys import KeyMissing as KeyMissing
 from facesearch.errors.keys import NotEncrypted as NotEncrypted
 from facesearch.errors.keys import WrongKey as WrongKey
 from facesearch.errors.outside import DOWNLOAD as DOWNLOAD
+from facesearch.errors.outside import BadBox as BadBox
 from facesearch.errors.outside import BadDataset as BadDataset
 from facesearch.errors.outside import BadTable as BadTable
 from facesearch.errors.outside import BadVectors as BadVectors

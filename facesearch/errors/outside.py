@@ -165,6 +165,29 @@ class NoFace(DataError):
 
 
 @dataclass(eq=False)
+class BadBox(DataError):
+    """A box that was drawn by hand and cannot be a face's. box: x, y, width, height; size: the photo's."""
+
+    photo: Path
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+    reason: str
+
+    status = 422
+    about = "photo"
+
+    @property
+    def what(self) -> str:
+        box = ",".join(f"{value:g}" for value in self.box)
+        return f"The box {box} is no face's: {self.reason}."
+
+    @property
+    def advice(self) -> str:
+        w, h = self.size
+        return f"Give x,y,width,height in pixels of the upright photo, which is {w} wide and {h} high."
+
+
+@dataclass(eq=False)
 class SeveralFaces(DataError):
     photo: Path
     found: int

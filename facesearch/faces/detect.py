@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from facesearch.errors import CannotRead, NotFound, reason_of
 from facesearch.faces.face_network import FaceNetwork
-from facesearch.faces.face_search import FaceSearch
+from facesearch.faces.face_search import FaceSearch, SeenFace
 from facesearch.faces.fit import can_be_face
 from facesearch.faces.found_by import SHIPPED
-from facesearch.records import U8, Face
+from facesearch.records import F32, U8, Face
 
 YUNET = Path(__file__).parent / "yunet" / "face_detection_yunet_2026may.onnx"
 YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
@@ -36,6 +37,13 @@ class Detector(Protocol):
     def another(self) -> Detector:
         """The same detector once more, for another thread."""
         ...
+
+
+@runtime_checkable
+class LooksInBox(Protocol):
+    """A detector that can look closer where a person says that a face is."""
+
+    def detect_in(self, pixels: U8, box: F32, least_overlap: float) -> Face | None: ...
 
 
 def find_faces(detector: Detector, pixels: U8) -> list[Face]:
@@ -93,16 +101,19 @@ class YuNet:
         return other
 
     def detect(self, pixels: U8) -> list[Face]:
-        return [
-            Face(
-                one.row[:4],
-                one.row[4:14].reshape(5, 2),
-                float(min(one.row[14], 1)),
-                self.name,
-                not one.unclear,
-            )
-            for one in FaceSearch(self._network.find, pixels).faces()
-        ]
+        return [self._face(one) for one in FaceSearch(self._network.find, pixels).faces()]
+
+    def detect_in(self, pixels: U8, box: F32, least_overlap: float) -> Face | None:
+        """The face of which a person has said that it is in this box (x, y, w, h): the best that the network
+        finds when it looks nowhere else, however unsure it is of it.
+        """
+        found = FaceSearch(self._network.find, pixels).face_in(box, least_overlap)
+        return None if found is None else replace(self._face(found), upright=True)
+
+    def _face(self, one: SeenFace) -> Face:
+        row = one.row
+        score = float(min(row[14], 1))
+        return Face(row[:4], row[4:14].reshape(5, 2), score, self.name, not one.unclear)
 
 
 def load_detector(model: Path | None) -> Detector:

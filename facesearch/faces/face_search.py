@@ -43,6 +43,8 @@ SEEN_OF_ROLL = 1.7
 """Degrees of roll to one that YuNet's landmarks show: 15 look like 9, 30 like 17."""
 TURNS = tuple(45.0 * number for number in range(8))
 STRAIGHTENED = 2
+BOX_SIZES = (0.7, 1.0, 1.4)
+"""Of a face, to a box around it that a person has drawn."""
 MOST_TURNED = 24
 """Faces that are looked at in all turns, the largest ones of a photo."""
 MOST_CANDIDATES = 400
@@ -83,6 +85,19 @@ class FaceSearch:
             found = _apart([*found, *self._improved(self._seen_turned())])
         good = [one for one in found if one.score >= MIN_SCORE]
         return sorted(good, key=lambda one: -float(one.row[2] * one.row[3]))
+
+    def face_in(self, box: F32, least_overlap: float) -> SeenFace | None:
+        """The face in a box (4,) that a person has drawn, somewhat larger or smaller than a face's own."""
+        turns = []
+        for size in BOX_SIZES:
+            side = float(max(box[2:4])) * size
+            row = np.zeros(15, np.float32)
+            row[:4] = [*(box[:2] + box[2:4] / 2 - side / 2), side, side]
+            drawn = SeenFace(row, side)
+            turns += self._in_windows([drawn] * len(TURNS), TURNS)
+        fit = [one for one in turns if one is not None and iou(one.row, box) >= least_overlap]
+        best = _best_turn(fit, drawn)
+        return None if best is None else self._straightened([best])[0]
 
     # ---- looks
 
@@ -198,6 +213,13 @@ def _best_turn(turns: Sequence[SeenFace | None], before: SeenFace) -> SeenFace |
     others = [one.score for one in there if abs(_difference(one.roll_deg, best.roll_deg)) >= 90]
     unclear = max(others, default=0.0) > best.score - LEAD
     return replace(best, unclear=unclear)
+
+
+def iou(a: F32, b: F32) -> float:
+    """Intersection over union of two boxes x, y, width, height."""
+    sides = np.minimum(a[:2] + a[2:4], b[:2] + b[2:4]) - np.maximum(a[:2], b[:2])
+    both = float(np.prod(np.clip(sides, 0, None)))
+    return both / max(float(a[2] * a[3] + b[2] * b[3]) - both, 1e-9)
 
 
 def _fit(one: SeenFace) -> Fit:

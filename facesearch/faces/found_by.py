@@ -6,6 +6,8 @@ ALIGNED = "aligned"
 """Nothing did: the photo was taken as a crop."""
 KNOWN = "known"
 """Nothing did: its landmarks came with the photo."""
+BY_HAND = "by hand"
+"""Nothing did: a person drew a box, and no landmarks were found in it."""
 SHIPPED = "yunet 2026may"
 SHIPPED_BEFORE = "yunet"
 """How datasets and albums call the shipped detector that were made before detectors had names of their own.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from facesearch.faces.found_by import ALIGNED, KNOWN
+from facesearch.faces.found_by import ALIGNED, BY_HAND, KNOWN
 from facesearch.gallery.store.store import Store
 
-SILENT = {"", ALIGNED, KNOWN}
+SILENT = {"", ALIGNED, BY_HAND, KNOWN}
 
 
 def other_detectors(gallery: Store, name: str, *, whose: str = "this query's") -> str:

@@ -12,6 +12,7 @@ from typing import Self
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import Cropped, Source, detected, embedded_batches, one_face
 from facesearch.errors import CloserToAnother, NothingToDo, counted, written
+from facesearch.faces.by_hand import Box
 from facesearch.faces.detect import Detector
 from facesearch.faces.names import clean_name
 from facesearch.gallery.index.faiss_index import open_index
@@ -45,6 +46,7 @@ def enroll(
     progress: Progress,
     refuse_lookalikes: bool = False,
     face: int | None = None,
+    box: Box | None = None,
     key: Key | None = None,
     encoder_file: str = "",
     writing: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -53,10 +55,11 @@ def enroll(
     """Add photos, given as (person, photo or one face cut out already), to a gallery; makes the gallery when
     there is none.
 
-    A photo without a face is skipped, and one with several unless `largest`, or `face`, says which. A photo
-    that its person has already is left as it is. refuse_lookalikes: a photo closer to somebody who was
-    enrolled before is skipped too. writing: within it is written, while others of this process wait; photos
-    are looked at outside of it. on_look: is called with what was found in each photo, from several threads.
+    A photo without a face is skipped, and one with several unless `largest`, or `face`, or a `box` around it,
+    says which. A photo that its person has already is left as it is. refuse_lookalikes: a photo closer to
+    somebody who was enrolled before is skipped too. writing: within it is written, while others of this
+    process wait; photos are looked at outside of it. on_look: is called with what was found in each photo,
+    from several threads.
 
     Raises NothingToDo when every photo was skipped, for a single one what was wrong with it (UnusablePhoto,
     NoFace, SeveralFaces, CloserToAnother); BadName, EncoderMismatch, CannotWrite, GalleryBusy.
@@ -64,7 +67,11 @@ def enroll(
     wanted = [(clean_name(person), photo) for person, photo in photos]
 
     def look(photo: Source | Cropped, own: Detector | None) -> Cropped | Skipped:
-        found = photo if isinstance(photo, Cropped) else one_face(photo, own, largest=largest, number=face)
+        found = (
+            photo
+            if isinstance(photo, Cropped)
+            else one_face(photo, own, largest=largest, number=face, box=box)
+        )
         on_look(found)
         return found
 

@@ -17,7 +17,6 @@ from urllib.parse import quote
 from facesearch.album.album import Album
 from facesearch.album.belongs import COLUMNS as OWN_COLUMNS
 from facesearch.album.belongs import cells_of
-from facesearch.album.names_elsewhere import names_in_photos
 from facesearch.album.review import COLUMNS, NOBODY, REVIEW, SEVERAL, ReviewRow, review_rows
 from facesearch.errors import counted, unshown
 from facesearch.files import make_folder, replace_csv, replace_file
@@ -28,8 +27,6 @@ GROUPS_A_PAGE, LOOSE_A_PAGE = 500, 2_000
 FOLDED, FEW_GROUPS = 3, 30
 """Groups of so few faces are folded, where a page has more groups than that."""
 SCRIPT = Path(__file__).with_name("album.js")
-IN_PHOTO = "in_photo"
-"""The column of a review for the name that a photo, or a sidecar beside it, gives a face."""
 WRITTEN = "review_sha256"
 """Under this word the album remembers the review as it was written, to see whether somebody has changed it
 since.
@@ -110,17 +107,12 @@ def write_review(
     table, page = folder / REVIEW, folder / PAGE
     kept = _set_aside(album, table)
     lines = [(*astuple(row)[:3], _photo_cell(row.photo), *astuple(row)[4:]) for row in rows]
-    own, said = cells_of(album, gallery), names_in_photos(album)
-    filled = [
-        [*("" if cell is None else cell for cell in line), said.get(row.face, ""), *own]
-        for line, row in zip(lines, rows, strict=True)
-    ]
-    replace_csv(table, (*COLUMNS, IN_PHOTO, *OWN_COLUMNS), filled)
+    own = cells_of(album, gallery)
+    filled = [[*("" if cell is None else cell for cell in line), *own] for line in lines]
+    replace_csv(table, (*COLUMNS, *OWN_COLUMNS), filled)
     album.remember(WRITTEN, hashlib.sha256(table.read_bytes()).hexdigest())
-    for number, part in enumerate(parts := pages_of(album, rows, crops, said), 1):
-        text = review_page(
-            part, rows, command, own, crops is not None, (number, len(parts)), set(said.values())
-        )
+    for number, part in enumerate(parts := pages_of(album, rows, crops), 1):
+        text = review_page(part, rows, command, own, crops is not None, (number, len(parts)))
         replace_file(folder / page_name(number), text.encode())
     number = len(parts) + 1
     while (folder / page_name(number)).exists():  # of a time when there were more
@@ -157,16 +149,14 @@ def applied(album: Album) -> None:
     album.remember(WRITTEN, hashlib.sha256(table.read_bytes()).hexdigest())
 
 
-def pages_of(
-    album: Album, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None, said: dict[str, str]
-) -> list[list[Group]]:
+def pages_of(album: Album, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None) -> list[list[Group]]:
     """The groups of each page: what nobody has looked at in groups with a name first, and the faces in no
     group on every page as a place to move to, with as many of them as it can show.
     """
     grouped = [row for row in rows if _kind(row) == "group"]  # rows of one group stand together
     groups: list[Group] = []
     for label, members in groupby(grouped, key=lambda row: row.group):
-        groups += _groups(album, label, list(members), crops, said)
+        groups += _groups(album, label, list(members), crops)
     groups.sort(key=lambda group: not group.is_new)
     parts = [groups[i : i + GROUPS_A_PAGE] for i in range(0, len(groups), GROUPS_A_PAGE)] or [[]]
     loose = {kind: [row for row in rows if _kind(row) == kind] for kind in ("none", "poor", "aside")}
@@ -182,7 +172,7 @@ def pages_of(
         folded = [replace(one, folded=many and len(one.faces) <= FOLDED and not one.is_new) for one in part]
         out.append(
             folded
-            + [Group(kind, "", [_face(album, row, crops, said) for row in own]) for kind, own in ends.items()]
+            + [Group(kind, "", [_face(album, row, crops) for row in own]) for kind, own in ends.items()]
         )
     return out
 
@@ -194,10 +184,9 @@ def review_page(
     own: tuple[str, str],
     with_photos: bool,
     at: tuple[int, int],
-    said: set[str],
 ) -> str:
     """One whole page. own: of which album and gallery it is, which the saved review says too; at: which page
-    of how many; said: the names that photos give.
+    of how many.
     """
     from markupsafe import Markup
 
@@ -205,7 +194,7 @@ def review_page(
 
     script = SCRIPT.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    names = {row.name for row in rows} | {row.suggested for row in rows} | said
+    names = {row.name for row in rows} | {row.suggested for row in rows} | {row.in_photo for row in rows}
     saved = REVIEW if at[0] == 1 else f"review-page{at[0]}.csv"
     return rendered(
         "album.html",
@@ -230,14 +219,14 @@ def _kind(row: ReviewRow) -> str:
 
 
 def _groups(
-    album: Album, label: str, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None, said: dict[str, str]
+    album: Album, label: str, rows: Sequence[ReviewRow], crops: dict[str, bytes] | None
 ) -> list[Group]:
     """A group, and apart from it those who came to it after it was named."""
     name = next((row.name for row in rows if row.name), "")
     new = [row for row in rows if name and not row.name]
-    faces = {row.face: _face(album, row, crops, said) for row in rows}
-    person, hint = _likely(rows, said)
-    is_match = any(row.state == "known" or row.face in said for row in rows)
+    faces = {row.face: _face(album, row, crops) for row in rows}
+    person, hint = _likely(rows)
+    is_match = any(row.state == "known" or row.in_photo for row in rows)
     own = [faces[row.face] for row in rows if row not in new]
     perhaps = rows[0].perhaps.split(SEVERAL) if rows[0].perhaps else ()
     groups = [
@@ -268,15 +257,15 @@ def _sure(row: ReviewRow) -> str:
     return f"sure: {share}" if row.level == "sure" else f"perhaps one person: {share}"
 
 
-def _likely(rows: Sequence[ReviewRow], said: dict[str, str]) -> tuple[str, str]:
+def _likely(rows: Sequence[ReviewRow]) -> tuple[str, str]:
     """Whom of the gallery most of a group's faces match, what most photos call them, or the one that any of
-    them resembles most; and the reason. Empty where there is nobody. said: what photos say of faces.
+    them resembles most; and the reason. Empty where there is nobody.
     """
     matches = [row.nearest for row in rows if row.state == "known"]
     if matches:
         person = max(sorted(set(matches)), key=matches.count)
         return person, f"{matches.count(person)} match {person}"
-    if called := [said[row.face] for row in rows if row.face in said and not row.name]:
+    if called := [row.in_photo for row in rows if row.in_photo and not row.name]:
         person = max(sorted(set(called)), key=called.count)
         return person, f"{counted(called.count(person), 'photo says', 'photos say')} {person}"
     near = [
@@ -288,7 +277,7 @@ def _likely(rows: Sequence[ReviewRow], said: dict[str, str]) -> tuple[str, str]:
     return person, f"nearest: {person} {score:.2f}, no match"
 
 
-def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None, said: dict[str, str]) -> Face:
+def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None) -> Face:
     from facesearch.report.pages import data_url
 
     crop = (crops or {}).get(row.face)
@@ -302,8 +291,8 @@ def _face(album: Album, row: ReviewRow, crops: dict[str, bytes] | None, said: di
     if row.nearest_score is not None:
         word = "match" if row.state == "known" else "nearest"
         facts.append(f"{word} {row.nearest} {row.nearest_score:.2f}")
-    if row.face in said:
-        facts.append(f"the photo says {said[row.face]}")
+    if row.in_photo:
+        facts.append(f"the photo says {row.in_photo}")
     return Face(
         row.face,
         row.face.partition("/")[2],

@@ -38,6 +38,8 @@ def bytes_of(root: Path) -> dict[Path, bytes]:
 
 
 def test_named_faces_stand_in_sidecars_and_no_photo_is_touched(photos: Path, found: Path, tmp_path: Path):
+    (photos / "a" / "red0.png").chmod(0o444)
+    (photos / "both.png").chmod(0o640)
     before = bytes_of(photos)
     with Album.open(found) as album:
         with pytest.raises(NothingToDo):
@@ -50,6 +52,8 @@ def test_named_faces_stand_in_sidecars_and_no_photo_is_touched(photos: Path, fou
         new = sorted(path.name for path in after.keys() - before.keys())
         assert new == ["both.png.xmp", "copy of red0.png.xmp", "red0.png.xmp"]
         assert {path: after[path] for path in before} == before
+        modes = [(photos / name).stat().st_mode & 0o777 for name in ("a/red0.png.xmp", "both.png.xmp")]
+        assert modes == [0o644, 0o640]  # whoever may see the photo may see whom it shows
         whole = regions_in(after[photos / "a" / "red0.png.xmp"])
         assert [(one.name, one.x, one.y, one.w, one.h) for one in whole] == [('A "<&>" da', 0.5, 0.5, 1, 1)]
         halves = sorted(one.x for one in regions_in(after[photos / "both.png.xmp"]))

@@ -36,7 +36,7 @@ from tests.helpers.saying import quiet
 
 def test_the_review_holds_every_face_and_reads_back(found: Path):
     rows = table_of(found / "review.csv")
-    assert list(rows[0]) == [*COLUMNS, "in_photo", "album", "gallery"] and len(rows) == 9
+    assert list(rows[0]) == [*COLUMNS, "album", "gallery"] and len(rows) == 9
     assert [line.face for line in read_review(found / "review.csv")] == [row["face"] for row in rows]
     assert [row["photo"] for row in rows if not row["group"]] == ["blue.png"]
 

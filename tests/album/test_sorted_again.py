@@ -277,6 +277,48 @@ def test_notes_from_elsewhere_lead_nowhere_else(found: Path, tmp_path: Path):
     assert victim.read_text() == "mine"
 
 
+def test_what_lies_behind_a_link_out_of_the_folder_is_never_taken(photos: Path, found: Path, tmp_path: Path):
+    """Not even where the notes, which may come from anybody, say that sort has placed it."""
+    out = tmp_path / "out"
+    with Album.open(found) as album:
+        name_photo(album, **REDS)
+        sort_album(album, out, quiet)
+        for path in (out / "Ruby").iterdir():
+            path.unlink()
+        (out / "Ruby").rmdir()
+        (out / "Ruby").symlink_to(photos / "a")
+        name_photo(album, red1="Ada")
+        said = {skip.reason for skip in sort_album(album, out, quiet).skipped}
+        assert said == {f"{out / 'Ruby'} is a link that leads elsewhere"}
+        unsort_album(album, out, quiet)
+    assert {path.name for path in (photos / "a").iterdir()} == {"red0.png", "red1.png", "red2.png"}
+
+
+def test_a_photo_that_got_a_comment_is_moved_and_taken_back_as_before(
+    photos: Path, found: Path, tmp_path: Path
+):
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from facesearch.album.scan import scan
+    from tests.helpers.album import Halves
+    from tests.helpers.drawn import ColourEncoder
+
+    out, path = tmp_path / "out", photos / "a" / "red1.png"
+    with Album.open(found) as album:
+        name_photo(album, **REDS)
+        sort_album(album, out, quiet)
+    info = PngInfo()
+    info.add_text("Comment", "rated since")
+    Image.open(path).save(path, pnginfo=info)
+    scan(photos, found, ColourEncoder(), Halves(), quiet)
+    with Album.open(found) as album:
+        name_photo(album, red1="Ada")
+        result = sort_album(album, out, quiet)
+        assert (result.made, result.moved, result.left) == (0, 1, ())
+        assert unsort_album(album, out, quiet).left == () and not out.exists()
+
+
 def test_one_run_at_a_time(found: Path, tmp_path: Path):
     with Album.open(found) as album:
         sort_album(album, tmp_path / "out", quiet)

@@ -10,8 +10,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from facesearch.gallery.store.store import Store
 from facesearch.report.lines import sort_lines
 from tests.helpers.album import table_of
 
@@ -246,3 +249,36 @@ def test_names_go_into_sidecars_and_come_back_as_suggestions(scanned: Any, heap:
     assert "12 on faces of the album" in scanned("--names-from-photos", "--gallery", "none").stderr
     rows = table_of(heap.with_name("heap.scan") / "review.csv")
     assert {(row["name"], row["in_photo"]) for row in rows} == {("", "Ada Ünal")}
+
+
+def test_a_missed_face_is_enrolled_by_its_box_and_marked_in_an_album(run: Any, tmp_path: Path, weights: Path):
+    root = tmp_path / "plain"
+    root.mkdir()
+    pixels = np.full((200, 300, 3), 90, np.uint8)
+    pixels[60:120, 100:150] = (250, 20, 20)
+    Image.fromarray(pixels).save(root / "a.png")
+    encoder = ("--weights", weights)
+    assert "no face" in run("enroll", "Ada", root / "a.png", *encoder, code=1).stderr.lower()
+    said = run("enroll", "Ada", root / "a.png", "--box", "100,60,50,60", *encoder)
+    assert "Ada: 1 photo enrolled" in said.stdout and "by hand" in said.stderr
+    with Store.open(Path("index")) as store:
+        assert store.faces.detectors() == {"by hand": 1}
+    for box, code, words in [
+        ("400,60,50,60", 1, "outside of the photo"),
+        ("1,2,3", 2, "is no box"),
+        ("a,b,c,d", 2, "is no box"),
+    ]:
+        assert words in run("enroll", "Eva", root / "a.png", "--box", box, *encoder, code=code).stderr
+    photo = root / "a.png"
+    assert "one photo" in run("enroll", "Eva", photo, photo, "--box", "1,2,30,40", code=2).stderr
+    assert "one photo" in run("enroll", "Eva", photo, "--box", "1,2,30,40", "--aligned", code=2).stderr
+    first = run("scan", root, *encoder, "--box", "a.png", "100,60,50,60", "--box", photo, "0,0,40,40")
+    assert "2 faces found, 2 in all" in first.stdout and first.stderr.count("added") == 2
+    assert "0 faces found, 2 in all" in run("scan", root, *encoder).stdout
+    again = run("scan", root, *encoder, "--box", "a.png", "100,60,50,60").stderr
+    assert "there already" in again
+    rows = table_of(tmp_path / "plain.scan" / "review.csv")
+    assert {(row["photo"], row["x"], row["y"], row["w"], row["h"]) for row in rows} == {
+        ("a.png", "100", "60", "50", "60"),
+        ("a.png", "0", "0", "40", "40"),
+    }

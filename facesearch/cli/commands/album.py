@@ -33,7 +33,10 @@ def album() -> None:
     type=click.Choice(["full", "stem"]),
     default="full",
     show_default=True,
-    help="photo.jpg.xmp (digiKam, darktable, immich, PhotoPrism), or photo.xmp (Lightroom, Capture One).",
+    help=(
+        "photo.jpg.xmp (digiKam, darktable, immich, PhotoPrism), or photo.xmp (Capture One; Lightroom, beside"
+        " RAW files)."
+    ),
 )
 @click.option(
     "--into",

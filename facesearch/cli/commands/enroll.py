@@ -16,6 +16,7 @@ from facesearch.errors import counted, shown
 
 if TYPE_CHECKING:
     from facesearch.answers import EnrolledPhotos
+    from facesearch.api.photos import Look
 
 
 @click.command()
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
     help="The encoder that made the vectors, as info tells it; or --weights, its file.",
 )
 @click.option("--largest", is_flag=True, help="In a photo with several faces take the largest.")
+@click.option(
+    "--box",
+    type=options.box_of,
+    default=None,
+    metavar="X,Y,W,H",
+    help="Take the face in this box, in pixels of the upright photo, also where the detector finds none.",
+)
 @click.option("--refuse-lookalikes", is_flag=True, help="Leave out photos that are closer to somebody else.")
 @options.gallery
 @options.encoder
@@ -62,6 +70,7 @@ def enroll(
     names: Path | None,
     encoder_id: str | None,
     largest: bool,
+    box: tuple[float, float, float, float] | None,
     refuse_lookalikes: bool,
     gallery: GalleryChoice,
     encoder: EncoderChoice,
@@ -72,12 +81,15 @@ def enroll(
 ) -> None:
     """Add NAME's PHOTOS to the gallery, or everybody in --from. No photo is stored, only its vector.
 
-    With --refuse-lookalikes a photo that is closer to somebody else who is enrolled is left out. With
-    --vectors no photo is looked at: either all rows are right, or none is added; the same call again adds
-    what is missing.
+    --box x,y,w,h says where the face is that the detector missed, or which of several is meant: its eyes,
+    nose and mouth are looked for in there, in any turn; where none are found, the box is taken for an upright
+    face, and that is noted and told. With --refuse-lookalikes a photo that is closer to somebody else who is
+    enrolled is left out. With --vectors no photo is looked at: either all rows are right, or none is added;
+    the same call again adds what is missing.
 
     \b
     Example:  facesearch enroll "Ada Lovelace" ada1.jpg ada2.jpg
+              facesearch enroll "Ada Lovelace" group.jpg --box 410,120,90,110
               facesearch enroll --from people/
               facesearch enroll --vectors vectors.npy --names names.csv --encoder-id 7756d128...
     """
@@ -90,7 +102,7 @@ def enroll(
     if vectors is not None or names is not None or encoder_id is not None:
         if vectors is None or names is None:
             raise click.UsageError("--vectors FILE.npy and --names FILE.csv go together")
-        if name is not None or folder is not None or largest or refuse_lookalikes or detection.aligned:
+        if name is not None or folder is not None or largest or refuse_lookalikes or detection.aligned or box:
             raise click.UsageError("--vectors excludes photos, and all options that are about photos")
         _bring_in(vectors, names, _encoder_id(encoder_id, encoder), gallery, encoder, fpir, as_json)
         return
@@ -98,6 +110,8 @@ def enroll(
         raise click.UsageError("give NAME PHOTO..., --from FOLDER, or --vectors FILE.npy --names FILE.csv")
     if name is not None and not photos:
         raise click.UsageError("give at least one photo after the name")
+    if box is not None and (len(photos) != 1 or largest or detection.aligned):
+        raise click.UsageError("--box is for one photo, and neither for --largest nor for --aligned")
     skipped: list[Skipped] = []
     if folder is not None:
         wanted, skipped = people_folders(folder)
@@ -107,10 +121,13 @@ def enroll(
         wanted = [(person, item) for item in found if not isinstance(item, Skipped)]
     opened = gallery_of(gallery, encoder, detection)
     announced(opened)
+    if box is not None:
+        opened.on_look = _tell_by_hand
     with bar("enroll", "photo") as progress:
         result = opened.enroll_many(
             wanted,
             largest=largest,
+            box=box,
             fpir=fpir,
             progress=progress,
             refuse_lookalikes=refuse_lookalikes,
@@ -158,6 +175,14 @@ def _bring_in(
     added = f"{counted(done.added, 'vector')} added, {done.known} known already"
     people = f"{counted(done.new_people, 'new person')}, {done.people} in all"
     say(report.as_json(done) if as_json else f"{shown(gallery.folder)}: {added}; {people}")
+
+
+def _tell_by_hand(look: Look) -> None:
+    """Say where a crop was cut by a box alone."""
+    from facesearch.api.detector import BY_HAND
+
+    if any(face.found_by == BY_HAND for face in look.faces):
+        tell("no eyes, nose and mouth were found in the box: it is taken for an upright face, by hand")
 
 
 def _say(result: EnrolledPhotos) -> None:

@@ -18,6 +18,7 @@ from facesearch.errors import counted, pasted, shown
 if TYPE_CHECKING:
     from facesearch.answers import AlbumScan
     from facesearch.api.albums import Album, Scanned
+    from facesearch.api.detector import Box
     from facesearch.api.encoder import Encoder
     from facesearch.records import Skipped
     from facesearch.report.album import Written
@@ -61,6 +62,14 @@ CROP_PX = 96
     is_flag=True,
     help="Suggest the names that other programs wrote into the photos, or into .xmp files beside them.",
 )
+@click.option(
+    "--box",
+    "boxes",
+    type=(FILE, options.box_of),
+    multiple=True,
+    metavar="PHOTO X,Y,W,H",
+    help="Add the face in this box of a photo, in pixels of the upright photo, that the detector missed.",
+)
 @click.option("--regroup", is_flag=True, help="Group again whatever nobody has reviewed yet.")
 @options.as_json
 @options.gallery
@@ -78,6 +87,7 @@ def scan(
     method: str,
     cut: float | None,
     from_photos: bool,
+    boxes: tuple[tuple[Path, Box], ...],
     regroup: bool,
     as_json: bool,
     gallery: GalleryChoice,
@@ -115,7 +125,9 @@ def scan(
     if folder is None:
         raise click.UsageError("give the folder of photos, DIR")
     named = ctx.get_parameter_source("gallery") is not ParameterSource.DEFAULT
-    found = _find(folder, out, gallery, encoder, detection, named=named)
+    if boxes and detection.aligned:
+        raise click.UsageError("--box is not for --aligned photos, which are faces already")
+    found = _find(folder, out, gallery, encoder, detection, boxes, named=named)
     with open_album(out) as album:
         known = _recognise(album, gallery, named=named)
         unread = _suggest(album) if from_photos else ()
@@ -153,15 +165,26 @@ def _find(
     gallery: GalleryChoice,
     encoder: EncoderChoice,
     detection: DetectionChoice,
+    boxes: tuple[tuple[Path, Box], ...],
     *,
     named: bool,
 ) -> Scanned:
-    """Bring the scan up to date."""
-    from facesearch.api.albums import scan_album
+    """Bring the scan up to date, and add the faces that a person has marked."""
+    from facesearch.api.albums import mark_in_album, open_album, scan_album
 
-    own = _encoder(out, gallery, encoder, named=named)
+    own, detector = _encoder(out, gallery, encoder, named=named), detector_of(detection)
     with bar("scan", "photo") as progress:
-        return scan_album(folder, out, own, detector_of(detection), progress)
+        found = scan_album(folder, out, own, detector, progress)
+    new = 0
+    if boxes:
+        with open_album(out) as album:
+            for photo, box in boxes:
+                marked = mark_in_album(album, own, detector, photo, box)
+                new += marked.new
+                said = "added" if marked.new else "there already"
+                how = ", taken for upright: no eyes, nose and mouth were found in the box"
+                tell(f"{shown(photo)}: face {marked.key} {said}{how if marked.by_hand else ''}")
+    return replace(found, faces=found.faces + new, new_faces=found.new_faces + new)
 
 
 def _encoder(out: Path, gallery: GalleryChoice, encoder: EncoderChoice, *, named: bool) -> Encoder:
