@@ -389,6 +389,16 @@ class AlbumSorted:
 
 
 @dataclass(frozen=True, slots=True)
+class AlbumExported:
+    """Sidecars that were written, those that were right already (same), and the face regions in both."""
+
+    sidecars: int
+    same: int
+    regions: int
+    skipped: tuple[SkippedPhoto, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
     """current: the index is as the gallery is; state: in words, what is to be done else. choice: the kind
     that was chosen. parts: what it is made of, in words."""

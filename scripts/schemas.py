@@ -42,6 +42,7 @@ FORMS: dict[str, tuple[Any, str]] = {
     "calibrate": (model_of(answers.Calibrated), "calibrate --json"),
     "scan": (model_of(answers.AlbumScan), "scan --json"),
     "sort": (model_of(answers.AlbumSorted), "sort --json"),
+    "album-export": (model_of(answers.AlbumExported), "album export --xmp --json"),
     "review": (model_of(Applied), "scan --apply --json"),
     "verify": (model_of(Verified), "verify --json"),
     "forget": (model_of(Receipt), "forget --json"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from facesearch.album.album import Album, AlbumFace
 from facesearch.album.arrange import is_poor
+from facesearch.album.said import Said
 from facesearch.album.standing import Standing
 from facesearch.album.table import Table
 from facesearch.album.understood import NOBODY as NOBODY
@@ -101,7 +102,7 @@ def review_rows(album: Album) -> list[ReviewRow]:
     fit = _fits(np.array([face.group for face in faces], np.int64), vectors)
     sizes = Counter(face.group for face in faces)
     standing = Standing.of(album)
-    perhaps = _perhaps(standing)
+    perhaps = _perhaps(standing, faces, album.said.of(faces))
     named = {face.group for face in faces if face.name}
     order = sorted(
         range(len(faces)),
@@ -122,20 +123,30 @@ def review_rows(album: Album) -> list[ReviewRow]:
     for i in order:
         face = faces[i]
         row = _row(face, photos[face.sha256], fit[i], names.get(face.group, ""))
-        others = perhaps.get(face.group, []) if face.group else [standing.leans.get(face.face_id, 0)]
-        labels = SEVERAL.join(f"g{number}" for number in others if number in sizes and not face.nobody)
+        others = perhaps.get(face.group if face.group else -face.face_id, [])
+        labels = SEVERAL.join(f"g{number}" for number in others if not face.nobody)
         sure, likely = standing.sure.get(face.group, (False, None))
         level = "" if likely is None else "sure" if sure else "perhaps"
         rows.append(replace(row, level=level, likely=likely, perhaps=labels))
     return rows
 
 
-def _perhaps(standing: Standing) -> dict[int, list[int]]:
-    """The groups that are perhaps the same person's as a group, the likeliest first."""
+def _perhaps(standing: Standing, faces: Sequence[AlbumFace], said: Said) -> dict[int, list[int]]:
+    """The groups that are perhaps the same person's as a group, the likeliest first; and of a face in none,
+    by its id below zero. What a person has denied is not asked again.
+    """
+    members: dict[int, list[int]] = {}
+    for i, face in enumerate(faces):
+        members.setdefault(face.group, []).append(i)
     out: dict[int, list[int]] = {}
     for one, other, _ in sorted(standing.alike, key=lambda pair: -pair[2]):
-        out.setdefault(one, []).append(other)
-        out.setdefault(other, []).append(one)
+        if one in members and other in members and said.may_join(faces, members[one], members[other]):
+            out.setdefault(one, []).append(other)
+            out.setdefault(other, []).append(one)
+    for i in members.get(0, ()):
+        number = standing.leans.get(faces[i].face_id, 0)
+        if number in members and number and said.may_join(faces, [i], members[number]):
+            out[-faces[i].face_id] = [number]
     return out
 
 
@@ -354,6 +365,8 @@ def _groups(words: Sequence[Word], faces: Sequence[AlbumFace], album: Album) -> 
     who = {number: name for number, name in zip(numbers, names, strict=True) if name}
     for word in words:
         if not word.name and who.get(numbers[word.place]) in word.refused.union(faces[word.place].refused):
+            numbers[word.place] = 0
+        if not word.name and numbers[word.place] in word.not_groups:
             numbers[word.place] = 0
         word.group = numbers[word.place]
     return numbers

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any, Protocol
 
 from facesearch.gallery.store.database import Database
@@ -167,14 +166,13 @@ class SaidTables:
             )
             apart = list(saying.apart)
             rows, crowds = self._crowds() if saying.together else ([], {})
-            for (face, crowd), (placed, whole) in product(rows, saying.together):
-                hit = crowds.get(crowd, set()) & (whole if face in placed else placed)
-                if (
-                    face in whole and hit
-                ):  # they are together now; from the others of that crowd it stays apart
-                    db.execute(
-                        "DELETE FROM apart WHERE sha256 = ? AND number = ? AND crowd = ?", (*face, crowd)
-                    )
+            group_of = {key: group for group in saying.together for key in group[1]}
+            for face, crowd in rows:
+                placed, whole = group_of.get(face, (set(), set()))
+                if crowds.get(crowd, set()) & (whole if face in placed else placed):
+                    # They are together now; from the others of that crowd it stays apart.
+                    words = "DELETE FROM apart WHERE sha256 = ? AND number = ? AND crowd = ?"
+                    db.execute(words, (*face, crowd))
                     apart.append(([face], sorted(crowds[crowd] - whole)))
             crowd = int(db.execute("SELECT coalesce(max(crowd), 0) FROM crowds").fetchone()[0])
             for faces, others in apart:

@@ -40,7 +40,7 @@ class Line:
 class Word:
     """What is now true of one face: place (among the album's faces), name (NOBODY: put aside) and group
     number. touched: a person said it in this review; moved: by another label than was shown; refused: whom it
-    is newly said not to be."""
+    is newly said not to be; not_groups: with which groups it is said not to belong."""
 
     line: Line
     place: int
@@ -48,6 +48,7 @@ class Word:
     touched: bool
     moved: bool
     refused: frozenset[str]
+    not_groups: frozenset[int] = frozenset()
     group: int = 0
 
 
@@ -60,8 +61,10 @@ def understood(lines: Sequence[Line], faces: Sequence[AlbumFace], path: Path) ->
     by_key = {face.key: i for i, face in enumerate(faces)}
     places = _places(lines, by_key, path)
     own = [_name(line, path) for line in lines]
+    labels = {label_of(face): face.group for face in faces if face.group}
     refused = [
-        _refused(line, path).difference(faces[i].refused) for line, i in zip(lines, places, strict=True)
+        _refused(line, path).difference(faces[i].refused, labels)
+        for line, i in zip(lines, places, strict=True)
     ]
     was = [
         line.was or (label_of(faces[i]), NOBODY if faces[i].nobody else faces[i].name)
@@ -88,7 +91,8 @@ def understood(lines: Sequence[Line], faces: Sequence[AlbumFace], path: Path) ->
         touched = moved or name != before
         if not touched:  # as the album has it now, whatever an older review showed
             name = NOBODY if face.nobody else face.name
-        words.append(Word(line, i, name, touched, moved, no - {name}))
+        groups = frozenset(labels[label] for label in line.refused if label in labels)
+        words.append(Word(line, i, name, touched, moved, no - {name}, groups))
     return words
 
 
@@ -149,10 +153,13 @@ def saying_of(words: Sequence[Word], faces: Sequence[AlbumFace], numbers: Sequen
     for word in words:
         names[word.place] = "" if word.name == NOBODY else word.name
     left: dict[int, list[Word]] = {}
+    strangers: dict[tuple[int, int], list[Key]] = {}
     for word in words:
         face = faces[word.place]
         key = _key(face)
         saying.refused |= {(key, person) for person in word.refused}
+        for number in word.not_groups:
+            strangers.setdefault((number, word.group), []).append(key)
         if not word.touched or word.name == NOBODY:
             continue
         if word.name:
@@ -161,9 +168,16 @@ def saying_of(words: Sequence[Word], faces: Sequence[AlbumFace], numbers: Sequen
             saying.refused.add((key, face.nearest))
         if word.moved and face.group and word.group != face.group:
             left.setdefault(face.group, []).append(word)
+    members: dict[int, list[int]] = {}
+    for i, face in enumerate(faces):
+        members.setdefault(face.group, []).append(i)
+    for (number, own), keys in strangers.items():
+        said = set(keys)
+        others = [_key(faces[i]) for i in members.get(number, ()) if numbers[i] != own or not own]
+        saying.apart.append((keys, [key for key in others if key not in said]))
     for number, leaving in left.items():
         gone = {word.place for word in leaving}
-        stay = [i for i, face in enumerate(faces) if face.group == number and i not in gone]
+        stay = [i for i in members[number] if i not in gone]
         _taken_out(saying, leaving, stay, faces, names, numbers)
     _put_together(saying, words, faces, numbers)
     return saying

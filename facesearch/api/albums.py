@@ -9,6 +9,11 @@ from facesearch.album.album import Album as Album
 from facesearch.album.arrange import Arranged as Arranged
 from facesearch.album.arrange import arrange as arrange
 from facesearch.album.belongs import require_own
+from facesearch.album.names_elsewhere import Exported as Exported
+from facesearch.album.names_elsewhere import Naming as Naming
+from facesearch.album.names_elsewhere import Suggested as Suggested
+from facesearch.album.names_elsewhere import export_xmp as export_xmp
+from facesearch.album.names_elsewhere import suggest_names as suggest_names
 from facesearch.album.review import REVIEW as REVIEW
 from facesearch.album.review import Applied, apply
 from facesearch.album.scan import Scanned as Scanned

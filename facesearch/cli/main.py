@@ -15,6 +15,7 @@ import click
 
 from facesearch import workers
 from facesearch.cli import interrupt, streams
+from facesearch.cli.commands.album import album
 from facesearch.cli.commands.audit import audit
 from facesearch.cli.commands.backup import backup
 from facesearch.cli.commands.build_index import build_index
@@ -159,6 +160,7 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
     "An album without names": {
         scan: "Find and group all faces in a folder",
         sort: "Copy or link a scanned album by person",
+        album: "Write its names for other programs",
     },
     "Train an encoder": {
         prepare: "Turn photos into aligned crops, once",

@@ -124,6 +124,25 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, longest_px: int | None 
         return damage(error)
 
 
+def shape_of(data: bytes) -> tuple[tuple[int, int], int]:
+    """Width and height of the picture as it is stored, and EXIF's orientation, which turns it upright: 1
+    where its decoder does. By its head alone where there is one. Raises ValueError where it is no picture.
+    """
+    try:
+        with _pillow_is_quiet():
+            if heif.is_heif(data):
+                return heif.Heif(data).size, 1
+            if not jxl.is_jxl(data):
+                with _opened(_Counted(data)) as image:
+                    return stored_size(image), turn_of(data, image)
+    except Exception as error:
+        raise ValueError(damage(error)) from error
+    decoded = decode(data)
+    if isinstance(decoded, str):
+        raise ValueError(decoded)
+    return decoded.size, 1
+
+
 def pixels_of(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Decoded | str:
     """A Pillow image as (h, w, 3) uint8 RGB, upright, or why it cannot be had: it may be of a file that is
     cut off, and is read only now.

@@ -11,6 +11,7 @@ from facesearch.album.arrange import arrange
 from facesearch.album.review import COLUMNS, apply, as_cell, of_cell, read_review, review_rows
 from facesearch.album.scan import face_pictures, recognise, scan
 from facesearch.album.sort import sort_album
+from facesearch.album.standing import Standing
 from facesearch.errors import BadReview
 from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
@@ -35,7 +36,7 @@ from tests.helpers.saying import quiet
 
 def test_the_review_holds_every_face_and_reads_back(found: Path):
     rows = table_of(found / "review.csv")
-    assert list(rows[0]) == [*COLUMNS, "album", "gallery"] and len(rows) == 9
+    assert list(rows[0]) == [*COLUMNS, "in_photo", "album", "gallery"] and len(rows) == 9
     assert [line.face for line in read_review(found / "review.csv")] == [row["face"] for row in rows]
     assert [row["photo"] for row in rows if not row["group"]] == ["blue.png"]
 
@@ -192,6 +193,36 @@ def test_a_match_of_the_gallery_is_rejected_in_the_column_not(photos: Path, foun
         row["name"], row["not"] = "Bo", ""  # said otherwise later: the later word wins
         assert apply(album, tmp_path / "g", save_table(tmp_path / "r.csv", rows), None).enrolled == {"Bo": 1}
         assert review_rows(album)[-1].refused == ""
+
+
+def test_two_groups_said_not_to_be_one_person_are_not_asked_about_or_joined_again(
+    photos: Path, found: Path, tmp_path: Path
+):
+    def asked(album: Album) -> set[tuple[str, str]]:
+        return {(row.group, row.perhaps) for row in review_rows(album) if row.perhaps}
+
+    with Album.open(found) as album:
+        faces = album.faces()
+        red, green = sorted({face.group for face in faces if face.group})
+        alone = next(face for face in faces if not face.group)
+        Standing(alike=((red, green, 0.8),), leans={alone.face_id: red}).keep(album)
+        assert asked(album) == {(f"g{red}", f"g{green}"), (f"g{green}", f"g{red}"), ("", f"g{red}")}
+        write_review(album, None, "")
+        rows = table_of(found / "review.csv")
+        for row in rows:
+            if row["group"] == f"g{green}" or not row["group"]:
+                row["not"] = f"g{red}"
+        before = state(found)
+        apply(album, tmp_path / "g", save_table(tmp_path / "r.csv", rows), None)
+        assert asked(album) == set() and state(found) == before
+    scanned_again(photos, found)
+    with Album.open(found) as album:
+        Standing(alike=((red, green, 0.8),), leans={alone.face_id: red}).keep(album)
+        assert asked(album) == set()
+        arrange(album, "average", -1.0, again=True)  # a cut at which all are one
+    now = state(found)
+    reds, greens = ({now[f"{c}{i}.png#1"][0] for i in range(3)} for c in ("a/red", "b/green"))
+    assert not (reds & greens) - {0}
 
 
 def test_an_older_review_applied_again_untouched_says_nothing(photos: Path, found: Path, tmp_path: Path):

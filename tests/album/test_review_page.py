@@ -14,12 +14,13 @@ import pytest
 from facesearch.album.album import Album
 from facesearch.album.arrange import arrange
 from facesearch.album.review import apply
-from facesearch.album.scan import album_folder, face_pictures, scan
+from facesearch.album.scan import album_folder, face_pictures, recognise, scan
+from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
 from facesearch.report.album import write_review
 from tests.helpers.accessibility import bring_axe, violations
-from tests.helpers.album import CUT, Halves, state
-from tests.helpers.drawn import ColourEncoder
+from tests.helpers.album import CUT, RED, Halves, name_groups, state
+from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet
 
 CHROMIUM = "/usr/bin/chromium"
@@ -132,6 +133,123 @@ def test_untouched_it_saves_what_there_was_and_fits_a_phone(page: Any, reviewed:
     with Album.open(reviewed) as album:
         assert apply(album, tmp_path / "g", saved(page, tmp_path), None).enrolled == {}
     assert state(reviewed) == was
+
+
+def known_as_ruby(folder: Path, gallery: Path) -> None:
+    """A gallery takes the blue face for Ruby."""
+    with Album.open(folder) as album:
+        faces, vectors = album.faces_and_vectors()
+        blue = next(i for i, face in enumerate(faces) if not face.group)
+        with Store.create(gallery, album.encoder_id, 12, "colours") as store:
+            store.faces.add([NewFace("Ruby", "0" * 64, "b.png", vectors[blue])])
+            store.notes.set_threshold(Threshold(0.9, 0.01, "made up", 0, 3, by="best-photo"))
+            recognise(album, store)
+        write_review(album, None, "facesearch scan holiday --apply review.csv")
+
+
+def test_a_match_is_rejected_and_a_rejection_is_taken_back(page: Any, reviewed: Path, tmp_path: Path):
+    known_as_ruby(reviewed, tmp_path / "g")
+    page.reload()
+    face = page.locator("section[data-kind=none] li", has_text="blue.png")
+    button = face.get_by_role("button", name="not Ruby")
+    button.click()
+    assert face.locator(".refused").inner_text() == "not: Ruby"
+    button.click()
+    assert face.locator(".refused").is_hidden()
+    button.click()
+    bring_axe(page)
+    assert violations(page) == []
+    with Album.open(reviewed) as album:
+        apply(album, tmp_path / "g", saved(page, tmp_path), None)
+        assert {face.refused for face in album.faces() if not face.group} == {("Ruby",)}
+        with Store.open(tmp_path / "g") as store:
+            assert recognise(album, store) == 0
+
+
+def test_new_faces_of_a_named_group_stand_apart_and_one_press_names_them(
+    page: Any, reviewed: Path, photos: Path, tmp_path: Path
+):
+    with Album.open(reviewed) as album:
+        apply(album, tmp_path / "g", name_groups(reviewed, tmp_path / "r.csv", red1="Ruby"), None)
+    save_colour(photos / "c" / "red9.png", RED, shade=99)
+    scan(photos, reviewed, ColourEncoder(), Halves(), quiet)
+    with Album.open(reviewed) as album:
+        arrange(album, "average", CUT)
+        write_review(album, face_pictures(album, 96, quiet), "facesearch scan holiday --apply review.csv")
+    page.reload()
+    new = page.locator("section[data-new]")
+    assert "new here: is this Ruby?" in new.inner_text() and new.locator("li").count() == 1
+    if os.environ.get("ALBUM_SCREENSHOTS"):
+        page.screenshot(path=Path(os.environ["ALBUM_SCREENSHOTS"]) / "review-new.png", full_page=True)
+    with Album.open(reviewed) as album:
+        assert apply(album, tmp_path / "g", saved(page, tmp_path), None).enrolled == {}
+    new.get_by_role("button", name="use this name").click()
+    with Album.open(reviewed) as album:
+        assert apply(album, tmp_path / "g", saved(page, tmp_path), None).enrolled == {"Ruby": 1}
+
+
+def test_what_was_typed_survives_a_reload_until_it_is_applied(page: Any, reviewed: Path, tmp_path: Path):
+    red = state(reviewed)["a/red0.png#1"][0]
+    page.locator(f"section[data-group=g{red}] input.name").fill("Ruby")
+    choose(page, "both.png", 2)
+    move(page, "new")
+    page.locator("section[data-group=new1] input.name").fill("Gil")
+    page.locator("section[data-kind=none] li", has_text="blue.png").get_by_label("Name").fill("Bo")
+    page.on("dialog", lambda dialog: dialog.accept())
+    for _ in range(2):
+        page.reload()
+        assert page.locator(f"section[data-group=g{red}] input.name").input_value() == "Ruby"
+        assert page.locator("section[data-group=new1] input.name").input_value() == "Gil"
+        assert page.locator("section[data-group=new1] li").count() == 1
+    with Album.open(reviewed) as album:
+        result = apply(album, tmp_path / "g", saved(page, tmp_path), None)
+        assert result.enrolled == {"Ruby": 4, "Gil": 1, "Bo": 1}
+        write_review(album, None, "facesearch scan holiday --apply review.csv")
+    page.reload()
+    assert page.locator("#status").inner_text() == "" and page.locator("#forget").is_hidden()
+    page.locator(f"section[data-group=g{red}] input.name").fill("Rubia")
+    page.reload()
+    page.get_by_role("button", name="Forget it").click()
+    page.wait_for_load_state()
+    assert page.locator(f"section[data-group=g{red}] input.name").input_value() == "Ruby"
+
+
+def test_a_large_album_has_several_pages_each_saved_by_itself(
+    page: Any, reviewed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from facesearch.report import album as pages
+
+    monkeypatch.setattr(pages, "GROUPS_A_PAGE", 1)
+    monkeypatch.setattr(pages, "FEW_GROUPS", 0)
+    monkeypatch.setattr(pages, "FOLDED", 9)
+    with Album.open(reviewed) as album:
+        pictures = face_pictures(album, 48, quiet)
+        write_review(album, pictures, "facesearch scan holiday --apply review.csv")
+        assert pages.pictures_on_pages(album) == pictures and len(pictures) == 9
+    assert sorted(path.name for path in reviewed.glob("*.html")) == [
+        "review-2.html",
+        "review-3.html",
+        "review.html",
+    ]
+    page.reload()
+    assert page.locator("section[data-kind=group] li").count() == 4
+    assert page.locator("section[data-kind=group] li").first.is_hidden()
+    page.get_by_role("link", name="2").click()
+    page.wait_for_url("**/review-2.html")
+    assert "--apply review-page2.csv" in page.locator("header").inner_text()
+    page.locator("section[data-kind=group] input.name").fill("Gil")
+    page.get_by_text("show these 4 faces").click()
+    bring_axe(page)
+    assert violations(page) == []
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Save review-page2.csv").click()
+    waiting.value.save_as(tmp_path / "2.csv")
+    assert waiting.value.suggested_filename == "review-page2.csv"
+    with Album.open(reviewed) as album:
+        assert apply(album, tmp_path / "g", tmp_path / "2.csv", None).enrolled == {"Gil": 4}
+        monkeypatch.setattr(pages, "GROUPS_A_PAGE", 500)
+        write_review(album, None, "")
+    assert [path.name for path in reviewed.glob("*.html")] == ["review.html"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -98,16 +98,29 @@ class Reviewer:
         """Some of what one can do, each on a group or faces at random."""
         rows = table_of(self.folder / "review.csv")
         for _ in range(self.random.randint(2, 4)):
-            self.random.choice([self.name, self.name, self.refuse, self.put_aside, self.move_out, self.split,
-                                self.join, self.name_one])(rows)  # fmt: skip
+            self.random.choice(
+                [
+                    self.name,
+                    self.name,
+                    self.refuse,
+                    self.put_aside,
+                    self.move_out,
+                    self.split,
+                    self.join,
+                    self.name_one,
+                ]
+            )(rows)
         said = [{key: cell for key, cell in row.items() if key != "done"} for row in rows]
         with Album.open(self.folder) as album:
             apply(album, self.gallery, save_table(self.folder / "said.csv", said), None)
 
     @staticmethod
     def untouched(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-        return [row for row in rows if row["was"] == f"{row['group'] or '.'} {row['name']}".strip()
-                and not row.get("done")]  # fmt: skip
+        return [
+            row
+            for row in rows
+            if row["was"] == f"{row['group'] or '.'} {row['name']}".strip() and not row.get("done")
+        ]
 
     def some_group(self, rows: list[dict[str, str]]) -> list[dict[str, str]]:
         free = self.untouched(rows)

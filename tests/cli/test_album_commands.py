@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from facesearch.report.lines import sort_lines
+from tests.helpers.album import table_of
 
 
 @pytest.fixture
@@ -97,6 +98,25 @@ def test_pictures_of_faces_are_on_the_page_only_when_asked_and_it_is_said(scanne
     page = heap.with_name("heap.scan") / "review.html"
     told = scanned("--with-photos").stderr
     assert "holds 12 pictures of faces" in told and page.read_text().count("data:image/jpeg") == 12
+
+
+def test_a_page_with_pictures_keeps_them_and_only_new_photos_are_read_for_it(
+    scanned: Any, heap: Path, album: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+):
+    from facesearch.album import scan as scanning
+
+    page = heap.with_name("heap.scan") / "review.html"
+    scanned("--with-photos")
+    shutil.copy(album / "p003" / "00.png", heap / "new.png")
+    read: list[str] = []
+    real = scanning.read_photo
+    monkeypatch.setattr(scanning, "read_photo", lambda path: (read.append(path.name), real(path))[1])
+    assert "holds 13 pictures of faces" in scanned().stderr
+    assert page.read_text().count("data:image/jpeg") == 13 and read == ["new.png"]
+    name_all(page.with_name("review.csv"), "Ada")
+    run("scan", heap, "--apply", page.with_name("review.csv"))
+    assert page.read_text().count("data:image/jpeg") == 13 and read == ["new.png"]
+    page.unlink()
     scanned()
     assert "data:image/jpeg" not in page.read_text()
 
@@ -209,3 +229,20 @@ def test_an_album_that_was_scanned_anew_takes_its_old_reviews(scanned: Any, heap
     shutil.rmtree(folder)
     scanned()
     assert "Ada: 12 photos enrolled" in run("scan", heap, "--apply", "kept.csv").stdout
+
+
+def test_names_go_into_sidecars_and_come_back_as_suggestions(scanned: Any, heap: Path, run: Any):
+    scanned()
+    assert "a review gave" in run("album", "export", "--xmp", heap, code=1).stderr
+    assert "--xmp" in run("album", "export", heap, code=2).stderr
+    name_all(heap.with_name("heap.scan") / "review.csv", "Ada Ünal")
+    run("scan", "--apply", heap.with_name("heap.scan") / "review.csv")
+    said = run("album", "export", "--xmp", heap)
+    assert "12 sidecars written, 0 right already; 12 faces with names" in said.stdout
+    assert json.loads(run("album", "export", "--xmp", heap, "--json").stdout)["same"] == 12
+    for path in heap.glob("*.xmp"):
+        path.write_bytes(path.read_bytes().replace(b'facesearch:by="facesearch"', b""))
+    shutil.rmtree(heap.with_name("heap.scan"))
+    assert "12 on faces of the album" in scanned("--names-from-photos", "--gallery", "none").stderr
+    rows = table_of(heap.with_name("heap.scan") / "review.csv")
+    assert {(row["name"], row["in_photo"]) for row in rows} == {("", "Ada Ünal")}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facesearch.answers import AlbumScan
     from facesearch.api.albums import Album, Scanned
     from facesearch.api.encoder import Encoder
+    from facesearch.records import Skipped
     from facesearch.report.album import Written
 
 CROP_PX = 96
@@ -54,6 +55,12 @@ CROP_PX = 96
     default=None,
     help="Mean cosine at which groups part.  [default: what can be promised of the groups]",
 )
+@click.option(
+    "--names-from-photos",
+    "from_photos",
+    is_flag=True,
+    help="Suggest the names that other programs wrote into the photos, or into .xmp files beside them.",
+)
 @click.option("--regroup", is_flag=True, help="Group again whatever nobody has reviewed yet.")
 @options.as_json
 @options.gallery
@@ -70,6 +77,7 @@ def scan(
     with_photos: bool,
     method: str,
     cut: float | None,
+    from_photos: bool,
     regroup: bool,
     as_json: bool,
     gallery: GalleryChoice,
@@ -100,7 +108,7 @@ def scan(
     if review is not None:
         with open_album(out) as album:
             _apply(album, gallery, review, fpir, as_json=as_json)
-            written = _written(album, gallery, with_photos)
+            written = _written(album, gallery, with_photos, applying=True)
         if not as_json:
             say(f"review: {shown(written.table)} and {shown(written.page)}")
         return
@@ -110,6 +118,7 @@ def scan(
     found = _find(folder, out, gallery, encoder, detection, named=named)
     with open_album(out) as album:
         known = _recognise(album, gallery, named=named)
+        unread = _suggest(album) if from_photos else ()
         result, written = _grouped(album, gallery, found, known, method, cut, regroup, with_photos)
     if as_json:
         say(report.as_json(result))
@@ -121,9 +130,9 @@ def scan(
     if written.crops:
         tell(
             f"{shown(written.page)} holds {counted(written.crops, 'picture')} of faces: keep it as"
-            " you keep the photos"
+            " you keep the photos; deleted, it is written without them"
         )
-    report_skips(found.skipped, skips)
+    report_skips([*found.skipped, *unread], skips)
 
 
 def _scan_of(review: Path) -> Path:
@@ -169,6 +178,20 @@ def _encoder(out: Path, gallery: GalleryChoice, encoder: EncoderChoice, *, named
         if named:
             raise
         return announced(gallery_of(gallery, replace(encoder, weights=encoder_for_new(RUNS))))
+
+
+def _suggest(album: Album) -> tuple[Skipped, ...]:
+    """Take the names that photos hold as suggestions, and say how many; returns what could not be read."""
+    from facesearch.api.albums import suggest_names
+
+    with bar("names", "photo") as progress:
+        found = suggest_names(album, progress)
+    beside = f", {found.no_face} where no face was found" if found.no_face else ""
+    tell(
+        f"names in photos: {found.names} in {counted(found.photos, 'photo')}, {found.faces} on faces of the"
+        f" album{beside}; they are suggestions until a review confirms them"
+    )
+    return found.skipped
 
 
 def _recognise(album: Album, gallery: GalleryChoice, *, named: bool) -> int | None:
@@ -272,16 +295,16 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
         tell(f"an earlier review enrolled {shown(photo)} as {shown(name)}; if that was wrong: {mend}")
 
 
-def _written(album: Album, gallery: GalleryChoice, with_photos: bool) -> Written:
-    """Write the review."""
+def _written(album: Album, gallery: GalleryChoice, with_photos: bool, *, applying: bool = False) -> Written:
+    """Write the review. applying: no photo is read, unless pictures are asked for."""
     from facesearch.api.albums import face_pictures
-    from facesearch.report.album import write_review
+    from facesearch.report.album import pictures_on_pages, write_review
 
-    pictures = None
-    if with_photos:
+    pictures = pictures_on_pages(album)  # a page that shows faces goes on showing them
+    if with_photos or (pictures and not applying):
         with bar("faces", "photo") as progress:
-            pictures = face_pictures(album, CROP_PX, progress)
-    return write_review(album, pictures, _apply_command(album, gallery), gallery.folder)
+            pictures |= face_pictures(album, CROP_PX, progress, pictures)
+    return write_review(album, pictures or None, _apply_command(album, gallery), gallery.folder)
 
 
 def _apply_command(album: Album, gallery: GalleryChoice) -> str:
