@@ -151,31 +151,24 @@ def interval(rate: Sequence[float], bold: bool = False) -> str:
 
 
 def grouping_rows() -> Iterator[list[str]]:
-    """scripts/clustering.py's table: a row an encoder, an album and a method; what repeats is left blank."""
-    names = {"shipped": "**shipped**", "mobilefacenet": "MobileFaceNet"}
-    albums = {
-        "celebA_extra open": "100 `open` people, 2,558 faces",
-        "wild, in one heap": "wild, 40 people in one heap",
-        "drawn, 24 people": "24 drawn people",
-    }
+    """scripts/clustering.py's table: a row a heap, a mixture and a way; what repeats is left blank."""
     before = ("", "")
-    for row in json.loads((RESULTS / "clustering" / "table.json").read_text())["rows"]:
-        encoder, album, method = row["encoder"], row["album"], row["method"]
-        bold = method == "average" and not album.startswith("drawn")
-        alone = {0: "0", 1: "100 %"}.get(row["alone"], f"{100 * row['alone']:.1f} %")
-        yield [
-            names[encoder] if encoder != before[0] else "",
-            albums[album] if (encoder, album) != before else "",
-            f"**{method}**" if bold else method,
-            interval(row["bcubed_precision"]),
-            interval(row["bcubed_recall"]),
-            interval(row["bcubed_f"], bold),
-            f"{row['pair_f'][0]:.3f}",
-            str(row["groups"]),
-            alone,
-            f"{row['best_bcubed_f']:.3f}",
+    for row in json.loads((RESULTS / "clustering" / "mixtures.json").read_text())["rows"]:
+        if row["way"] not in ("before", "sure", "groups", "answered", "hdbscan"):
+            continue
+        named = (row["where"], row["mixture"])
+        heap = row["where"] if named[0] != before[0] else ""
+        mixture = row["mixture"] if named != before else ""
+        rates = [
+            f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            for value, low, high in (row[f"bcubed_{of}"] for of in ("precision", "recall", "f"))
         ]
-        before = (encoder, album)
+        way = f"**{row['way']}**" if row["way"] == "sure" else row["way"]
+        wrong = f"{row['wrong']:,} of {row['grouped']:,} ({row['wrong_share']:.1%})"
+        mixed = f"{row['mixed']} of {row['groups']}"
+        whole = f"{row['whole']} of {row['people_of_5']}"
+        yield [heap, mixture, way, *rates, mixed, whole, wrong]
+        before = named
 
 
 def promise_rows() -> Iterator[list[str]]:

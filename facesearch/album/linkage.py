@@ -156,19 +156,24 @@ def near_pairs(
         if progress is not None:
             progress(start, len(rows_of))
         own = rows_of[start : start + BLOCK]
-        block = vectors[own] @ vectors.T
-        block[np.arange(len(own)), own] = -np.inf
+        first = start if of is None else 0  # of all rows, each is compared with those that come after it
+        block = vectors[own] @ vectors[first:].T
+        if of is None:
+            block[:, : len(own)][np.tril_indices(len(own))] = -np.inf
+        else:
+            block[np.arange(len(own)), own] = -np.inf
         near = block >= limit
-        for row in np.flatnonzero(near.sum(axis=1) > MOST_NEAR).tolist():
+        for row in np.flatnonzero(np.count_nonzero(near, axis=1) > MOST_NEAR).tolist():
             whole = False
-            near[row] &= block[row] >= np.partition(block[row], n - MOST_NEAR)[n - MOST_NEAR]
-        rows, columns = np.nonzero(near)
-        codes.append(_codes(own[rows], columns, n))
+            kept = block.shape[1] - MOST_NEAR
+            near[row] &= block[row] >= np.partition(block[row], kept)[kept]
+        rows, columns = np.divmod(np.flatnonzero(near), block.shape[1])
+        codes.append(_codes(own[rows], columns + first, n))
         scores.append(block[rows, columns])
     if progress is not None:
         progress(len(rows_of), len(rows_of))
-    code, first = np.unique(np.concatenate(codes), return_index=True)
-    return Near(code // n, code % n, np.concatenate(scores)[first], whole)
+    code, once = np.unique(np.concatenate(codes), return_index=True)
+    return Near(code // n, code % n, np.concatenate(scores)[once], whole)
 
 
 def in_one_photo(photos: NDArray[np.generic]) -> I64:

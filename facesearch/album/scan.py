@@ -223,28 +223,57 @@ def recognise(album: Album, gallery: Store | None, *, threshold: float | None = 
     """Say of every face whom of the gallery it resembles most, and whether that is a match; returns how many
     are.
 
-    Done again each time, since galleries change; without a gallery, or with an empty one, nobody is known.
-    threshold overrides the gallery's own; where there is none, resemblances are told and nobody is known. A
-    face never resembles somebody whom a reviewer said that it is not.
-    Raises EncoderMismatch.
+    Where neither the gallery nor what was said has changed since the last time, only faces that are new are
+    asked about; without a gallery, or with an empty one, nobody is known. threshold overrides the gallery's
+    own; where there is none, resemblances are told and nobody is known. A face never resembles somebody whom
+    a reviewer said that it is not. Raises EncoderMismatch.
     """
+    faces = album.faces()
+    state, seen = _asked_before(album, faces, gallery, threshold)
+    todo = [i for i, face in enumerate(faces) if face.face_id > seen]
+    if not todo:
+        return sum(face.known for face in faces)
     faces, vectors = album.faces_and_vectors()
-    nearest: list[tuple[str, float | None, bool]] = [("", None, False)] * len(faces)
-    if gallery is not None and faces and not gallery.faces.is_empty():
+    nearest: list[tuple[str, float | None, bool]] = [("", None, False)] * len(todo)
+    if gallery is not None and not gallery.faces.is_empty():
         gallery.require_encoder(album.encoder_id)
         index = open_index(gallery)
         rule = DecisionRule.of(gallery, threshold, len(index))
-        for i, (person, score) in enumerate(nearest_to_each(gallery, index, vectors, rule.by)):
+        for at, (person, score) in enumerate(nearest_to_each(gallery, index, vectors[todo], rule.by)):
+            i = todo[at]
             if person in faces[i].refused:
                 person, score = _nearest_but(gallery, index, vectors[i], rule, faces[i].refused)
             if person:
-                nearest[i] = (person, round(score, 4), rule.limit is not None and score >= rule.limit)
+                nearest[at] = (person, round(score, 4), rule.limit is not None and score >= rule.limit)
     changes: dict[int, dict[str, object]] = {}
-    for face, (person, near, known) in zip(faces, nearest, strict=True):
-        if (face.nearest, face.nearest_score, face.known) != (person, near, known):
-            changes[face.face_id] = {"nearest": person, "nearest_score": near, "known": known}
+    known = {face.face_id: face.known for face in faces}
+    for i, (person, near, is_match) in zip(todo, nearest, strict=True):
+        face = faces[i]
+        known[face.face_id] = is_match
+        if (face.nearest, face.nearest_score, face.known) != (person, near, is_match):
+            changes[face.face_id] = {"nearest": person, "nearest_score": near, "known": is_match}
     album.change(changes)
-    return sum(known for _, _, known in nearest)
+    album.remember(_RECOGNISED, json.dumps([state, max(known)]))
+    return sum(known.values())
+
+
+_RECOGNISED = "recognised"
+"""Under this word an album remembers which state of which gallery named its faces, and up to which face."""
+
+
+def _asked_before(
+    album: Album, faces: Sequence[AlbumFace], gallery: Store | None, threshold: float | None
+) -> tuple[str, int]:
+    """The state of the gallery and of what was said, in short, and up to which face (its number) it has been
+    asked; 0 where it is another state than then, or nothing says whose it is."""
+    refused = [(face.face_id, face.refused) for face in faces if face.refused]
+    facts = "none" if gallery is None else gallery.state
+    state = hashlib.sha256(repr((facts, threshold, refused)).encode()).hexdigest()
+    try:
+        before, seen = json.loads(album.value(_RECOGNISED) or "[0, 0]")
+        return state, int(seen) if before == state else 0
+    except (ValueError, TypeError):
+        return state, 0
 
 
 def _nearest_but(

@@ -54,8 +54,9 @@ def strangers_of(
         return known
     rng = np.random.default_rng(seed)
     n = len(vectors)
-    a = rng.integers(0, n, PAIRS)
-    b = (a + rng.integers(1, n, PAIRS)) % n
+    pairs = min(PAIRS, n * (n - 1))
+    a = rng.integers(0, n, pairs)
+    b = (a + rng.integers(1, n, pairs)) % n
     other = apart[a] != apart[b]
     a, b = a[other], b[other]
     parts = [slice(i, i + 8192) for i in range(0, len(a), 8192)]

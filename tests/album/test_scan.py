@@ -16,6 +16,8 @@ from facesearch.album.arrange import arrange
 from facesearch.album.scan import recognise, scan
 from facesearch.encoder import stream
 from facesearch.errors import CorruptAlbum, EncoderMismatch, NoAlbum, OtherAlbum
+from facesearch.gallery.nearest import nearest_to_each
+from facesearch.gallery.store.rows import NewFace
 from facesearch.gallery.store.store import Store
 from facesearch.records import U8
 from tests.helpers.album import CUT, GREEN, RED, Halves, empty_album, state
@@ -210,3 +212,38 @@ def test_the_gallery_names_whom_it_knows_and_no_gallery_names_nobody(
             other.faces.add([NewFace("x", "0" * 64, "r.png", vectors[red])])
             with pytest.raises(EncoderMismatch):
                 recognise(album, other)
+
+
+def test_a_gallery_that_has_not_changed_is_asked_about_new_faces_only(
+    photos: Path, found: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[int] = []
+
+    def counting(gallery: Any, index: Any, vectors: Any, by: Any) -> Any:
+        asked.append(len(vectors))
+        return nearest_to_each(gallery, index, vectors, by)
+
+    monkeypatch.setattr(scanning, "nearest_to_each", counting)
+    with Album.open(found) as album:
+        faces, vectors = album.faces_and_vectors()
+        made = (tmp_path / "gallery", album.encoder_id, album.dimension, album.encoder)
+        with Store.create(*made) as gallery:
+            gallery.faces.add([NewFace("Red", "1" * 64, "r.png", vectors[0], "halves")])
+            count = recognise(album, gallery, threshold=0.9)
+            assert count and asked == [len(faces)]
+            before = album.faces()
+            assert recognise(album, gallery, threshold=0.9) == count and asked == [len(faces)]
+            assert album.faces() == before
+            assert recognise(album, gallery, threshold=2.0) == 0 and asked == [len(faces)] * 2
+            recognise(album, gallery, threshold=0.9)
+            save_colour(photos / "another.png", RED, shade=40)
+    scan(photos, found, ColourEncoder(), Halves(), quiet)
+    with Album.open(found) as album, Store.open(tmp_path / "gallery") as gallery:
+        assert recognise(album, gallery, threshold=0.9) >= count and asked[3:] == [1]
+        gallery.faces.add([NewFace("Green", "2" * 64, "g.png", vectors[-1], "halves")])
+        recognise(album, gallery, threshold=0.9)
+        assert asked[4:] == [len(faces) + 1]
+        album.remember("recognised", "[")
+        recognise(album, gallery, threshold=0.9)
+        recognise(album, None)
+        assert asked[5:] == [len(faces) + 1] and not any(face.known for face in album.faces())
