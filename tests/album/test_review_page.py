@@ -262,3 +262,16 @@ def test_contrast_and_labels_in_light_and_dark(page: Any, scheme: str):
     choose(page, "b/green2.png")
     move(page, "aside")
     assert violations(page) == []
+
+
+def test_a_question_answered_with_yes_puts_two_groups_together(reviewed: Path, tmp_path: Path, page: Any):
+    with Album.open(reviewed) as album:
+        one, other = sorted({face.group for face in album.faces() if face.group})[:2]
+        Standing({one: (True, 0.99), other: (False, 0.6)}, ((one, other, 0.7),), {}).keep(album)
+        write_review(album, None, "facesearch scan")
+    page.reload()
+    page.click(f"section[data-group=g{one}] button.same")
+    assert page.locator(f"section[data-group=g{one}] li[data-face]").count() == 0
+    assert page.locator("button.same:visible").count() == 0
+    assert {row["group"] for row in table_of(saved(page, tmp_path)) if row["group"]} >= {f"g{other}"}
+    assert f"g{one}" not in {row["group"] for row in table_of(saved(page, tmp_path))}
