@@ -15,11 +15,12 @@ from facesearch.album.album import Album
 from facesearch.album.arrange import arrange
 from facesearch.album.review import apply
 from facesearch.album.scan import album_folder, face_pictures, recognise, scan
+from facesearch.album.standing import Standing
 from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
 from facesearch.report.album import write_review
 from tests.helpers.accessibility import bring_axe, violations
-from tests.helpers.album import CUT, RED, Halves, name_groups, state
+from tests.helpers.album import CUT, RED, Halves, name_groups, state, table_of
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet
 

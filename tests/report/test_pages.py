@@ -45,8 +45,8 @@ def sheet(folder: Path) -> str:
 
 
 def album(folder: Path) -> str:
-    named = ReviewRow("g1", EVIL, "a/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, 0.5, EVIL, 0.4, "known", EVIL, EVIL, EVIL, "")
-    alone = ReviewRow("", EVIL, "b/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, None, EVIL, 0.4, "new", EVIL, EVIL, EVIL, "")
+    named = ReviewRow("g1", EVIL, "a/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, 0.5, EVIL, 0.4, "known")
+    alone = ReviewRow("", EVIL, "b/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, None, EVIL, 0.4, "new")
     place: Any = SimpleNamespace(root=folder, folder=folder)
     return review_page(place, [named, alone], {"a/1": b"x"}, EVIL)
 
