@@ -15,11 +15,12 @@ from facesearch.album.album import Album
 from facesearch.album.arrange import arrange
 from facesearch.album.review import apply
 from facesearch.album.scan import album_folder, face_pictures, recognise, scan
+from facesearch.album.standing import Standing
 from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
 from facesearch.report.album import write_review
 from tests.helpers.accessibility import bring_axe, violations
-from tests.helpers.album import CUT, RED, Halves, name_groups, state
+from tests.helpers.album import CUT, RED, Halves, name_groups, state, table_of
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet
 
@@ -262,3 +263,16 @@ def test_contrast_and_labels_in_light_and_dark(page: Any, scheme: str):
     choose(page, "b/green2.png")
     move(page, "aside")
     assert violations(page) == []
+
+
+def test_a_question_answered_with_yes_puts_two_groups_together(reviewed: Path, tmp_path: Path, page: Any):
+    with Album.open(reviewed) as album:
+        one, other = sorted({face.group for face in album.faces() if face.group})[:2]
+        Standing({one: (True, 0.99), other: (False, 0.6)}, ((one, other, 0.7),), {}).keep(album)
+        write_review(album, None, "facesearch scan")
+    page.reload()
+    page.click(f"section[data-group=g{one}] button.same")
+    assert page.locator(f"section[data-group=g{one}] li[data-face]").count() == 0
+    assert page.locator("button.same:visible").count() == 0
+    assert {row["group"] for row in table_of(saved(page, tmp_path)) if row["group"]} >= {f"g{other}"}
+    assert f"g{one}" not in {row["group"] for row in table_of(saved(page, tmp_path))}
