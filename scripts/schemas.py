@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from facesearch import answers
 from facesearch.album.review import Applied
+from facesearch.api import album_answers
 from facesearch.gallery.milvus.sync import Checked, Synced
 from facesearch.gallery.receipts import Receipt
 from facesearch.gallery.verify import Verified
@@ -40,9 +41,9 @@ FORMS: dict[str, tuple[Any, str]] = {
     "person": (list[model_of(answers.EnrolledPhoto)], "list NAME --json"),  # type: ignore[misc]
     "info": (model_of(answers.GalleryInfo), "info --json"),
     "calibrate": (model_of(answers.Calibrated), "calibrate --json"),
-    "scan": (model_of(answers.AlbumScan), "scan --json"),
-    "sort": (model_of(answers.AlbumSorted), "sort --json"),
-    "album-export": (model_of(answers.AlbumExported), "album export --xmp --json"),
+    "scan": (model_of(album_answers.AlbumScan), "scan --json"),
+    "sort": (model_of(album_answers.AlbumSorted), "sort --json"),
+    "album-export": (model_of(album_answers.AlbumExported), "album export --xmp --json"),
     "review": (model_of(Applied), "scan --apply --json"),
     "verify": (model_of(Verified), "verify --json"),
     "forget": (model_of(Receipt), "forget --json"),

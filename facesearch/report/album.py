@@ -138,7 +138,7 @@ def pictures_on_pages(album: Album) -> dict[str, bytes]:
 
 
 _SHOWN = re.compile(
-    rb'<li data-face="([0-9a-f]{12}/[0-9]+)"[^>]*>[^<]*<label><input[^>]*>[^<]*'
+    rb'data-face="([0-9a-f]{12}/[0-9]+)"[^>]*>[^<]*<label><input[^>]*>[^<]*'
     rb'<img alt="" src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)"'
 )
 

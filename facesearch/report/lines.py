@@ -17,7 +17,6 @@ from facesearch.records import Bound, ScoredBy
 
 if TYPE_CHECKING:
     from facesearch.answers import (
-        AlbumScan,
         Comparison,
         DetectedPhoto,
         FaceAnswer,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         PhotoAnswer,
         ThresholdInfo,
     )
+    from facesearch.api.album_answers import AlbumScan
     from facesearch.api.results import LookedAgain
     from facesearch.evaluation.results import Evaluation
     from facesearch.gallery.store.rows import Threshold

@@ -100,7 +100,7 @@ def test_whatever_waits_for_whatever(people: Path, weights: Path, words: tuple[s
 
 def test_what_is_kept_is_said_of_every_command():
     assert interrupt.KEPT.keys() <= main.commands.keys()
-    reads_only = {"query", "list", "info", "compare", "audit"}
+    reads_only = {"query", "list", "info", "compare", "audit", "album"}
     assert main.commands.keys() - interrupt.KEPT.keys() == reads_only
 
 

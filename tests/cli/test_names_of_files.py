@@ -139,7 +139,7 @@ def test_an_album_of_before_still_finds_its_files(run: Any, people: Path, weight
         file = opened.files()["Ada/lit\\xe9.png"]
         assert file.below(people) == people / "Ada" / "lit\\xe9.png"
     again = run("scan", people, "--aligned", "--weights", weights, "--cut", "0.9", "--out", "s")
-    assert "16 photos, 0 new, 1 gone; 0 faces found, 16 in all" in again.stdout
+    assert "16 photos, 0 new, 1 renamed; 0 faces found, 16 in all" in again.stdout
 
 
 def test_the_originals_of_such_photos_are_shown(people: Path, run: Any, weights: Path):

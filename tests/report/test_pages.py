@@ -19,7 +19,7 @@ from facesearch.evaluation.audit import Labelled, audit
 from facesearch.evaluation.results import CLOSED, Evaluation
 from facesearch.metrics.bootstrap import Rate
 from facesearch.report import pages
-from facesearch.report.album import review_page
+from facesearch.report.album import pages_of, review_page
 from facesearch.report.audit import write_sheet
 from facesearch.report.evaluation import evaluation_page
 from tests.helpers.saying import quiet
@@ -45,10 +45,13 @@ def sheet(folder: Path) -> str:
 
 
 def album(folder: Path) -> str:
-    named = ReviewRow("g1", EVIL, "a/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, 0.5, EVIL, 0.4, "known")
-    alone = ReviewRow("", EVIL, "b/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, None, EVIL, 0.4, "new")
+    said = (EVIL, EVIL, EVIL, EVIL, EVIL)
+    named = ReviewRow("g1", EVIL, "a/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, 0.5, EVIL, 0.4, "known", *said)
+    alone = ReviewRow("", EVIL, "b/1", EVIL, 0, 0, 9, 9, 0.9, 9, 9, None, EVIL, 0.4, "new", *said)
     place: Any = SimpleNamespace(root=folder, folder=folder)
-    return review_page(place, [named, alone], {"a/1": b"x"}, EVIL)
+    rows = [named, alone]
+    (groups,) = pages_of(place, rows, {"a/1": b"x"})
+    return review_page(groups, rows, EVIL, (EVIL, EVIL), True, (1, 1))
 
 
 PAGES = {"evaluation": evaluation, "sheet": sheet, "album": album}

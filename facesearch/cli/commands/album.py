@@ -70,7 +70,8 @@ def export(
     Example:  facesearch album export --xmp holiday/
               facesearch album export --xmp holiday.scan --into sidecars/
     """
-    from facesearch.answers import AlbumExported, SkippedPhoto
+    from facesearch.answers import SkippedPhoto
+    from facesearch.api.album_answers import AlbumExported
     from facesearch.api.albums import album_folder, export_xmp, is_album, open_album
     from facesearch.report import lines as report
 

@@ -16,7 +16,7 @@ from facesearch.cli.terminal import Skips, bar, report_skips, say, tell
 from facesearch.errors import counted, pasted, shown
 
 if TYPE_CHECKING:
-    from facesearch.answers import AlbumScan
+    from facesearch.api.album_answers import AlbumScan
     from facesearch.api.albums import Album, Scanned
     from facesearch.api.detector import Box
     from facesearch.api.encoder import Encoder
@@ -257,7 +257,8 @@ def _grouped(
     with_photos: bool,
 ) -> tuple[AlbumScan, Written]:
     """Group the faces and write the review."""
-    from facesearch.answers import AlbumScan, SkippedPhoto
+    from facesearch.answers import SkippedPhoto
+    from facesearch.api.album_answers import AlbumScan
     from facesearch.api.albums import arrange
 
     with bar("group", "face") as progress:

@@ -57,7 +57,8 @@ def sort(
               facesearch sort holiday.scan --into sorted/ --link hard
               facesearch sort holiday.scan --into sorted/ --undo
     """
-    from facesearch.answers import AlbumSorted, SkippedPhoto
+    from facesearch.answers import SkippedPhoto
+    from facesearch.api.album_answers import AlbumSorted
     from facesearch.api.albums import album_folder, is_album, open_album, sort_album, unsort_album
     from facesearch.report import lines as report
 
