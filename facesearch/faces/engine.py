@@ -6,6 +6,8 @@ import os
 import threading
 from typing import Any
 
+import numpy as np
+
 from facesearch.errors import PackageMissing
 
 _importing: dict[int, threading.Lock] = {}
@@ -38,4 +40,9 @@ def _imported() -> Any:
         import openvino
     except ImportError as error:
         raise PackageMissing("openvino", "", "finding and embedding faces on a CPU") from error
+    # The first tensor of a process, and the first question for an element's type, set something up. Two
+    # threads that do so at once wait for each other, one with the interpreter's lock, for ever.
+    openvino.Type.f32.to_dtype()
+    for kind in (np.uint8, np.float32):
+        openvino.Tensor(np.zeros(1, kind), shared_memory=True)
     return openvino
