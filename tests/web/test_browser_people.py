@@ -220,7 +220,6 @@ def test_the_slider_moves_along_the_curves_and_decides_on_this_page(visit: Visit
     slide.wait_for()
     assert visit.violations() == []
     assert visit.page.locator("#out-at").inner_text() == f"{threshold.score:.3f}"
-    missed = []
     for value in (
         threshold.curve[0][0] + 0.01,
         (threshold.curve[0][0] + threshold.score) / 2,
@@ -232,10 +231,8 @@ def test_the_slider_moves_along_the_curves_and_decides_on_this_page(visit: Visit
         )
         share = threshold.share_above(round(value, 3), faces)
         assert share is not None and visit.page.locator("#out-fpir").inner_text() == f"{share:.1%}"
-        missed.append(float(visit.page.locator("#out-fnir").inner_text().rstrip("%")))
-    assert (
-        missed == sorted(missed) and missed[0] < missed[-1]
-    )  # the higher the threshold, the more are missed
+        # What is missed is told of a gallery that a report is about, and of no other one.
+        assert visit.page.locator("#out-fnir").inner_text() == "not measured"
     slide.focus()
     before = visit.page.locator("#out-at").inner_text()
     visit.page.keyboard.press("ArrowLeft")
