@@ -14,6 +14,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -37,9 +38,15 @@ for _plugin in (
 ):  # Image.init() would load forty, at every start
     with contextlib.suppress(ImportError):  # this Pillow was built without it
         importlib.import_module(f"PIL.{_plugin}ImagePlugin")
-FORMATS = tuple(
+PILLOWS = tuple(
     name for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if name in Image.OPEN
 )
+"""Formats that are read by Pillow itself."""
+FORMATS = (
+    *PILLOWS,
+    *(name for name, package in (("HEIF", heif.PACKAGE), ("JXL", jxl.PACKAGE)) if find_spec(package)),
+)
+"""All formats that are read here; none of the packages is imported yet."""
 MAX_PIXELS = 260_000_000
 """Above this a picture is refused from its header alone. Phones write 200 megapixels."""
 MOST_HELD = 320 * 2**20
@@ -355,7 +362,7 @@ def _opened(file: _Counted) -> Image.Image:
     UnidentifiedImageError.
     """
     prefix = file.read(16)
-    for name in FORMATS:
+    for name in PILLOWS:
         factory, accept = Image.OPEN[name]
         accepted = accept is None or accept(prefix)
         if isinstance(accepted, str) or not accepted:

@@ -10,19 +10,25 @@ from PIL import Image
 from facesearch.faces.rgb import rows_of
 
 NAME = "HEIC"
+PACKAGE = "pillow_heif"
 _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _MAYBE = frozenset({b"mif1", b"msf1", b"mif2"})
-_AVIF = frozenset({b"avif", b"avis"})
+AVIF = frozenset({b"avif", b"avis"})
 LONGEST_FTYP = 512
+
+
+def brands_of(data: bytes) -> list[bytes]:
+    """What a file of ISO's base media format calls itself, its own brand first; none of another file."""
+    if data[4:8] != b"ftyp":
+        return []
+    end = min(int.from_bytes(data[:4], "big"), LONGEST_FTYP, len(data))
+    return [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
 
 
 def is_heif(data: bytes) -> bool:
     """Whether a file calls itself HEIC or HEIF. What calls itself AVIF alone is read by Pillow."""
-    if data[4:8] != b"ftyp":
-        return False
-    end = min(int.from_bytes(data[:4], "big"), LONGEST_FTYP, len(data))
-    brands = {data[8:12]} | {data[at : at + 4] for at in range(16, end - 3, 4)}
-    return bool(brands & _BRANDS) or (bool(brands & _MAYBE) and not brands & _AVIF)
+    brands = set(brands_of(data))
+    return bool(brands & _BRANDS) or (bool(brands & _MAYBE) and not brands & AVIF)
 
 
 class Heif:

@@ -10,6 +10,7 @@ import io
 from PIL import Image
 
 NAME = "JPEG XL"
+PACKAGE = "pillow_jxl"
 MISSING = "a JPEG XL picture, which needs a package more: pip install 'facesearch[jxl]'"
 _BOX = b"\0\0\0\x0cJXL \r\n\x87\n"
 _STREAM = b"\xff\x0a"
@@ -64,7 +65,7 @@ def _codestream(data: bytes) -> bytes:
 def is_there() -> bool:
     """Whether the plugin is; it is imported now."""
     try:
-        importlib.import_module("pillow_jxl")
+        importlib.import_module(PACKAGE)
     except ImportError:
         return False
     return True

@@ -4,7 +4,6 @@ is not, or something else. Nothing that looks like a photo is passed over withou
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facesearch.faces.decoding import FORMATS
+from facesearch.faces.heif import AVIF, brands_of, is_heif
+from facesearch.files import open_regular
 from facesearch.records import Skipped, not_read
 
 HEAD = 1024
@@ -20,23 +21,8 @@ HEAD = 1024
 SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *(
-            "jpg",
-            "jpeg",
-            "jpe",
-            "jfif",
-            "png",
-            "webp",
-            "gif",
-            "bmp",
-            "tif",
-            "tiff",
-            "ppm",
-            "pgm",
-            "pnm",
-            "mpo",
-        ),
-        *("avif", "heic", "heif", "hif", "jxl"),
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "webp", "gif", "bmp", "tif", "tiff"),
+        *("ppm", "pgm", "pnm", "avif", "heic", "heif", "hif", "jxl"),
     )
 )
 """Of pictures that are read: such a file is opened when it is read, and not before that."""
@@ -88,18 +74,13 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _BRANDS = {
-    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys(
-        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"), "HEIF"
-    ),
     b"crx ": RAW,
     **dict.fromkeys((b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"aax ", b"jp2 ", b"jpx "), ""),
 }
-"""What a file of ISO's base media format is, by its brand; of any other brand it is a video."""
+"""What a file of ISO's base media format is that is no picture, by its brand; of any other brand it is a
+video."""
 _QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _VIDEO_SUFFIXES = frozenset([".mov", ".mp4", ".qt", ".m4v", ".3gp", ".3g2"])
-_BMP_HEADS = tuple(bytes([size]) for size in (12, 40, 52, 56, 64, 108, 124))
-_PPM = re.compile(rb"P[1-6]\s(?:\s|#[^\n]*\n)*\d+\s+\d+\s")
 _SVG = re.compile(rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<(?:\w+:)?svg[\s>]", re.DOTALL)
 
 
@@ -194,20 +175,16 @@ def _head(path: Path, mode: int) -> bytes:
     """The first bytes of a regular file; none of a pipe or a device, which would be waited for."""
     if not stat.S_ISREG(mode):
         return b""
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        return os.read(file, HEAD) if stat.S_ISREG(os.fstat(file).st_mode) else b""
-    finally:
-        os.close(file)
+    with open_regular(path) as file:
+        return file.read(HEAD)
 
 
 def _of_brand(head: bytes) -> str:
-    """What a file of ISO's base media format is: by its first brand, or by others where that tells little."""
-    size = min(int.from_bytes(head[:4], "big"), len(head))
-    brands = [head[8:12], *(head[i : i + 4] for i in range(16, size - 3, 4))]
-    if brands[0] in (b"mif1", b"msf1") and not {b"avif", b"avis"}.isdisjoint(brands):
-        return "AVIF"
-    return _BRANDS.get(brands[0], VIDEO)
+    """What a file of ISO's base media format is: a picture by any of its brands, else by its first one."""
+    if is_heif(head):
+        return "HEIF"
+    brands = brands_of(head)
+    return _BRANDS.get(brands[0], VIDEO) if AVIF.isdisjoint(brands) else "AVIF"
 
 
 def _is_transport_stream(head: bytes) -> bool:

@@ -12,8 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from facesearch.api.inputs import read
 from facesearch.encoder.stream import read_faces
-from facesearch.faces.decoding import Decoded
-from facesearch.faces.photos import FORMATS, decode, read_photo
+from facesearch.faces.decoding import PILLOWS, Decoded
+from facesearch.faces.photos import decode, read_photo
 from facesearch.records import Photo, Skipped
 
 
@@ -35,7 +35,7 @@ class Mute(Exception):
         raise RuntimeError("no words")
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", PILLOWS)
 def test_no_damage_to_any_format_is_more_than_a_reason(kind: str):
     whole, dice = saved(kind), random.Random(kind)
     assert not isinstance(decode(whole), str)

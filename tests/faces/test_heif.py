@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from PIL import Image, ImageOps
 
 from facesearch.faces import heif, jxl
 from facesearch.faces.decoding import Decoded, decode
+from facesearch.faces.photos import read_photo, walk
+from facesearch.records import Photo
 
 pillow_heif.register_heif_opener()  # to write them
 W, H = 96, 64
@@ -144,6 +147,15 @@ def test_a_jpeg_xl_without_the_plugin_says_what_to_install(monkeypatch: pytest.M
     data = jpeg_xl()
     monkeypatch.setattr(jxl, "is_there", lambda: False)
     assert "pip install 'facesearch[jxl]'" in str(decode(data))
+
+
+@pytest.mark.parametrize("make", [heic, jpeg_xl])
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jxl", "a.jpg", "a"])
+def test_they_are_photos_whatever_they_are_called(tmp_path: Path, make: Any, name: str):
+    (tmp_path / name).write_bytes(make())
+    assert list(walk(tmp_path)) == [tmp_path / name]
+    photo = read_photo(tmp_path / name)
+    assert isinstance(photo, Photo) and near(photo.pixels, picture())
 
 
 def test_neither_is_imported_before_such_a_file_comes():
