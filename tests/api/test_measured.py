@@ -16,6 +16,7 @@ from facesearch.api.opening import open_gallery
 from facesearch.errors import CannotRead
 from facesearch.gallery.store.rows import Threshold
 from facesearch.report.lines import info_lines
+from tests.helpers.measured import measured
 
 THRESHOLD = Threshold(0.9, 0.01, "made up", 300, 3, True, 30, 0.0, 0.03, ((0.5, 0.3), (0.9, 0.01)))
 RATE = {"value": 0.9, "low": 0.8, "high": 1.0, "trials": 10}
@@ -58,10 +59,7 @@ def test_the_threshold_comes_with_its_curve_and_how_far_the_gallery_has_outgrown
 def of(gallery: Gallery, **given: Any) -> dict[str, Any]:
     """What a report says of this gallery as it is now."""
     with gallery.opened() as store:
-        threshold, (generation, mark) = store.notes.threshold(), store.notes.moment
-        assert threshold is not None
-        noted = {"faces": len(store), "people": 2, "by": threshold.by, "threshold": threshold.score}
-        return noted | {"fpir": threshold.fpir, "generation": generation, "mark": mark} | given
+        return measured(store, **given)
 
 
 CURVE = {

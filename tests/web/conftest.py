@@ -60,18 +60,25 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def served(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server over a copy of the world's gallery: what tests change they change back, or it concerns no
-    other test.
-    """
+def place(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the world's gallery, and of the report that came with facesearch."""
     from tests.helpers.browser import drawn
 
     folder = tmp_path_factory.mktemp("served")
-    gallery = shutil.copytree(world / "gallery", folder / "gallery")
-    options = ("--photos", world / "people", "--report", drawn.REPORT)
-    with drawn.served(gallery, *options, log=folder / "log.jsonl") as (url, process):
+    shutil.copytree(world / "gallery", folder / "gallery")
+    shutil.copytree(drawn.REPORT, folder / "report")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(world: Path, place: Path) -> Iterator[str]:
+    """A server over that gallery: what tests change they change back, or it concerns no other test."""
+    from tests.helpers.browser import drawn
+
+    options = ("--photos", world / "people", "--report", place / "report")
+    with drawn.served(place / "gallery", *options, log=place / "log.jsonl") as (url, process):
         yield url
-    assert process.returncode == 0, (folder / "log.jsonl").read_text()
+    assert process.returncode == 0, (place / "log.jsonl").read_text()
 
 
 @pytest.fixture(params=["desk", "phone"])
