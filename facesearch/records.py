@@ -35,6 +35,14 @@ vectors.
 WAYS_TO_SCORE: tuple[ScoredBy, ...] = get_args(ScoredBy)
 
 
+def scale_of(size: tuple[int, int], pixels: U8) -> float:
+    """Pixels of an original of this size (w, h) to one of those (h, w, 3) that are reduced from it; 1.0 where
+    it is kept whole.
+    """
+    long: int = max(pixels.shape[:2])
+    return max(1.0, max(size) / max(long, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
     """A decoded file. pixels (h, w, 3) uint8 RGB, upright; sha256 is of the file's bytes. size: width and
@@ -50,9 +58,8 @@ class Photo:
 
     @property
     def scale(self) -> float:
-        """Pixels of the original to one of `pixels`; 1.0 of a picture that is kept whole."""
-        long: int = max(self.pixels.shape[:2])
-        return max(1.0, max(self.size) / max(long, 1))
+        """Pixels of the original to one of `pixels`."""
+        return scale_of(self.size, self.pixels)
 
 
 @dataclass(frozen=True, slots=True)

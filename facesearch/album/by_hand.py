@@ -7,16 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from facesearch.album.album import Album, AlbumFile, FoundFace
 from facesearch.datasets.table import landmarks_text
 from facesearch.encoder.runtime import Runtime
 from facesearch.errors import BadBox, NotFound, NothingToDo, OtherAlbum, written
+from facesearch.faces.boxes import iou
 from facesearch.faces.by_hand import Box, face_in_box
 from facesearch.faces.cutting import sharpness_of
 from facesearch.faces.detect import Detector
-from facesearch.faces.face_search import iou
 from facesearch.faces.found_by import ALIGNED, BY_HAND
 from facesearch.faces.photos import read_photo
 from facesearch.records import Skipped
@@ -58,7 +56,7 @@ def mark_face(album: Album, runtime: Runtime, detector: Detector, photo: Path, b
     own = (x, y, w, h)
     others, _ = album.faces_of(file.sha256)
     for other in others:
-        if _overlap(other.box, own) >= SAME_FACE:
+        if iou(other.box, own) >= SAME_FACE:
             return Marked(other.key, False, False)
     number = max((other.number for other in others), default=0) + 1
     sharpness = sharpness_of(cut.crop)
@@ -81,7 +79,3 @@ def _file(album: Album, photo: Path) -> AlbumFile:
             photo, "photo of this album", "Give its path, or its path below the album; scan first."
         )
     return file
-
-
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    return iou(np.array(a, np.float32), np.array(b, np.float32))

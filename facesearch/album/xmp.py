@@ -14,6 +14,8 @@ from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
+from facesearch.faces.boxes import iou
+
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 AREA = "http://ns.adobe.com/xmp/sType/Area#"
@@ -66,16 +68,13 @@ class Region:
         """The way back."""
         return self.upright(_BACK.get(turn, turn))
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        return self.x - self.w / 2, self.y - self.h / 2, self.w, self.h
+
     def overlap(self, other: Region) -> float:
         """Intersection over union."""
-        across = min(self.x + self.w / 2, other.x + other.w / 2) - max(
-            self.x - self.w / 2, other.x - other.w / 2
-        )
-        down = min(self.y + self.h / 2, other.y + other.h / 2) - max(
-            self.y - self.h / 2, other.y - other.h / 2
-        )
-        both = max(across, 0) * max(down, 0)
-        return both / max(self.w * self.h + other.w * other.h - both, 1e-12)
+        return iou(self.box, other.box)
 
 
 class BadXmp(ValueError):

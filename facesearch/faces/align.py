@@ -5,6 +5,8 @@ There is one geometry for training and for use; faces/crop.py names it.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -60,6 +62,16 @@ def warp(pixels: U8, matrix: F64, size_px: int = CROP_PX) -> U8:
     return cv2.warpAffine(  # type: ignore[return-value]
         pixels, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def square_around(middle: tuple[float, float], scale: float, roll_deg: float, size_px: int) -> F64:
+    """(2, 3) for `warp`: a square around this place of a photo, so much larger than there, in which what is
+    rolled clockwise by roll_deg is upright.
+    """
+    angle = math.radians(roll_deg)
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    return np.hstack([linear, (size_px / 2 - linear @ middle)[:, None]])
 
 
 def crop_face(pixels: U8, landmarks: F32) -> U8:

@@ -11,9 +11,9 @@ import numpy as np
 
 from facesearch.errors import BadBox
 from facesearch.faces.align import FACE_IN_CROP, TEMPLATE, crop_face
+from facesearch.faces.boxes import iou
 from facesearch.faces.cutting import CutFace
 from facesearch.faces.detect import LEAST_INSIDE, Detector, LooksInBox, found_in
-from facesearch.faces.face_search import iou
 from facesearch.faces.found_by import BY_HAND
 from facesearch.records import F32, Face, Photo
 
@@ -53,9 +53,13 @@ def _found(photo: Photo, box: F32, detector: Detector) -> Face | None:
     """The face that the detector finds there; if it finds none, the one that its network finds in a window of
     the box's own size, in whichever turn.
     """
-    faces = [face for face in found_in(detector, photo.pixels, photo.scale)[0] if iou(face.box, box) >= IT_IS]
+    faces = [
+        face
+        for face in found_in(detector, photo.pixels, photo.scale)[0]
+        if iou(face.box.tolist(), box.tolist()) >= IT_IS
+    ]
     if faces:
-        return max(faces, key=lambda face: iou(face.box, box))
+        return max(faces, key=lambda face: iou(face.box.tolist(), box.tolist()))
     if isinstance(detector, LooksInBox):
         return detector.detect_in(photo.pixels, box, IT_IS)
     return None

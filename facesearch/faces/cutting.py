@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from facesearch.faces.align import TEMPLATE, crop_face, scaled, warp
+from facesearch.faces.align import TEMPLATE, crop_face, scaled, square_around, warp
 from facesearch.faces.detect import Detector, found_in
 from facesearch.faces.fit import fit_of
 from facesearch.records import U8, Face, Photo
@@ -54,14 +53,10 @@ def portrait(pixels: U8, box: Sequence[float], landmarks: Sequence[Sequence[floa
     lies there.
     """
     x, y, w, h = box
-    roll = 0.0
-    if len(landmarks) == len(TEMPLATE):
-        roll = math.radians(fit_of(np.array(landmarks, np.float32)).roll_deg)
+    known = len(landmarks) == len(TEMPLATE)
+    roll = fit_of(np.array(landmarks, np.float32)).roll_deg if known else 0.0
     scale = side_px / (ROOM * max(w, h))
-    cos, sin = scale * math.cos(roll), scale * math.sin(roll)
-    linear = np.array([[cos, sin], [-sin, cos]])
-    shift = side_px / 2 - linear @ (x + w / 2, y + h / 2)
-    return warp(pixels, np.hstack([linear, shift[:, None]]), side_px)
+    return warp(pixels, square_around((x + w / 2, y + h / 2), scale, roll, side_px), side_px)
 
 
 def sharpness_of(crop: U8) -> float:

@@ -24,7 +24,7 @@ from facesearch.faces import heif, jxl, webp
 from facesearch.faces.bands import read_in_bands, stored_size, turn_of
 from facesearch.faces.budget import DECODING, ROOM, Lease
 from facesearch.faces.rgb import GREY_16, SIDEWAYS, bands_of, top_of, upright
-from facesearch.records import U8
+from facesearch.records import U8, scale_of
 
 for _plugin in (
     "Jpeg",
@@ -94,8 +94,7 @@ class Decoded:
     @property
     def scale(self) -> float:
         """Pixels of the original to one of `pixels`."""
-        long: int = max(self.pixels.shape[:2])
-        return max(1.0, max(self.size) / max(long, 1))
+        return scale_of(self.size, self.pixels)
 
 
 class TooManyPieces(Exception):

@@ -1,4 +1,4 @@
-"""Find faces and their landmarks: OpenCV's YuNet, which comes with facesearch."""
+"""Find faces and their landmarks: YuNet, of the OpenCV Zoo, which comes with facesearch."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def _is_in(face: Face, w: int, h: int) -> bool:
 class YuNet:
     """YuNet (Wu et al. 2023, Machine Intelligence Research 20): box and 5 landmarks.
 
-    A photo is looked at 640 pixels long; a large one in tiles too, at 0.37 of its size. A face that is small
-    there, rolled, or not certain is looked at again in a window of its own: at its own size and, where its
-    score lets it be on its side, in eight turns, of which the best one counts. A photo in which no face is
-    certain is looked at in all four turns.
+    A photo is looked at 640 pixels long; a large one in tiles too, at FINE_SCALE of its size. A face that is
+    small there, rolled, or not certain is looked at again in a window of its own: at its own size and, where
+    its score lets it be on its side, in eight turns, of which the best one counts. A photo in which no face
+    is certain is looked at in all four turns.
     """
 
     def __init__(self, model: bytes) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
+from facesearch.faces.boxes import iou
 from facesearch.faces.face_network import without_doubles
 from facesearch.faces.fit import Fit, fit_of
 from facesearch.faces.windows import (
@@ -20,6 +22,7 @@ from facesearch.faces.windows import (
     coarse,
     fine,
     mosaics,
+    small,
     tiles,
 )
 from facesearch.records import F32, U8
@@ -83,6 +86,7 @@ class FaceSearch:
         """scale: pixels of the original photo to one of these."""
         self._find, self._pixels = find, pixels
         self._fine = fine(pixels, scale)
+        self._small = small(pixels if self._fine is None else self._fine)
 
     def faces(self) -> list[SeenFace]:
         """What is in the photo, largest first."""
@@ -101,7 +105,9 @@ class FaceSearch:
             row[:4] = [*(box[:2] + box[2:4] / 2 - side / 2), side, side]
             drawn = SeenFace(row, side)
             turns += self._in_windows([drawn] * len(TURNS), TURNS)
-        fit = [one for one in turns if one is not None and iou(one.row, box) >= least_overlap]
+        fit = [
+            one for one in turns if one is not None and iou(one.row.tolist(), box.tolist()) >= least_overlap
+        ]
         best = _best_turn(fit)
         return None if best is None else self._straightened([best])[0]
 
@@ -109,7 +115,7 @@ class FaceSearch:
 
     def _seen(self) -> list[SeenFace]:
         """What the whole photo and its tiles show."""
-        found = list(self._in_look(coarse(self._pixels, 0, self._fine), CANDIDATE))
+        found = list(self._in_look(coarse(self._pixels, self._small), CANDIDATE))
         large = [one for one in found if one.score >= SURE]
         for tile in () if self._fine is None else tiles(self._pixels, self._fine):
             found += [
@@ -124,7 +130,7 @@ class FaceSearch:
         turned = [
             replace(one, roll_deg=90.0 * quarters)
             for quarters in (1, 2, 3)
-            for one in self._in_look(coarse(self._pixels, quarters, self._fine), MIN_SCORE)
+            for one in self._in_look(coarse(self._pixels, self._small, quarters), MIN_SCORE)
         ]
         return _apart(turned)
 
@@ -147,12 +153,10 @@ class FaceSearch:
 
     def _improved(self, found: Sequence[SeenFace]) -> list[SeenFace]:
         """Each at its own size and upright."""
-        small = [one for one in found if one.shown_px < min(SMALL_PX, one.face_px * 0.99)]
-        larger = self._in_windows(small, [one.roll_deg for one in small])
-        better = {id(one): new for one, new in zip(small, larger, strict=True) if new is not None}
-        lost = {id(one) for one, new in zip(small, larger, strict=True) if new is None}
-        found = [better.get(id(one), one) for one in found if id(one) not in lost]
-        return _apart(self._straightened(self._turned(found)))
+        few = [one for one in found if one.shown_px < min(SMALL_PX, one.face_px * 0.99)]
+        larger = self._in_windows(few, [one.roll_deg for one in few])
+        better = {id(one): new for one, new in zip(few, larger, strict=True)}
+        return _apart(self._straightened(self._turned(_replaced(found, better))))
 
     def _turned(self, found: Sequence[SeenFace]) -> list[SeenFace]:
         """Those that are not sure, in that of eight turns that fits best."""
@@ -166,8 +170,7 @@ class FaceSearch:
             best = _best_turn(turns)
             risen = best is not None and one.score < MIN_SCORE and best.score < TURNED_SCORE
             better[id(one)] = None if risen else best
-        chosen = [better.get(id(one), one) for one in found]
-        return [one for one in chosen if one is not None]
+        return _replaced(found, better)
 
     def _straightened(self, found: Sequence[SeenFace]) -> list[SeenFace]:
         """Those that are rolled where they were looked at, in a window in which they are straight."""
@@ -208,10 +211,14 @@ class FaceSearch:
         corner = np.tile(cell_of(number), 5)
         row[0, :2] -= corner[:2]
         row[0, 4:14] -= corner
-        matrix = window.matrix()
-        linear = np.linalg.inv(matrix[:, :2])
-        back = np.hstack([linear, -(linear @ matrix[:, 2])[:, None]])
+        back = np.asarray(cv2.invertAffineTransform(window.matrix()), np.float64)
         return SeenFace(carried(row, back)[0], float(rows[0, 2:4].max()), window.roll_deg)
+
+
+def _replaced(found: Sequence[SeenFace], by: dict[int, SeenFace | None]) -> list[SeenFace]:
+    """Each face, or what stands for it (by its id) in its place; those for which nothing does are gone."""
+    chosen = (by.get(id(one), one) for one in found)
+    return [one for one in chosen if one is not None]
 
 
 def _best_turn(turns: Sequence[SeenFace | None]) -> SeenFace | None:
@@ -239,13 +246,6 @@ def _is_part(one: SeenFace, of: SeenFace) -> bool:
     x, y, w, h = of.row[:4]
     mx, my = one.row[:2] + one.row[2:4] / 2
     return bool(x < mx < x + w and y < my < y + h and one.face_px < of.face_px / 3)
-
-
-def iou(a: F32, b: F32) -> float:
-    """Intersection over union of two boxes x, y, width, height."""
-    sides = np.minimum(a[:2] + a[2:4], b[:2] + b[2:4]) - np.maximum(a[:2], b[:2])
-    both = float(np.prod(np.clip(sides, 0, None)))
-    return both / max(float(a[2] * a[3] + b[2] * b[3]) - both, 1e-9)
 
 
 def _fit(one: SeenFace) -> Fit:

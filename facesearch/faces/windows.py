@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facesearch.faces.align import warp
+from facesearch.faces.align import square_around, warp
 from facesearch.faces.face_network import SIDE_PX
 from facesearch.records import F32, F64, U8
 
@@ -52,20 +52,17 @@ class Window:
 
     def matrix(self) -> F64:
         """(2, 3): the photo's coordinates to those of the window, in which the face is upright."""
-        scale, angle = FACE_PX / self.face_px, math.radians(self.roll_deg)
-        cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-        linear = np.array([[cos, sin], [-sin, cos]])
-        return np.hstack([linear, (CELL_PX / 2 - linear @ (self.x, self.y))[:, None]])
+        return square_around((self.x, self.y), FACE_PX / self.face_px, self.roll_deg, CELL_PX)
 
 
-def coarse(pixels: U8, turns: int = 0, fine: U8 | None = None) -> Look:
-    """The whole photo, turned by so many quarters anticlockwise. fine: the same photo, smaller, which is
-    faster to average.
-    """
-    h, w = pixels.shape[:2]
-    source = pixels if fine is None else fine
-    small = scaled_by(source, min(1.0, SIDE_PX / max(source.shape[:2])))
-    sh, sw = small.shape[:2]
+def small(pixels: U8) -> U8:
+    """A whole photo, so small that a square shows it."""
+    return scaled_by(pixels, min(1.0, SIDE_PX / max(pixels.shape[:2])))
+
+
+def coarse(pixels: U8, small: U8, turns: int = 0) -> Look:
+    """The whole photo, turned by so many quarters anticlockwise. small: the same as `small` made it."""
+    (h, w), (sh, sw) = pixels.shape[:2], small.shape[:2]
     fx, fy = w / sw, h / sh
     back = (
         [[fx, 0, 0], [0, fy, 0]],
@@ -101,7 +98,7 @@ def tiles(pixels: U8, small: U8) -> Iterator[Look]:
     """The photo as `fine` made it, in squares that overlap."""
     (h, w), (sh, sw) = pixels.shape[:2], small.shape[:2]
     fx, fy = w / sw, h / sh
-    across, down = _tiles(sw - 0.5, sh - 0.5)
+    across, down = _tiles(sw - 0.5, sh - 0.5)  # its sides were rounded
     for y in _starts(sh, down):
         for x in _starts(sw, across):
             part = small[y : y + SIDE_PX, x : x + SIDE_PX]
