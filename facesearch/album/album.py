@@ -18,6 +18,7 @@ import json
 import os
 import re
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -29,11 +30,13 @@ import numpy as np
 
 from facesearch.album.said import SCHEMA as SAID
 from facesearch.album.said import Key, SaidTables
-from facesearch.errors import CorruptAlbum, NoAlbum, OtherAlbum, unshown, written
+from facesearch.datasets.table import points_of
+from facesearch.errors import CorruptAlbum, NoAlbum, NotFound, OtherAlbum, unshown, written
 from facesearch.faces.found_by import current_name
 from facesearch.gallery.store.database import Database, statements
 from facesearch.gallery.store.rows import VECTOR, vector_bytes
-from facesearch.records import F32
+from facesearch.gallery.store.seen import LANDMARKS, read_seen, seen_bytes
+from facesearch.records import F32, Seen
 
 FILE = "scan.sqlite"
 FORMAT = 2
@@ -151,6 +154,21 @@ class AlbumFace:
         """
         return f"{self.sha256[:12]}/{self.number}"
 
+    def points(self) -> F32:
+        """The landmarks (k, 2) float32; none of a photo that was an aligned crop."""
+        return points_of(self.landmarks)
+
+    def seen(self) -> Seen | None:
+        """What a gallery keeps of it beside its vector; None where the album, which may come from anybody,
+        says what can be no face's.
+        """
+        try:
+            points = tuple((float(x), float(y)) for x, y in self.points())
+            known = points if len(points) == LANDMARKS else ()
+            return read_seen(seen_bytes(Seen(self.box, known, self.score, self.sharpness)))
+        except (ValueError, TypeError, struct.error):
+            return None
+
     @property
     def person(self) -> str:
         """Whose face it is taken for: the reviewer's word, else the gallery's match, else nobody's
@@ -245,6 +263,13 @@ class Album:
     ) -> None:
         self.close()
 
+    def photos_at(self, root: Path | None) -> Path:
+        """Where the album's photos lie: there, if it was moved. Raises NotFound."""
+        place = (root or self.root).absolute()
+        if not place.is_dir():
+            raise NotFound(place, "folder of photos", "If the album was moved, pass --photos FOLDER.")
+        return place
+
     def require(self, encoder_id: str, detector: str, root: Path) -> None:
         """Raises OtherAlbum when it was made by another encoder or detector, or of another folder."""
         if encoder_id != self.encoder_id:
@@ -265,7 +290,7 @@ class Album:
             f"SELECT path, bytes, mtime_ns, sha256, reason, {content} FROM files ORDER BY path"
         )
         for row in rows:
-            if list(map(type, row)) != [str, int, int, str, str, str] or not _is_below(row[0]):
+            if list(map(type, row)) != [str, int, int, str, str, str] or not is_below(row[0]):
                 raise CorruptAlbum(self.folder, f"{row[0]!r} is no file below an album")
             if any(sha and not _SHA256.fullmatch(sha) for sha in (row[3], row[5])):
                 raise CorruptAlbum(self.folder, f"the content hash of {row[0]!r} is none")
@@ -423,11 +448,13 @@ class Album:
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def _is_below(path: str) -> bool:
-    """Whether this is a path of a file below a folder, whatever folder that is."""
+def is_below(path: str) -> bool:
+    """Whether this is a path of a file below a folder, whatever folder that is, as it stands and as `unshown`
+    reads it.
+    """
     parts = PurePath(path).parts
     below = bool(parts) and not PurePath(path).is_absolute() and ".." not in parts and "\0" not in path
-    return below and ((real := unshown(path)) == path or _is_below(real))
+    return below and ((real := unshown(path)) == path or is_below(real))
 
 
 def _face(row: Any, refused: dict[Key, tuple[str, ...]]) -> AlbumFace:

@@ -76,7 +76,7 @@ def arrange(
     before = _noted(album)
     if again or before.get("asked") != asked:
         before = {}
-    elif before["state"] == _state(album):
+    elif before["state"] == _state(album, album.faces()):
         return replace(Arranged(**before["result"]), new=0, joined=0)
     faces, vectors = album.faces_and_vectors()
     said = album.said.of(faces)
@@ -197,19 +197,19 @@ def _noted(album: Album) -> dict[str, Any]:
 
 
 def _note(album: Album, asked: Sequence[object], belief: dict[str, Any] | None, result: Arranged) -> None:
+    faces = album.faces()
     noted = {
         "asked": asked,
-        "state": _state(album),
-        "seen": max((face.face_id for face in album.faces()), default=0),
+        "state": _state(album, faces),
+        "seen": max((face.face_id for face in faces), default=0),
         "belief": belief,
         "result": asdict(result),
     }
     album.remember(_ARRANGED, json.dumps(noted))
 
 
-def _state(album: Album) -> str:
+def _state(album: Album, faces: Sequence[AlbumFace]) -> str:
     """What grouping depends on, in short: which faces there are, and what is said of them."""
-    faces = album.faces()
     said = album.said.of(faces)
     facts = [(face.face_id, face.group, face.person, face.reviewed, face.nobody) for face in faces]
     refused = sorted((i, sorted(people)) for i, people in said.refused.items())

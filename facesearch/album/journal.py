@@ -10,9 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TextIO
 
+from facesearch.album.album import is_below
 from facesearch.errors import CannotRead, SortBusy, reason_of, writing
 from facesearch.files import locked_file, make_folder, read_regular, replace_file
 
@@ -144,9 +145,4 @@ def _placed(words: dict[str, object]) -> Placed | None:
         if type(values[field.name]).__name__ != field.type:
             return None
     one = Placed(**values)  # type: ignore[arg-type]
-    return one if _is_below(one.target) and _is_below(one.source) else None
-
-
-def _is_below(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return bool(parts) and parts[0] != "/" and ".." not in parts and "\0" not in path
+    return one if is_below(one.target) and is_below(one.source) else None

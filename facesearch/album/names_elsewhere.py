@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from facesearch.album.album import Album, AlbumFace, AlbumFile
 from facesearch.album.xmp import ON, BadXmp, Region, packets, regions_in, with_regions
-from facesearch.errors import BadName, CannotWrite, NotFound, NothingToDo, reason_of
+from facesearch.errors import BadName, CannotWrite, NothingToDo, reason_of
 from facesearch.faces.decoding import shape_of
 from facesearch.faces.names import clean_name
 from facesearch.faces.photos import read_bytes
@@ -63,7 +64,7 @@ def export_xmp(
 
     root: where the album lies now, if it was moved. Raises NotFound, NothingToDo, CannotWrite.
     """
-    root = _root(album, root)
+    root = album.photos_at(root)
     by_photo = _by_photo(album)
     known = {photo for photo, faces in by_photo.items() if any(_own(face) for face in faces)}
     files = [file for file in album.files().values() if file.sha256 in by_photo]
@@ -97,13 +98,18 @@ def suggest_names(album: Album, progress: Progress) -> Suggested:
     photos = names = no_face = 0
     progress(0, len(files))
     for number, file in enumerate(files, 1):
-        found, bad = _regions_of(file, album.root)
+        photo = file.below(album.root)
+        data = read_bytes(photo)
+        if isinstance(data, Skipped):
+            skipped.append(data)
+            continue
+        found, bad = _regions_of(photo, data, album.root)
         skipped += bad
         photos, names = photos + bool(found), names + len(found)
         try:
-            shape = _shape(file.below(album.root)) if found else ((1, 1), 1)
+            shape = shape_of(data) if found else ((1, 1), 1)
         except ValueError as error:
-            skipped.append(Skipped(file.below(album.root), str(error)))
+            skipped.append(Skipped(photo, str(error)))
             continue
         for region in found:
             face = _on(region, by_photo[file.sha256], *shape)
@@ -116,8 +122,10 @@ def suggest_names(album: Album, progress: Progress) -> Suggested:
     return Suggested(photos, names, len(suggested), no_face, tuple(skipped))
 
 
-def names_in_photos(album: Album) -> dict[str, str]:
-    """What photos and sidecars called the album's faces when they were last asked, by the faces' keys."""
+def names_in_photos(album: Album, faces: Sequence[AlbumFace]) -> dict[str, str]:
+    """What photos and sidecars called these faces of the album when they were last asked, by the faces'
+    keys.
+    """
     if not (noted := album.value(SUGGESTED)):
         return {}
     try:
@@ -125,9 +133,7 @@ def names_in_photos(album: Album) -> dict[str, str]:
     except (ValueError, AttributeError):
         return {}
     return {
-        face.key: name
-        for face in album.faces()
-        if (name := names.get(face.face_id)) and name not in face.refused
+        face.key: name for face in faces if (name := names.get(face.face_id)) and name not in face.refused
     }
 
 
@@ -186,9 +192,8 @@ def _is_alone(photo: Path) -> bool:
 # ---- reading
 
 
-def _regions_of(file: AlbumFile, root: Path) -> tuple[list[Region], list[Skipped]]:
-    """The names in a photo's sidecars, else in itself, of the stored picture."""
-    photo = file.below(root)
+def _regions_of(photo: Path, data: bytes, root: Path) -> tuple[list[Region], list[Skipped]]:
+    """The names in a photo's sidecars, else in itself (data: its bytes), of the stored picture."""
     skipped: list[Skipped] = []
     sources: list[tuple[Path, bytes]] = []
     for place in (photo.with_name(photo.name + ".xmp"), photo.with_suffix(".xmp")):
@@ -197,9 +202,6 @@ def _regions_of(file: AlbumFile, root: Path) -> tuple[list[Region], list[Skipped
                 sources.append((place, read_regular(place)))
             except OSError as error:
                 skipped.append(Skipped(place, f"cannot be read: {reason_of(error)}"))
-    data = read_bytes(photo)
-    if isinstance(data, Skipped):
-        return [], [*skipped, data]
     sources += [(photo, packet) for packet in packets(data)]
     found: list[Region] = []
     for place, xmp in sources:
@@ -237,13 +239,6 @@ LEAST_OVERLAP = 0.15
 
 
 # ---- both
-
-
-def _root(album: Album, root: Path | None) -> Path:
-    root = (root or album.root).absolute()
-    if not root.is_dir():
-        raise NotFound(root, "folder of photos", "If the album was moved, pass --photos FOLDER.")
-    return root
 
 
 def _by_photo(album: Album) -> dict[str, list[AlbumFace]]:

@@ -122,7 +122,7 @@ def review_rows(album: Album) -> list[ReviewRow]:
             faces[i].face_id,
         ),
     )
-    said = names_in_photos(album)
+    said = names_in_photos(album, faces)
     rows = []
     for i in order:
         face = faces[i]
@@ -205,7 +205,9 @@ def apply(
     numbers = _groups(words, faces, album)
     photos = {file.sha256: file.path.rpartition("/")[2] for file in reversed(album.files().values())}
     named = [
-        NewFace(word.name, faces[i].sha256, photos[faces[i].sha256], vectors[i], album.detector)
+        NewFace(
+            word.name, faces[i].sha256, photos[faces[i].sha256], vectors[i], album.detector, faces[i].seen()
+        )
         for word, i in ((word, word.place) for word in words)
         if word.name not in ("", NOBODY)
     ]

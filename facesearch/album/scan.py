@@ -18,13 +18,12 @@ import numpy as np
 from PIL import Image
 
 from facesearch.album.album import FILE, Album, AlbumFace, AlbumFile, FoundFace, FoundPhoto
-from facesearch.datasets.compare import crop_facts
 from facesearch.datasets.table import landmarks_text
 from facesearch.encoder.runtime import Runtime
 from facesearch.encoder.stream import Embedded, detected, embedded_batches
 from facesearch.errors import NotFound, NothingToDo, unshown, written
 from facesearch.faces.align import scaled
-from facesearch.faces.cutting import cut_faces, portrait
+from facesearch.faces.cutting import cut_faces, portrait, sharpness_of
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.kinds import Facts, Judge, is_read_now
@@ -406,13 +405,11 @@ def _take_in(album: Album, batch: Sequence[Embedded[_Looked]]) -> tuple[int, int
     """Commit a batch: what was looked at, with the vectors of its faces. Returns how many photos were new,
     and how many faces.
     """
-    crops = [crop for look, _, _ in batch for _, crop in look.found or ()]
-    sharpness = iter(crop_facts(np.stack(crops), _silent)[0][:, 2].tolist() if crops else ())
     photos = [
         FoundPhoto(
             look.file.sha256,
             tuple(
-                _found(i, *found, next(sharpness), vector)
+                _found(i, *found, vector)
                 for i, (found, vector) in enumerate(zip(look.found, vectors, strict=True), 1)
             ),
             look.reason,
@@ -428,11 +425,12 @@ def _take_in(album: Album, batch: Sequence[Embedded[_Looked]]) -> tuple[int, int
         look.file.sha256: look.picture for look, _, _ in batch if look.found is None and look.picture
     }:
         album.note_pictures(again)
-    return len(photos), len(crops)
+    return len(photos), sum(len(photo.faces) for photo in photos)
 
 
-def _found(number: int, face: Face | None, crop: U8, sharpness: float, vector: F32) -> FoundFace:
+def _found(number: int, face: Face | None, crop: U8, vector: F32) -> FoundFace:
     """Without a face the photo is an aligned crop, and all of it."""
+    sharpness = sharpness_of(crop)
     if face is None:
         side = float(crop.shape[0])
         return FoundFace(number, (0.0, 0.0, side, side), "", 1.0, side, sharpness, vector)
@@ -440,10 +438,6 @@ def _found(number: int, face: Face | None, crop: U8, sharpness: float, vector: F
     return FoundFace(
         number, (x, y, w, h), landmarks_text(face.landmarks), face.score, min(w, h), sharpness, vector
     )
-
-
-def _silent(done: int, total: int) -> None:
-    """Crops are measured in no time."""
 
 
 def face_pictures(
@@ -463,7 +457,7 @@ def face_pictures(
         photo = read_photo(file.below(album.root))
         if isinstance(photo, Photo) and photo.sha256 == file.content:
             for face in faces[sha256]:
-                points = np.array(face.landmarks.split(), np.float32).reshape(-1, 2)
+                points = face.points()
                 box = [value / photo.scale for value in face.box]
                 shown = portrait(photo.pixels, box, (points / photo.scale).tolist(), side_px)
                 out = io.BytesIO()

@@ -107,9 +107,7 @@ def unsort_album(
 
 
 def _root(album: Album, out: Path, root: Path | None) -> Path:
-    root = (root or album.root).absolute()
-    if not root.is_dir():
-        raise NotFound(root, "folder of photos", "If the album was moved, pass --photos FOLDER.")
+    root = album.photos_at(root)
     if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
         raise InsideAlbum(out, root)
     return root

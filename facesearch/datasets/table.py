@@ -31,7 +31,7 @@ from facesearch.faces.crop import CROP_PX, GEOMETRY
 from facesearch.faces.cutting import sharpness_of
 from facesearch.faces.found_by import current_name
 from facesearch.files import map_array, open_regular, read_json
-from facesearch.records import I64, U8, Seen
+from facesearch.records import F32, I64, U8, Seen
 
 COLUMNS = ("file", "person", "split", "sha256", "source", "landmarks", "found_by")
 MANIFEST, TABLE = "manifest.json", "faces.csv"
@@ -66,7 +66,7 @@ class Row:
 
     def seen(self, crop: U8, length: float = 0.0) -> Seen:
         """What a gallery keeps of its face beside the vector, which had this length."""
-        points = np.array(self.landmarks.split(), np.float32).reshape(-1, 2)
+        points = points_of(self.landmarks)
         if len(points) != len(TEMPLATE):  # an aligned crop: its first and last pixel
             w, h = (points.max(axis=0) + 1).tolist() if len(points) else crop.shape[1::-1]
             return Seen((0.0, 0.0, float(w), float(h)), (), 1.0, sharpness_of(crop), length)
@@ -175,6 +175,11 @@ def _checked(folder: Path, crops: Crops, rows: tuple[Row, ...], manifest: object
             folder, f"the manifest says {manifest.get('photos')}, the table has {counted(len(rows), 'photo')}"
         )
     return Dataset(folder, crops, rows, manifest)
+
+
+def points_of(landmarks: str) -> F32:
+    """The way back from landmarks_text: (k, 2) float32."""
+    return np.array(landmarks.split(), np.float32).reshape(-1, 2)
 
 
 def landmarks_text(points: NDArray[np.float32]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,19 @@ def test_an_enrolled_vector_is_the_scanned_one(found: Path, tmp_path: Path):
     with Album.open(found) as album:
         apply(album, tmp_path / "g", name_groups(found, tmp_path / "r.csv", blue="Bo"), None)
         faces, vectors = album.faces_and_vectors()
-    own = vectors[[face.name for face in faces].index("Bo")]
+    place = [face.name for face in faces].index("Bo")
     with Store.open(tmp_path / "g") as gallery:
-        assert (gallery.faces.vectors_of("Bo") @ own).tolist() == pytest.approx([1], abs=1e-3)
+        assert (gallery.faces.vectors_of("Bo") @ vectors[place]).tolist() == pytest.approx([1], abs=1e-3)
+        (seen,) = gallery.faces.seen(gallery.faces.ids(["Bo"]).tolist()).values()
+    assert seen.box == faces[place].box and seen.sharpness == pytest.approx(faces[place].sharpness)
+
+
+def test_what_an_album_says_of_a_face_that_can_be_none_is_not_enrolled_with_it(found: Path):
+    with Album.open(found) as album:
+        face = album.faces()[0]
+    assert face.seen() is not None
+    for wrong in ({"box": (0.0, 0.0, -1.0, 5.0)}, {"score": 7.0}, {"landmarks": "a b"}, {"sharpness": "x"}):
+        assert replace(face, **wrong).seen() is None
 
 
 def test_one_name_for_two_groups_joins_them_and_a_new_label_splits(found: Path, tmp_path: Path):
