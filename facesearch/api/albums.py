@@ -41,6 +41,12 @@ def is_album(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
+def scan_of(folder: Path) -> Path:
+    """The folder of a scan, where the album that was scanned may be named in its place."""
+    beside = album_folder(folder)
+    return beside if not is_album(folder) and is_album(beside) else folder
+
+
 def open_album(folder: Path) -> Album:
     """A scan that is there; use it in a with statement. Raises NoAlbum, CorruptAlbum."""
     return Album.open(folder)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facesearch.errors import NotKept, PhotosSkipped, calm, shown, written
+from facesearch.errors import NotKept, PhotosSkipped, calm, counted, shown, written
 
 if TYPE_CHECKING:
     from facesearch.answers import EnrolmentWarning
@@ -105,7 +105,7 @@ def report_warnings(warnings: Sequence[EnrolmentWarning]) -> None:
     if len(found) > SHOWN_SKIPS:
         tell(f"... and {len(found) - SHOWN_SKIPS} more (--json tells all)")
     if found:
-        tell(f"{len(found)} warning{'s' if len(found) > 1 else ''}; the photos are enrolled all the same")
+        tell(f"{counted(len(found), 'warning')}; the photos are enrolled all the same")
 
 
 def report_all_skipped(skipped: Sequence[Skipped], skips: Skips) -> None:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesearch.encoder.runtime import Runtime
-from facesearch.encoder.stream import Cropped, detected, embedded, read_faces
+from facesearch.encoder.stream import Cropped, embedded, read_faces
 from facesearch.faces.detect import Detector
 from facesearch.faces.found_by import ALIGNED, KNOWN
-from facesearch.faces.photos import walk
-from facesearch.files import sha256_of
+from facesearch.gallery.by_content import found_by_content
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, U8, EnrolledFace, Progress, Seen, Skipped
@@ -103,16 +102,10 @@ def _embedded(
     """Every wanted photo once: content hash, its faces or why there are none, their vectors and lengths."""
     given: set[str] = set()
 
-    def look(path: Path, own: Detector | None) -> tuple[str, list[Cropped] | Skipped] | None:
-        sha256 = sha256_of(path)
-        return (sha256, read_faces(path, own)) if sha256 in wanted and sha256 not in given else None
-
     def crops() -> Iterator[tuple[tuple[str, list[Cropped] | Skipped], list[U8]]]:
-        files = (found for root in roots for found in walk(root) if not isinstance(found, Skipped))
-        for found in detected(look, files, detector):
-            if found is not None and found[0] not in given:
-                given.add(found[0])
-                yield found, [] if isinstance(found[1], Skipped) else [face.crop for face in found[1]]
+        for sha256, faces in found_by_content(roots, wanted, given, read_faces, detector):
+            given.add(sha256)
+            yield (sha256, faces), [] if isinstance(faces, Skipped) else [face.crop for face in faces]
 
     for (sha256, faces), vectors, lengths in embedded(crops(), runtime):
         yield sha256, faces, vectors, lengths

@@ -15,11 +15,10 @@ from pathlib import Path
 
 from facesearch.datasets.table import Dataset
 from facesearch.encoder.runtime import Runtime
-from facesearch.encoder.stream import Cropped, detected, embedded, one_face
+from facesearch.encoder.stream import Cropped, embedded, one_face
 from facesearch.errors import KeyMissing, PhotosMissing, WrongKey, writing
 from facesearch.faces.detect import Detector
-from facesearch.faces.photos import walk
-from facesearch.files import sha256_of
+from facesearch.gallery.by_content import found_by_content
 from facesearch.gallery.index.faiss_index import refresh
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.rewriting import take_vectors_of
@@ -179,15 +178,10 @@ def _crops(
                 pixels, known = dataset.crops[row], dataset.rows[row]
                 yield Crop(str(sha256), pixels, known.found_by, known.seen(pixels))
 
-    def look(path: Path, own: Detector | None) -> tuple[str, Cropped | Skipped] | None:
-        sha256 = sha256_of(path)
-        return (sha256, one_face(path, own, largest=True)) if sha256 in todo and sha256 not in given else None
+    def largest(path: Path, own: Detector | None) -> Cropped | Skipped:
+        return one_face(path, own, largest=True)
 
-    files = (found for root in roots for found in walk(root) if not isinstance(found, Skipped))
-    for found in detected(look, files, detector):
-        if found is None or found[0] in given:
-            continue
-        sha256, face = found
+    for sha256, face in found_by_content(roots, todo, given, largest, detector):
         if isinstance(face, Skipped):
             yield face
         else:

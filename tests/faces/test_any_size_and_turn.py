@@ -18,6 +18,7 @@ from facesearch.faces.cutting import cut_faces
 from facesearch.faces.detect import UNCLEAR, UNFIT, find_faces, found_in, load_detector
 from facesearch.faces.fit import fit_of
 from facesearch.records import U8, Face, Photo, Skipped
+from tests.helpers.stub import Stub
 
 DRAWN = (0, 2, 4, 5)
 
@@ -106,21 +107,6 @@ GOOD = Face(np.array([0, 0, 112, 112], np.float32), TEMPLATE, 0.9, "stub")
 MIXED = TEMPLATE[[3, 4, 2, 0, 1]]
 """The mouth above the eyes."""
 FLAT = TEMPLATE * np.array([1, 0.15], np.float32) + np.array([0, 40], np.float32)
-
-
-class Stub:
-    """Finds what it is told to find."""
-
-    name = "stub"
-
-    def __init__(self, *faces: Face) -> None:
-        self.faces = list(faces)
-
-    def detect(self, pixels: U8) -> list[Face]:
-        return self.faces
-
-    def another(self) -> Stub:
-        return self
 
 
 def test_landmarks_that_do_not_fit_a_face_are_refused_with_the_reason():

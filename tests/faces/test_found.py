@@ -13,27 +13,13 @@ from facesearch.datasets.prepare import PrepareConfig, prepare
 from facesearch.datasets.sources import read_source
 from facesearch.encoder.stream import read_faces
 from facesearch.faces.detect import find_faces
-from facesearch.records import U8, Face, Skipped
+from facesearch.records import Face, Skipped
 from tests.helpers.drawn import ColourEncoder, save_colour
 from tests.helpers.saying import quiet
+from tests.helpers.stub import Stub
 
 POINTS = np.array([[40, 40], [70, 40], [55, 55], [45, 75], [65, 75]], np.float32)
 GOOD = Face(np.array([30, 30, 50, 60], np.float32), POINTS, 0.9, "stub")
-
-
-class Stub:
-    """Finds what it is told to find."""
-
-    name = "stub"
-
-    def __init__(self, *faces: Face) -> None:
-        self.faces = list(faces)
-
-    def detect(self, pixels: U8) -> list[Face]:
-        return self.faces
-
-    def another(self) -> Stub:
-        return self
 
 
 def boxed(*numbers: float) -> Face:

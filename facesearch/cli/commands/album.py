@@ -72,14 +72,12 @@ def export(
     """
     from facesearch.answers import SkippedPhoto
     from facesearch.api.album_answers import AlbumExported
-    from facesearch.api.albums import album_folder, export_xmp, is_album, open_album
+    from facesearch.api.albums import export_xmp, open_album, scan_of
     from facesearch.report import lines as report
 
     if not xmp:
         raise click.UsageError("say in which form: --xmp")
-    if not is_album(scan_folder) and is_album(album_folder(scan_folder)):
-        scan_folder = album_folder(scan_folder)  # the album itself was named
-    with open_album(scan_folder) as opened, bar("export", "photo") as progress:
+    with open_album(scan_of(scan_folder)) as opened, bar("export", "photo") as progress:
         where = into or photos or opened.root
         done = export_xmp(opened, progress, root=photos, into=into, naming=naming)
     if as_json:

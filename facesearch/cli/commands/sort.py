@@ -59,14 +59,12 @@ def sort(
     """
     from facesearch.answers import SkippedPhoto
     from facesearch.api.album_answers import AlbumSorted
-    from facesearch.api.albums import album_folder, is_album, open_album, sort_album, unsort_album
+    from facesearch.api.albums import open_album, scan_of, sort_album, unsort_album
     from facesearch.report import lines as report
 
     if undo and link is not None:
         raise click.UsageError("--undo takes back copies and links alike: --link is not for it")
-    if not is_album(scan_folder) and is_album(album_folder(scan_folder)):
-        scan_folder = album_folder(scan_folder)  # the album itself was named
-    with open_album(scan_folder) as album, bar("sort", "photo") as progress:
+    with open_album(scan_of(scan_folder)) as album, bar("sort", "photo") as progress:
         tell(f"photos: {shown(photos or album.root)}")
         if undo:
             result = unsort_album(album, out, progress, root=photos, dry_run=dry_run)
