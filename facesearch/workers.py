@@ -1,5 +1,5 @@
 """Threads that nobody has to wait for: one that sits in a read of a folder that no longer answers must not
-keep the whole process, or whoever pressed Ctrl-C, from going on.
+keep the whole process, or the person who pressed Ctrl-C, from going on.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Workers:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(work(*given))
-                except BaseException as error:  # noqa: BLE001 -- whoever asked raises it
+                except BaseException as error:  # noqa: BLE001 -- it is raised where it was asked
                     future.set_exception(error)
 
         self._futures.add(future)

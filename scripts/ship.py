@@ -274,7 +274,7 @@ def lengths_that_sort(
     figures: list[dict[str, Any]], extra: Dataset, runtime: Runtime
 ) -> dict[str, list[list[float]]]:
     """(share, length) of ordinary photos, by which faces/quality.py judges; nothing where refusing the
-    shortest vectors does not lower what is missed of people whom the encoder was not trained on."""
+    shortest vectors does not lower what is missed of people that the encoder was not trained on."""
     value = {figure["name"]: figure["rate"]["value"] for figure in figures}
     all_, less = (value.get(name) for name in (MISSED, f"{MISSED} less 5% shortest vectors"))
     if all_ is None or less is None or not less < LEAST_GAIN * all_:

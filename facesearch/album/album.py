@@ -127,7 +127,7 @@ class FoundPhoto:
 class AlbumFace:
     """A row without its vector. group 0: in none. name: what a reviewer wrote; nobody: a reviewer put it
     aside; enrolled: under which name it went into a gallery. nearest, nearest_score: whom of a gallery it
-    resembles; known: as much as a match. refused: whom a reviewer said that it is not."""
+    resembles; known: as much as a match. refused: the people that a reviewer said it is not."""
 
     face_id: int
     sha256: str

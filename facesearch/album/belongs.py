@@ -14,7 +14,7 @@ from facesearch.files import of_cell
 
 ID = "review_id"
 """Under this word an album remembers what its reviews call it. It keeps that wherever its folder is moved;
-made anew in the same place, of the same photos, it is called the same, so that reviews that were kept apply.
+made again in the same place, of the same photos, it is called the same, so that reviews that were kept apply.
 """
 
 
@@ -28,7 +28,7 @@ def album_id(album: Album) -> str:
         return known
     of = "\0".join((written(album.root), written(album.folder.absolute()), album.encoder_id))
     new = "a" + hashlib.sha256(of.encode()).hexdigest()[:12]
-    with contextlib.suppress(CannotWrite):  # where nothing may be written it is found anew each time
+    with contextlib.suppress(CannotWrite):  # where nothing may be written it is found again each time
         album.remember(ID, new)
     return new
 

@@ -162,7 +162,7 @@ def _write(file: AlbumFile, faces: list[AlbumFace], root: Path, place: Path) -> 
         make_folder(place.parent)
         mode = (place if old is not None else photo).stat().st_mode & 0o666 | 0o600
         replace_file(place, new)
-        place.chmod(mode)  # whoever may read the photo may read whom it shows
+        place.chmod(mode)  # who may read the photo may read who is in it
     except (CannotWrite, OSError) as error:
         reason = error.reason if isinstance(error, CannotWrite) else reason_of(error)
         return Skipped(place, f"cannot be written: {reason}")

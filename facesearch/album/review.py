@@ -36,8 +36,8 @@ REVIEW = "review.csv"
 class ReviewRow:
     """One face as a reviewer sees it. group: g7, or empty; fit: its mean cosine to the others of its group;
     nearest, nearest_score: whom of the gallery it resembles; state: new, known (a match of the gallery),
-    reviewed, enrolled, aside or poor (not grouped for its quality). suggested: whom it may be, by its group's
-    name or the gallery; refused: whom it was said not to be; also: other files that show the same photo;
+    reviewed, enrolled, aside or poor (not grouped for its quality). suggested: who it may be, by its group's
+    name or the gallery; refused: who it was said not to be; also: other files that show the same photo;
     in_photo: the name that the photo, or a sidecar beside it, gives the face; was: group and name as they
     stand here. level: whether its group is sure or perhaps one person's, empty where
     nothing tells; likely: how likely all of the group is; perhaps: other groups that are perhaps the same
@@ -71,7 +71,7 @@ class ReviewRow:
 SEVERAL = " | "
 """Between several people, or files, in one cell."""
 REFUSED = "not"
-"""What the column is called in which a reviewer writes whom a face is not."""
+"""What the column is called in which a reviewer writes who a face is not."""
 NO_GROUP = "."
 """As a group in the column `was`, whose cells are never empty nor formulas."""
 _NEEDED = ("group", "name", "face")
@@ -396,7 +396,7 @@ def _number_of(word: Word, of_name: dict[str, int], own: dict[tuple[str, str], i
 def _follow(
     numbers: list[int], names: Sequence[str], faces: Sequence[AlbumFace], of_name: dict[str, int]
 ) -> None:
-    """Whoever has a name goes into its group, and those that were suggested to be that person with them."""
+    """A face that has a name goes into its group; those suggested to be that person go with it."""
     moved: dict[int, int] = {}
     for i, name in enumerate(names):
         if name and name in of_name and numbers[i] != of_name[name]:

@@ -3,15 +3,15 @@
 Said of a face, which is known by its photo's content and its number there, so that no rescan, renaming or
 regrouping loses it:
 
-- it **is** somebody: `AlbumFace.name`; whoever has one name is in one group;
+- it **is** somebody: `AlbumFace.name`; all faces of one name are in one group;
 - it is **put aside**: `AlbumFace.nobody`; in no group, and not asked about again;
 - it belongs to **no group**: `Said.alone`; it stays in none until somebody says otherwise;
 - its **group is right**: `Said.kept`; it keeps that number;
 - it is **not** somebody: `Said.refused`; no suggestion, match of a gallery or group makes it that person;
 - it does **not belong with** some faces: `Said.apart`; it was taken out of a group in which those were left.
 
-The later word wins. For whoever groups: leave out `aside` and `alone`, let `kept` keep their numbers, join no
-two groups of which `may_join` says no, and let the numbers go through `corrected` last.
+The later word wins. A grouping leaves out `aside` and `alone`, lets `kept` keep their numbers, joins no
+two groups of which `may_join` says no, and lets the numbers go through `corrected` last.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Said:
         return not any((a & left and b & right) or (a & right and b & left) for a, b in self.apart)
 
     def corrected(self, faces: Sequence[Face], numbers: I64) -> I64:
-        """The group numbers (n,) with 0 for whoever may not be where a grouping has put them. Nobody of whom
-        a person has said where they belong is moved.
+        """The group numbers (n,) with 0 for faces that may not be where a grouping has put them. A face stays
+        where a person has put it.
         """
         out = numbers.copy()
         members: dict[int, list[int]] = {}
@@ -125,7 +125,7 @@ class SaidTables:
         self._database, self._there = database, there
 
     def refused(self) -> dict[Key, tuple[str, ...]]:
-        """Whom each face is said not to be."""
+        """Who each face is said not to be."""
         out: dict[Key, tuple[str, ...]] = {}
         for sha256, number, person in self._all("SELECT sha256, number, person FROM refused"):
             out[sha256, number] = (*out.get((sha256, number), ()), person)
@@ -206,7 +206,7 @@ class SaidTables:
 
 
 def _people_of(faces: Sequence[Face]) -> set[str]:
-    """Whose group this is: whom a person has named in it, and whom many of its faces match."""
+    """Whose group this is: the people named in it, and the one that many of its faces match."""
     votes = Counter(face.person for face in faces if face.person)
     likely = {person for person, count in votes.most_common(1) if count >= LIKELY_SHARE * len(faces)}
     return {face.name for face in faces if face.name} | likely

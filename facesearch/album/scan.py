@@ -278,7 +278,7 @@ def _asked_before(
 def _nearest_but(
     gallery: Store, index: Nearest, vector: F32, rule: DecisionRule, refused: Sequence[str]
 ) -> tuple[str, float]:
-    """The nearest person of whom nobody has said that this is not them; no name and 0 where there is none."""
+    """The nearest person but for those that somebody said this is not; no name and 0 where there is none."""
     found = nearest_people(gallery, index, vector, 1 + len(refused), by=rule.by)
     return next(((one.person, one.score) for one in found if one.person not in refused), ("", 0.0))
 

@@ -2,7 +2,7 @@
 
 The score that so few pairs of strangers reach is found where they are: the pairs of faces in different groups
 are counted in their tail, at one pair in a hundred and in a thousand, and the tail goes on exponentially from
-there (peaks over a threshold, Pickands 1975; of people whom the encoder never saw, the measured tail falls a
+there (peaks over a threshold, Pickands 1975; of people that the encoder never saw, the measured tail falls a
 little faster, so this errs to the safe side). An album of few people tells little, and pairs that belong
 together and were not found swell its tail: so the encoder's table of impostor scores bounds both figures, and
 counts for as much as FEW groups do.

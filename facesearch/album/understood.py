@@ -2,7 +2,7 @@
 faces that they saw.
 
 A line says nothing where its group and name stand as they were shown. A nameless line takes the one name of
-its group where the group had none when it was shown: whoever named the group saw it. A face that has come to
+its group where the group had none when it was shown: who named the group saw it. A face that has come to
 a named group since never takes that name by itself.
 """
 
@@ -25,7 +25,7 @@ NOBODY = EMPTY_MARK
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What was read back of a row. refused: whom it is said not to be; was: group and name as they were
+    """What was read back of a row. refused: who it is said not to be; was: group and name as they were
     shown, None where the review does not tell."""
 
     number: int
@@ -191,8 +191,8 @@ def _taken_out(
     names: Sequence[str],
     numbers: Sequence[int],
 ) -> None:
-    """Faces were taken out of a group in which others stay: they are none of them, and not whoever those
-    are."""
+    """Faces were taken out of a group in which others stay: they are none of those, nor the people
+    that those are."""
     people = {names[i] for i in stay if names[i]}
     votes = Counter(faces[i].person for i in stay if faces[i].person)
     likely = {person for person, count in votes.most_common(1) if 2 * count >= len(stay)}

@@ -13,7 +13,7 @@ from facesearch.gallery.store.store import State as State
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """That a service is alive, and how its gallery stands: ready; empty, while nobody is enrolled; not-ready,
-    when searches fail: whoever asks whether it is ready is told why. generation: its number of changes. None
+    when searches fail: who asks whether it is ready is told why. generation: its number of changes. None
     where the gallery cannot be read.
     """
 

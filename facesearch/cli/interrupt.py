@@ -57,7 +57,7 @@ def started(command: str) -> None:
 
 
 def words() -> str | None:
-    """The line about it, for whoever asks first; None for the others."""
+    """The line about it, for the first who asks; None for the others."""
     if not _State.said.acquire(blocking=False):
         return None
     return f"Interrupted. {KEPT.get(_State.command, _NOTHING)}"

@@ -1,5 +1,5 @@
-"""The three streams of our own process, as whoever started it left them: full, closed or broken. An answer
-that cannot be written is an error; talk that cannot be written does not stop the work.
+"""The three streams of our own process, as the program that started it left them: full, closed or broken. An
+answer that cannot be written is an error; talk that cannot be written does not stop the work.
 """
 
 from __future__ import annotations

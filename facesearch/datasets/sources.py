@@ -95,7 +95,7 @@ def read_unlabelled(root: Path) -> Source:
 
 def with_random_split(source: Source, *, val: float, test: float, seed: int) -> Source:
     """Deal the photos out again, each on its own, whoever is on it: the seed project's random split (80/20
-    for val=0.2). But whoever would be left without a train photo, and could not be learned, gets one in
+    for val=0.2). But a person who would be left without a train photo, and could not be learned, gets one in
     exchange for somebody else's.
 
     Photos with nobody named stay where they are.

@@ -89,7 +89,9 @@ def _open(path: Path, shape: tuple[int, ...]) -> F32:
     try:
         path.unlink(missing_ok=True)  # a link is let go of, never followed
         with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY), "wb") as file:
-            np.save(file, nothing)  # written, not mapped: on a full disk a map kills whoever fills it
+            np.save(
+                file, nothing
+            )  # written, not mapped: on a full disk a map kills the process that fills it
         return map_array(path, "r+")
     except OSError as error:
         with suppress(OSError):

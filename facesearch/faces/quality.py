@@ -4,7 +4,7 @@ Which facts count was measured (scripts/quality.py): the detector's score sorts 
 encoder was trained as well; then how far the face is turned away. Size and sharpness say something of photos
 that are far poorer than those that people are enrolled with. How long the encoder's vector was counts only
 for encoders whose file tells the lengths of ordinary photos: of some it sorts best of all, of others it only
-tells whom they were trained on.
+tells which people they were trained on.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A rising function of the scores changes neither who sets the threshold nor who reaches it, so the answer does
 not depend on how scores are spread. It depends on how many people and photos there are on both sides, and on
-how much the photos of one person go together: of whoever looks like somebody enrolled nearly all photos do.
+how much the photos of one person go together: of a person who looks like somebody enrolled, nearly all
+photos do.
 So scores are drawn as a part of the person and a part of the photo. The person's part has heavy tails
 (Student's t with DEGREES), as that of look-alikes has; how large it is, is read from the strangers at hand.
 The t and the way to read it were chosen on halvings of celebA_extra's train people (scripts/LOG.md).
@@ -32,9 +33,9 @@ def promised_fpir(
     `fpir`.
 
     stranger_best (s,), people (s,) whose search each is. Those who set the threshold and those who come are
-    drawn anew each time, so both their spreads are in it; those who come bring as many photos as people drawn
-    from these do. How much photos of one person go together is known from these people only, and drawn over
-    them too.
+    drawn again each time, so both their spreads are in it; those who come bring as many photos as people
+    drawn from these do. How much photos of one person go together is known from these people only, and drawn
+    over them too.
     """
     _, codes, photos = np.unique(people, return_inverse=True, return_counts=True)
     shares = _person_shares(stranger_best, codes, photos, seed)

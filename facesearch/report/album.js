@@ -112,7 +112,7 @@
     return count;
   }
 
-  // ---- who is not whom
+  // ---- who is not who
   const shownNot = (face) => face.querySelector(".refused").dataset.before.split(SEVERAL).filter(Boolean);
   const newNot = (face) => (face.dataset.not || "").split(SEVERAL).filter(Boolean);
   function showNot(face) {

@@ -36,7 +36,7 @@ since.
 @dataclass(frozen=True, slots=True)
 class Face:
     """A face on the page: what it is called in the review, what stands beside it, and its picture, which may
-    be empty. suggested: whom it may be, refused: whom it is not; was: its group and name as they are shown;
+    be empty. suggested: who it may be, refused: who it is not; was: its group and name as they are shown;
     also: other files of the same photo.
     """
 

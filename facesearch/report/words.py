@@ -43,7 +43,7 @@ MEANINGS = {
     "FNIR of enrolled people": (
         "Share of photos of the gallery's people that are missed or misnamed at its own threshold."
     ),
-    "FNIR of newcomers": "The same of people who were enrolled beside them, and whom no encoder has learned.",
+    "FNIR of newcomers": "The same of people who were enrolled beside them, and that no encoder has learned.",
     "FPIR of strangers": "Share of strangers' searches that get a name at the gallery's own threshold.",
     "FPIR of further strangers": "The same of people who have set no threshold.",
     "FPIR at the gallery's own threshold": (  # as cards of before have it

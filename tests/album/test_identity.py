@@ -43,7 +43,7 @@ def png_text(path: Path) -> None:
     info.add_text("Comment", "rated")
     with Image.open(path) as image:
         image.load()
-    image.save(path, pnginfo=info, compress_level=1)  # packed anew as well
+    image.save(path, pnginfo=info, compress_level=1)  # packed again as well
 
 
 def webp_exif(path: Path) -> None:

@@ -53,7 +53,7 @@ def test_named_faces_stand_in_sidecars_and_no_photo_is_touched(photos: Path, fou
         assert new == ["both.png.xmp", "copy of red0.png.xmp", "red0.png.xmp"]
         assert {path: after[path] for path in before} == before
         modes = [(photos / name).stat().st_mode & 0o777 for name in ("a/red0.png.xmp", "both.png.xmp")]
-        assert modes == [0o644, 0o640]  # whoever may see the photo may see whom it shows
+        assert modes == [0o644, 0o640]  # who may see the photo may see who is in it
         whole = regions_in(after[photos / "a" / "red0.png.xmp"])
         assert [(one.name, one.x, one.y, one.w, one.h) for one in whole] == [('A "<&>" da', 0.5, 0.5, 1, 1)]
         halves = sorted(one.x for one in regions_in(after[photos / "both.png.xmp"]))

@@ -76,7 +76,11 @@ def test_misses_are_told_of_this_very_gallery_as_it_is_now_only(colours: Gallery
     assert calibration(colours, written(tmp_path / "none", gallery=None, **CURVE)).det == ()
     other = written(tmp_path / "other", gallery=of(colours), encoder_id="f" * 64, **CURVE)
     assert calibration(colours, other).det == ()
-    for change in ({"by": "mean-template"}, {"score": 0.8}, {"fpir": 0.02}):  # set anew after it was measured
+    for change in (
+        {"by": "mean-template"},
+        {"score": 0.8},
+        {"fpir": 0.02},
+    ):  # set again after it was measured
         with colours.opened() as store:
             store.notes.set_threshold(replace(THRESHOLD, **change))
         assert calibration(colours, report).det == ()

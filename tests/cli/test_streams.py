@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr as whoever started us left them: full, closed, or read by nobody any more."""
+"""stdin, stdout and stderr as their opener left them: full, closed, or read by nobody any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is promised of other strangers is kept by other strangers, whoever they are."""
+"""What is promised of other strangers is kept by any other strangers."""
 
 from __future__ import annotations
 

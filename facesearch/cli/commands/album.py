@@ -58,7 +58,7 @@ def export(
     as_json: bool,
     skips: Skips,
 ) -> None:
-    """Write whom a review has named into XMP sidecars: face regions of the Metadata Working Group, which
+    """Write the names that a review gave into XMP sidecars: face regions of the Metadata Working Group, which
     digiKam, Lightroom, immich, PhotoPrism and others read.
 
     No photo is touched, and no vector is written. A sidecar that lies there already keeps all else that it
@@ -89,5 +89,5 @@ def export(
             f" {counted(done.regions, 'face')} with names"
         )
     if done.sidecars:
-        tell("sidecars name the people in photos to whoever reads them: keep them as you keep the photos")
+        tell("sidecars name the people in photos to all who read them: keep them as you keep the photos")
     report_skips(done.skipped, skips)
