@@ -32,6 +32,9 @@ ScoredBy = Literal["best-photo", "mean-template"]
 """How a person's score is made of their photos: the best cosine over them, or that with the mean of their
 vectors.
 """
+DEFAULT_WAY: ScoredBy = "mean-template"
+"""Of a gallery that nobody has calibrated for another one. It misses fewer people who have several photos
+(scripts/ways_to_score.py); of people with one photo both are the same."""
 WAYS_TO_SCORE: tuple[ScoredBy, ...] = get_args(ScoredBy)
 
 
@@ -152,25 +155,3 @@ class Match:
     score: float
     photos: int
     support: tuple[Support, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the gallery says about one face of one photo. box: x, y, width, height in pixels of the photo.
-    matches come best first; gap is the lead of the first over the second, None when there is no second. known
-    is the decision: the best score reaches the threshold; None when the gallery has no threshold to decide
-    by. expected_fpir: the share of strangers' searches that get a name by this threshold; stranger_share:
-    that score as much as the best one here. Both are None where the gallery's threshold does not tell.
-    scored_by: what the matches' scores are."""
-
-    photo: Path
-    face_no: int
-    faces_in_photo: int
-    box: tuple[float, float, float, float]
-    matches: tuple[Match, ...]
-    gap: float | None
-    threshold: float | None
-    known: bool | None
-    expected_fpir: float | None = None
-    stranger_share: float | None = None
-    scored_by: ScoredBy = "best-photo"

@@ -29,7 +29,7 @@ from facesearch.faces.found_by import ALIGNED
 from facesearch.faces.kinds import Facts, Judge, is_read_now
 from facesearch.faces.photos import photo_of, read_bytes, read_photo, walk
 from facesearch.gallery.decision import DecisionRule
-from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.index.faiss_index import open_for
 from facesearch.gallery.nearest import Nearest, nearest_people, nearest_to_each
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, U8, Face, Photo, Progress, Skipped
@@ -236,8 +236,8 @@ def recognise(album: Album, gallery: Store | None, *, threshold: float | None = 
     nearest: list[tuple[str, float | None, bool]] = [("", None, False)] * len(todo)
     if gallery is not None and not gallery.faces.is_empty():
         gallery.require_encoder(album.encoder_id)
-        index = open_index(gallery)
-        rule = DecisionRule.of(gallery, threshold, len(index))
+        index = open_for(gallery, gallery.notes.scored_by)
+        rule = DecisionRule.of(gallery, threshold, index.faces)
         for at, (person, score) in enumerate(nearest_to_each(gallery, index, vectors[todo], rule.by)):
             i = todo[at]
             if person in faces[i].refused:
@@ -266,7 +266,7 @@ def _asked_before(
     """The state of the gallery and of what was said, in short, and up to which face (its number) it has been
     asked; 0 where it is another state than then, or nothing says whose it is."""
     refused = [(face.face_id, face.refused) for face in faces if face.refused]
-    facts = "none" if gallery is None else gallery.state
+    facts = "none" if gallery is None else (gallery.state, gallery.notes.threshold())
     state = hashlib.sha256(repr((facts, threshold, refused)).encode()).hexdigest()
     try:
         before, seen = json.loads(album.value(_RECOGNISED) or "[0, 0]")

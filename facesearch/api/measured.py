@@ -16,7 +16,7 @@ from facesearch.files import read_json
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.describe import CARD, is_of, threshold_info
 from facesearch.gallery.store.store import Store
-from facesearch.records import ScoredBy
+from facesearch.records import DEFAULT_WAY, ScoredBy
 
 DATA, PAGE = "evaluation.json", "index.html"
 CARD_SPLIT = "val"
@@ -114,7 +114,7 @@ def evaluation(gallery: Gallery, report: Path, meaning: Callable[[str], str]) ->
     encoder_id = gallery.encoder.id
     with gallery.store() as store:
         data = _report(report)
-        by: ScoredBy = "best-photo" if store is None else store.notes.scored_by
+        by: ScoredBy = DEFAULT_WAY if store is None else store.notes.scored_by
         if data is not None and data["encoder_id"] == encoder_id:
             same = store is not None and is_of(data.get("gallery"), store)
             told = [entry for entry in _by(data["figures"], by) if same or entry["section"] != OWN]

@@ -20,11 +20,11 @@ from facesearch.errors import CorruptGallery, IndexDiffers, counted
 from facesearch.faces.quality import poor_because, quality_of
 from facesearch.gallery.decision import DecisionRule, decide, undecided
 from facesearch.gallery.detectors import other_detectors
-from facesearch.gallery.index.faiss_index import open_index, refresh
+from facesearch.gallery.index.faiss_index import open_for, refresh
 from facesearch.gallery.milvus.projections import Access
-from facesearch.gallery.nearest import Nearest, nearest_people
+from facesearch.gallery.nearest import Among, Nearest, nearest_people
 from facesearch.gallery.store.store import State, Store
-from facesearch.records import F32, Tell
+from facesearch.records import F32, ScoredBy, Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class SearchIn:
     alone: bool
 
 
-OWN_INDEX = SearchIn(lambda store: nullcontext(open_index(store)), alone=False)
+OWN_INDEX = SearchIn(lambda store: nullcontext(open_for(store, store.notes.scored_by)), alone=False)
 """The gallery's own index."""
 
 
@@ -136,14 +136,14 @@ class Searcher:
                     False,
                 )
             store.require_encoder(encoder_id)
-            ids = store.faces.ids(asked.among) if asked.among else None
-            missed = index.may_miss() if ids is None else ""
-            rule = DecisionRule.of(store, asked.threshold, len(index) if ids is None else len(ids))
+            among = Among.of(store, index, asked.among) if asked.among else None
+            missed = index.may_miss() if among is None else ""
+            rule = DecisionRule.of(store, asked.threshold, (among or index).faces)
             photos = [
                 _photo(
                     found,
                     [
-                        decide(f, v, store, index, rule, asked.top, ids)
+                        decide(f, v, store, index, rule, asked.top, among)
                         for f, v in zip(found.chosen(most), own, strict=True)
                     ],
                     most,
@@ -178,7 +178,8 @@ class Searcher:
                 return False
             store.require_encoder(encoder_id)
             with self._index(store) as (index, _):
-                for vector in store.faces.vectors_at(store.faces.some_ids()).values():
+                rows = store.templates if index is not None and index.finds == "templates" else store.faces
+                for vector in rows.vectors_at(rows.some_ids()).values():
                     if index is None:  # everybody was forgotten meanwhile
                         return False
                     unit = vector / np.linalg.norm(vector)
@@ -208,10 +209,10 @@ class Searcher:
         held = self._held.get()
         with self._opened() as store:
             index = held.index
-            if store is not None and index is not None and index[0] != store.state:
+            if store is not None and index is not None and index[0] != _state(store):
                 with self._index(store):
                     index = held.index
-        return 0 if index is None else len(index[1])
+        return 0 if index is None else index[1].faces
 
     def let_go(self) -> None:
         """A mapped file keeps its bytes on the disk although its name is gone."""
@@ -229,13 +230,13 @@ class Searcher:
             return
         held, built = self._held.get(), ""
         with held.turn:
-            while held.index is None or held.index[0] != store.state:
+            while held.index is None or held.index[0] != _state(store):
                 held.let_go(
                     alone=self._search_in.alone
                 )  # it would hold the vectors of people who were forgotten
                 if held.index is not None:
                     continue  # another thread was faster
-                state = store.state
+                state = _state(store)
                 if store.faces.is_empty():
                     break
                 held.index = state, held.opened.enter_context(self._search_in.opened(store))
@@ -250,12 +251,17 @@ class Searcher:
                 held.turn.notify_all()
 
 
+def _state(store: Store) -> tuple[State, ScoredBy]:
+    """What an index in memory is of: the gallery as it is, and what a person's score is there."""
+    return store.state, store.notes.scored_by
+
+
 class _Held:
     """users: threads that search in the index now."""
 
     def __init__(self) -> None:
         self.turn = threading.Condition()
-        self.index: tuple[State, Nearest] | None = None
+        self.index: tuple[tuple[State, ScoredBy], Nearest] | None = None
         self.noted: tuple[State, str, str] | None = None
         """What was said of detectors, of which gallery, for which detector: counting them reads every row."""
         self.opened = ExitStack()

@@ -18,7 +18,7 @@ from facesearch.errors import NothingToDo, counted
 from facesearch.faces.detect import Detector
 from facesearch.faces.people_folders import people_folders
 from facesearch.gallery.calibration import from_strangers, within_gallery
-from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.index.faiss_index import open_for
 from facesearch.gallery.nearest import nearest_to_each
 from facesearch.gallery.store.rows import Threshold
 from facesearch.gallery.store.store import Store
@@ -129,9 +129,12 @@ def calibrate(
     then), EmptyGallery.
     """
     by = by or gallery.notes.scored_by
+    if by == "mean-template":
+        gallery.templates.require()
     best = np.empty(len(strangers.vectors), np.float32)
     progress(0, len(best))
-    for number, (_, score) in enumerate(nearest_to_each(gallery, open_index(gallery), strangers.vectors, by)):
+    found = nearest_to_each(gallery, open_for(gallery, by), strangers.vectors, by)
+    for number, (_, score) in enumerate(found):
         best[number] = score
         progress(number + 1, len(best))
     threshold = from_strangers(best, strangers.people, len(gallery), fpir, seed=seed, by=by)
@@ -143,8 +146,11 @@ def calibrate_within(gallery: Store, fpir: float, *, seed: int, by: ScoredBy | N
     """Without strangers: each of the gallery's photos is searched among everybody else's. by: as calibrate.
     Raises NothingToDo.
     """
+    by = by or gallery.notes.scored_by
+    if by == "mean-template":
+        gallery.templates.require()
     _, vectors, people = gallery.faces.vectors()
-    threshold = within_gallery(vectors, np.array(people), fpir, seed=seed, by=by or gallery.notes.scored_by)
+    threshold = within_gallery(vectors, np.array(people), fpir, seed=seed, by=by)
     if threshold is None:
         raise NothingToDo(
             str(gallery.folder),

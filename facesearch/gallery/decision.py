@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from facesearch.answers import AMBIGUOUS_GAP, Decision, FaceAnswer
+from facesearch.answers import AMBIGUOUS_GAP, SAME_PICTURE, Decision, FaceAnswer
 from facesearch.encoder.stream import Cropped
 from facesearch.gallery.calibration import is_stale
-from facesearch.gallery.nearest import Nearest, nearest_people
+from facesearch.gallery.nearest import Among, Nearest, nearest_people
 from facesearch.gallery.store.rows import Threshold, way_of
 from facesearch.gallery.store.store import Store
-from facesearch.records import F32, I64, Bound, Match, ScoredBy
+from facesearch.records import F32, Bound, Match, ScoredBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ def decide(
     index: Nearest,
     rule: DecisionRule,
     top: int,
-    among: I64 | None = None,
+    among: Among | None = None,
 ) -> FaceAnswer:
-    """Who is nearest to a face with this unit vector (d,), of all or of the faces with these ids, and whether
-    that is a match.
+    """Who is nearest to a face with this unit vector (d,), of all or of these people, and whether that is a
+    match.
 
     Raises CorruptGallery.
     """
@@ -96,4 +96,11 @@ def _decision(matches: Sequence[Match], gap: float | None, limit: float | None) 
         return "undecided"
     if matches[0].score < limit:
         return "unknown"
-    return "ambiguous" if gap is not None and gap < AMBIGUOUS_GAP else "match"
+    close = gap is not None and gap < AMBIGUOUS_GAP
+    return "ambiguous" if close or _under_two_names(matches) else "match"
+
+
+def _under_two_names(matches: Sequence[Match]) -> bool:
+    """Whether the picture that was asked about is enrolled under the first name and under another one."""
+    first, *others = (match.support[0].score for match in matches)
+    return any(min(first, one) >= SAME_PICTURE and abs(first - one) < AMBIGUOUS_GAP for one in others)

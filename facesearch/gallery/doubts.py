@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesearch.answers import EnrolmentWarning
+from facesearch.answers import SAME_PICTURE, EnrolmentWarning
 from facesearch.faces.quality import poor_because
 from facesearch.gallery.calibration import from_impostors
 from facesearch.gallery.index.faiss_index import open_index
@@ -21,8 +21,6 @@ from facesearch.records import EnrolledFace, Seen
 AT_ONCE = 256
 NEAREST = 20
 """So many enrolled photos are looked at for each new one."""
-SAME_PICTURE = 0.95
-"""Of the 12,011 photos of CelebA-500 ten are so much like one of somebody else: all are copies of it."""
 UNLIKE = 0.003
 """A photo is unlike its person's others when so many pairs of strangers are as alike as it is to the most
 alike of them."""

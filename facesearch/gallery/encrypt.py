@@ -19,7 +19,7 @@ from facesearch.gallery.receipts import Receipt
 from facesearch.gallery.store.cipher import PLAIN, Cipher, new_cipher
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.rewriting import change_cipher
-from facesearch.gallery.store.rows import Erased, Row, Unfinished
+from facesearch.gallery.store.rows import Erased, Row, Template, Unfinished
 from facesearch.gallery.store.store import Store
 
 NO_KEY = (
@@ -113,5 +113,16 @@ def _pieces(gallery: Store, note: Unfinished, before: Cipher) -> Iterator[Erased
         if rows >= AT_ONCE:
             yield Erased.of(note, pieces)
             pieces, rows = set(), 0
+    for name, blob in _some_templates(gallery):
+        pieces |= {blob, before.encrypt_template(gallery.encoder_id, Template(name, 0, blob))}
     if pieces:
         yield Erased.of(note, pieces)
+
+
+def _some_templates(gallery: Store) -> Iterator[tuple[str, bytes]]:
+    """People and the bytes of their templates, at most SEARCHED_FACES, evenly chosen."""
+    step = max(1, -(-len(gallery.templates) // SEARCHED_FACES))
+    for batch in gallery.templates.stored(AT_ONCE):
+        for stored in batch[::step]:
+            template = gallery.codec.read_template(stored)
+            yield template.name, template.vector

@@ -19,7 +19,7 @@ from facesearch.faces.by_hand import Box
 from facesearch.faces.detect import Detector
 from facesearch.faces.names import clean_name
 from facesearch.gallery.doubts import Fresh, doubts
-from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.index.faiss_index import open_for
 from facesearch.gallery.nearest import nearest_people, person_score
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.rows import NewFace, way_of
@@ -216,9 +216,9 @@ class _Guard:
     """
 
     def __init__(self, gallery: Store) -> None:
-        self._gallery, self._index = gallery, open_index(gallery)
         stored = gallery.notes.threshold()
         self._limit, self._by = stored.score if stored else None, way_of(stored)
+        self._gallery, self._index = gallery, open_for(gallery, self._by)
         self.unchecked = 0
 
     def refusal(self, person: str, photo: Path, vector: F32) -> CloserToAnother | None:

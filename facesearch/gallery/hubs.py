@@ -10,7 +10,7 @@ from typing import Any
 
 from facesearch.answers import Hub
 from facesearch.faces.quality import quality_of
-from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.index.faiss_index import open_for, open_index
 from facesearch.gallery.nearest import nearest_to_each
 from facesearch.gallery.store.rows import Threshold
 from facesearch.gallery.store.store import Store
@@ -29,6 +29,7 @@ def hubs(
     Raises CorruptGallery.
     """
     index = open_index(gallery)
+    people = open_for(gallery, threshold.by)
     drawn: Counter[int] = Counter()
     named: Counter[int] = Counter()
     for start in range(0, len(strangers), AT_ONCE):
@@ -36,7 +37,7 @@ def hubs(
         ids, cosines = index.search(part, 1)
         scores: Iterable[float] = cosines[:, 0].tolist()
         if threshold.by != "best-photo":
-            scores = (score for _, score in nearest_to_each(gallery, index, part, threshold.by))
+            scores = (score for _, score in nearest_to_each(gallery, people, part, threshold.by))
         for face_id, score in zip(ids[:, 0].tolist(), scores, strict=True):
             drawn[face_id] += 1
             named[face_id] += score >= threshold.score

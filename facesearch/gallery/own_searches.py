@@ -28,12 +28,12 @@ def own_searches(
     gallery: Store, threshold: Threshold, notes: Mapping[str, Any], *, seed: int = 0
 ) -> OwnSearches | None:
     """Search up to SEARCHED photos whose quality is known, of people with several, among everybody's others.
-    notes: of the encoder. None where these are fewer than FEWEST, of galleries of more than MOST_FACES, and
-    where scores are by mean template, which a photo is part of.
+    notes: of the encoder. By templates the photo is left out of its own person's. None where these are fewer
+    than FEWEST, and of galleries of more than MOST_FACES.
 
     Raises CorruptGallery.
     """
-    if threshold.by != "best-photo" or len(gallery) > MOST_FACES or not gallery.notes.has_seen_column():
+    if len(gallery) > MOST_FACES or not gallery.notes.has_seen_column():
         return None
     ids, vectors, people = gallery.faces.vectors()
     seen, found_by = gallery.faces.seen(ids.tolist()), gallery.faces.found_by(ids.tolist())
@@ -44,7 +44,8 @@ def own_searches(
     if len(asked) < FEWEST:
         return None
     asked = np.random.default_rng(seed).permutation(asked)[:SEARCHED]
-    missed = _missed(vectors, codes, asked, threshold.score)
+    miss = _missed if threshold.by == "best-photo" else _missed_by_templates
+    missed = miss(vectors, codes, asked, threshold.score)
     left = quality[asked] >= np.quantile(quality[asked], POOREST)
     return OwnSearches(len(asked), POOREST, float(missed.mean()), float(missed[left].mean()))
 
@@ -58,5 +59,26 @@ def _missed(vectors: F32, codes: I64, asked: I64, limit: float) -> Bools:
         cosines[np.arange(len(part)), part] = -2
         best = cosines.argmax(axis=1)
         out.append((codes[best] != codes[part]) | (cosines[np.arange(len(part)), best] < limit))
+    missed: Bools = np.concatenate(out)
+    return missed
+
+
+def _missed_by_templates(vectors: F32, codes: I64, asked: I64, limit: float) -> Bools:
+    """The same where a person's score is by the mean of their photos; of the searched photo's own person by
+    the mean of the others.
+    """
+    sums = np.zeros((codes.max() + 1, vectors.shape[1]))
+    np.add.at(sums, codes, vectors.astype(np.float64))
+    templates = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    out = []
+    for start in range(0, len(asked), AT_ONCE):
+        part = asked[start : start + AT_ONCE]
+        own, each = codes[part], np.arange(len(part))
+        rest = sums[own] - vectors[part]
+        cosines = vectors[part] @ templates.T
+        length = np.maximum(np.linalg.norm(rest, axis=1), 1e-12)
+        cosines[each, own] = (rest * vectors[part]).sum(axis=1) / length
+        best = cosines.argmax(axis=1)
+        out.append((best != own) | (cosines[each, best] < limit))
     missed: Bools = np.concatenate(out)
     return missed

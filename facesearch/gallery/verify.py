@@ -59,6 +59,11 @@ def _wrong_index(gallery: Store, mended: list[str], *, repair: bool, rebuild: bo
             mended.append("carried an interrupted erasure to its end")
     if gallery.faces.is_empty():
         return ""
+    if wrong := next(gallery.templates.wrong(), ""):
+        if repair:
+            gallery.templates.renew_all()
+            mended.append("made the templates of all people again")
+        return wrong
     current, reason = is_current(gallery)
     wrong = wrong_with_index(gallery) if current else reason
     if rebuild:

@@ -55,8 +55,8 @@ def test_the_whole_way_with_bare_commands(run, tmp_path: Path):
     built = run("build-index")
     assert "24 vectors added" in built.stdout and "24 vectors of 4 people" in built.stdout
     assert "the run that train last finished, runs/finished.json" in built.stderr
-    found = run("query", "people/p000/00.png", "--aligned", "--threshold", 0.99)
-    assert "match: p000" in found.stdout and "1.000  p000  6 photos" in found.stdout
+    found = run("query", "people/p000/00.png", "--aligned", "--threshold", 0.9)
+    assert "match: p000" in found.stdout and "p000  6 photos, nearest: p000/00.png (1.000)" in found.stdout
     measured = run("evaluate")
     assert "rank-1 " in measured.stdout and "[" in measured.stdout and "classifier top-1" in measured.stdout
     assert {p.name for p in Path("report").iterdir()} == {

@@ -69,7 +69,7 @@ def test_refusing_lookalikes_searches_once_a_photo_and_opens_the_index_once(
 
         return call
 
-    monkeypatch.setattr(job, "open_index", counted("open", job.open_index))
+    monkeypatch.setattr(job, "open_for", counted("open", job.open_for))
     monkeypatch.setattr(job, "nearest_people", counted("search", job.nearest_people))
     photos = [("Ben", save_colour(tmp_path / f"in/x{k}.png", "blue", shade=10 * k + 5)) for k in range(5)]
     enroll(photos, folder, encoder, None, largest=False, fpir=None, progress=quiet, refuse_lookalikes=True)

@@ -83,10 +83,7 @@ def test_people_who_come_and_go_meanwhile_do_no_harm(tmp_path: Path):
         def change() -> None:
             calls.append(1)
             if len(calls) == 1:  # between the first reading and the second
-                number = other.faces.person_id("Person 003")
-                with other.notes.transaction() as db:
-                    db.execute("DELETE FROM faces WHERE person_id = ?", (number,))
-                    db.execute("DELETE FROM people WHERE person_id = ?", (number,))
+                other.eraser.delete("Person 003")
                 other.faces.add([NewFace("New", "f" * 64, "n.png", np.eye(D, dtype=np.float32)[0])])
 
         gone = other.faces.person_id("Person 003")

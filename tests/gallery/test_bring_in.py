@@ -260,6 +260,6 @@ def test_the_file_of_the_encoder_names_it_and_photos_are_searched_in_what_it_mad
     assert "16 vectors added" in done.stdout
     asked = run("query", photos[0], "--aligned", "--threshold", 0.9, "--gallery", tmp_path / "g", "--json")
     best = json.loads(asked.stdout)["photos"][0]["faces"][0]["matches"][0]
-    assert best["person"] == "p000" and best["score"] > 0.999
+    assert best["person"] == "p000" and best["support"][0]["score"] > 0.999
     known = run("enroll", "p000", *photos[:8], "--aligned", *options)
     assert "8 photos were enrolled already" in known.stderr

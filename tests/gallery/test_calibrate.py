@@ -17,7 +17,7 @@ from facesearch.gallery.calibrate import Strangers, calibrate, calibrate_within,
 from facesearch.gallery.calibration import from_strangers, is_stale, share_curve, within_gallery
 from facesearch.gallery.describe import threshold_info
 from facesearch.gallery.enroll import _Guard
-from facesearch.gallery.index.faiss_index import open_index
+from facesearch.gallery.index.faiss_index import open_for, open_index
 from facesearch.gallery.nearest import nearest_people, nearest_to_each
 from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
@@ -65,7 +65,7 @@ def test_at_most_the_rate_asked_of_these_strangers_gets_a_name_and_no_lower_thre
     gallery: Store,
 ):
     strangers = crowd(1)
-    threshold = calibrate(gallery, strangers, 0.05, seed=0, progress=quiet)
+    threshold = calibrate(gallery, strangers, 0.05, seed=0, by="best-photo", progress=quiet)
     best = np.array(
         [
             score
@@ -98,7 +98,7 @@ def test_the_promise_covers_other_strangers(gallery: Store):
     """Of 40 further crowds, drawn as the first one was, nearly all reach a rate within the interval
     promised."""
     vectors = gallery.faces.vectors()[1]
-    threshold = calibrate(gallery, crowd(1), 0.05, seed=0, progress=quiet)
+    threshold = calibrate(gallery, crowd(1), 0.05, seed=0, by="best-photo", progress=quiet)
     assert (
         threshold.low is not None
         and threshold.high is not None
@@ -167,7 +167,7 @@ def test_enrolling_more_does_not_replace_a_threshold_that_was_set_on_strangers(g
 
 
 def test_without_strangers_the_own_people_play_them_and_it_says_so(gallery: Store):
-    threshold = calibrate_within(gallery, 0.05, seed=0)
+    threshold = calibrate_within(gallery, 0.05, seed=0, by="best-photo")
     assert "extrapolation" in threshold.method and not threshold.on_strangers and threshold.low is None
     assert threshold == within_gallery(gallery.faces.vectors()[1], np.array(gallery.faces.vectors()[2]), 0.05)
     with pytest.raises(NothingToDo, match="too few"):
@@ -279,12 +279,12 @@ def test_building_with_the_same_data_keeps_the_calibration(toy_dataset: Dataset,
 
 def templates_by_hand(gallery: Store, vectors: np.ndarray) -> np.ndarray:
     """The slow, obvious twin: the cosine of each vector (n, d) with the normalised mean of each person's
-    vectors.
+    vectors, in half precision as it is kept.
     """
     scores = []
     for person in gallery.faces.people():
         mean = np.mean(gallery.faces.vectors_of(person.name).astype(np.float64), axis=0)
-        scores.append(vectors @ (mean / np.linalg.norm(mean)))
+        scores.append(vectors @ (mean / np.linalg.norm(mean)).astype(np.float16).astype(np.float64))
     return np.stack(scores, axis=1)
 
 
@@ -292,7 +292,8 @@ def test_a_gallery_set_by_mean_templates_scores_by_them_from_then_on_and_names_t
     gallery: Store,
 ):
     strangers = crowd(1)
-    by_photo = calibrate(gallery, strangers, 0.05, seed=0, progress=quiet)
+    assert gallery.notes.scored_by == "mean-template"  # while nobody has said otherwise
+    by_photo = calibrate(gallery, strangers, 0.05, seed=0, by="best-photo", progress=quiet)
     threshold = calibrate(gallery, strangers, 0.05, seed=0, by="mean-template", progress=quiet)
     scores = templates_by_hand(gallery, strangers.vectors)
     assert (threshold.by, by_photo.by) == (
@@ -305,7 +306,7 @@ def test_a_gallery_set_by_mean_templates_scores_by_them_from_then_on_and_names_t
     )
     for vector, own in zip(strangers.vectors[:20], scores, strict=False):
         for top in (1, 5):
-            found = nearest_people(gallery, open_index(gallery), vector, top, by="mean-template")
+            found = nearest_people(gallery, open_for(gallery, threshold.by), vector, top, by=threshold.by)
             order = np.argsort(-own, kind="stable")[:top]
             assert [m.person for m in found] == [gallery.faces.people()[i].name for i in order]
             assert [m.score for m in found] == pytest.approx(own[order].tolist(), abs=1e-5)
@@ -327,8 +328,8 @@ def test_the_gallerys_own_people_play_strangers_by_templates_without_their_own(g
     names = [person.name for person in gallery.faces.people()]
     scores[np.arange(len(people)), [names.index(person) for person in people]] = -1
     best = scores.max(axis=1)
-    assert (best >= threshold.score).mean() == pytest.approx(0.05) and threshold.by == "mean-template"
-    assert (best >= np.nextafter(np.float32(threshold.score), np.float32(-1)) - 1e-6).mean() > 0.05
+    assert (best >= threshold.score + 1e-3).mean() <= 0.05 and threshold.by == "mean-template"
+    assert (best >= threshold.score - 1e-3).mean() > 0.05
 
 
 def test_a_gallery_that_grows_keeps_its_way_to_score(toy_dataset: Dataset, tmp_path: Path):
@@ -350,7 +351,7 @@ def test_a_gallery_that_grows_keeps_its_way_to_score(toy_dataset: Dataset, tmp_p
 
 
 def test_a_way_to_score_that_nobody_knows_is_damage_and_not_a_guess(gallery: Store):
-    stored = calibrate(gallery, crowd(1), 0.05, seed=0, progress=quiet)
+    stored = calibrate(gallery, crowd(1), 0.05, seed=0, by="best-photo", progress=quiet)
     (text,) = gallery.database.all("SELECT value FROM meta WHERE key = 'threshold'")[0]
     noted, write = json.loads(text), "UPDATE meta SET value = ? WHERE key = 'threshold'"
     gallery.database.run(write, json.dumps({**noted, "by": "worst-photo"}))

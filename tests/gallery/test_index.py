@@ -21,7 +21,7 @@ from facesearch.gallery.index.faiss_index import (
 )
 from facesearch.gallery.index.files import MANIFEST
 from facesearch.gallery.index.kinds import AUTO, FLAT
-from facesearch.gallery.nearest import nearest_people
+from facesearch.gallery.nearest import Among, nearest_people
 from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.verify import verify
@@ -149,7 +149,7 @@ def test_a_filter_keeps_to_its_people_and_an_unknown_name_is_the_usual_error(gal
     index = open_index(gallery)
     query = people(1, 1)[0].vector
     assert nearest_people(gallery, index, query, 2)[0].person == "person 00000"
-    among = gallery.faces.ids(["person 00009", "person 00300"])
+    among = Among.of(gallery, index, ["person 00009", "person 00300"])
     found = nearest_people(gallery, index, query, 5, among)
     assert {match.person for match in found} == {"person 00009", "person 00300"} and all(
         match.photos == 5 for match in found
@@ -186,7 +186,7 @@ def test_the_commands(run, tmp_path: Path, album: Path, weights: Path):
     assert "bits1: 48 faces" in facts and "chosen index" in facts
     assert "IVF8,SQ8" in run("verify", "--rebuild", "--index", "IVF8,SQ8", code=2).stderr
     photo = sorted((album / "p001").iterdir())[0]
-    assert " * 1.  1.000  p001" in run("query", photo, *use, "--threshold", "0.9").stdout
+    assert "p001  8 photos, nearest: 00.png (1.000)" in run("query", photo, *use, "--threshold", "0.9").stdout
     answer = run("query", photo, *use, "--among", "p002", "--among", "p003").stdout
     assert "p002" in answer and "p003" in answer and "p001 " not in answer.replace(str(photo), "")
     (tmp_path / "names").write_text("p004\n")

@@ -16,6 +16,7 @@ from facesearch.gallery.forget import forget
 from facesearch.gallery.index import faiss_index
 from facesearch.gallery.index import files as index_files
 from facesearch.gallery.index.faiss_index import is_current, open_index
+from facesearch.gallery.index.indexed import Indexed
 from facesearch.gallery.index.rows import flat_index, header
 from facesearch.gallery.nearest import nearest_people
 from facesearch.gallery.store.schema import FILE
@@ -80,7 +81,7 @@ def test_a_code_that_is_not_its_rows_is_found_by_verify(gallery: Store):
     path.write_bytes(path.read_bytes()[::-1])
     manifest = gallery.folder / "vectors.json"
     text = manifest.read_text()
-    checks = index_files.read_manifest(gallery)["segments"][0]["checks"]
+    checks = index_files.read_manifest(Indexed(gallery))["segments"][0]["checks"]
     manifest.write_text(
         text.replace(str(checks[".codes"]), str(index_files._check(path)))
     )  # whoever did it knew the check number

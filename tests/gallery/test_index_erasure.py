@@ -15,6 +15,7 @@ from facesearch.gallery.index import kinds as index_kinds
 from facesearch.gallery.index.bit_codes import encode
 from facesearch.gallery.index.choice import index_parts
 from facesearch.gallery.index.faiss_index import erase_from_index, open_index, refresh, update
+from facesearch.gallery.index.indexed import Indexed
 from facesearch.gallery.index.rows import vectors_of
 from facesearch.gallery.store.rows import NewFace
 from facesearch.gallery.store.store import Store
@@ -107,7 +108,7 @@ def test_killed_at_any_step_of_writing_it_the_next_one_answers_right_and_leaves_
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     answers_right(gallery)
     update(gallery)
-    named = {part["name"] for part in index_files.read_manifest(gallery)["segments"]}
+    named = {part["name"] for part in index_files.read_manifest(Indexed(gallery))["segments"]}
     assert {path.stem for path in gallery.folder.glob("vectors-*")} == named and not list(
         gallery.folder.glob(".*.new")
     )

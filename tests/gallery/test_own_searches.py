@@ -53,8 +53,24 @@ def test_what_own_photos_miss_falls_without_the_poorest(tmp_path: Path):
         assert found is not None and found.searches == 200
         assert found.fnir == pytest.approx(0.1) and found.without_poorest == pytest.approx(10 / 190)
         assert own_lines(found, 0.01)[0].startswith("  FNIR at FPIR 1.0%: 10.0% of 200 own photos")
-        mean = own_searches(gallery, replace(LIMIT, by="mean-template"), {})
-        assert mean is None and own_lines(mean, 0.01) == []
+    assert own_lines(None, 0.01) == []
+
+
+def test_by_templates_a_photo_is_left_out_of_its_own(tmp_path: Path):
+    """The slow, obvious twin: every photo against the means of all others."""
+    with gallery_of(tmp_path / "g", photos(20)) as gallery:
+        _, vectors, people = gallery.faces.vectors()
+        found = own_searches(gallery, replace(LIMIT, by="mean-template"), {})
+    missed = []
+    for i, vector in enumerate(vectors):
+        scores = {}
+        for name in set(people):
+            own = [v for j, v in enumerate(vectors) if people[j] == name and j != i]
+            scores[name] = float(np.mean(own, axis=0) @ vector / np.linalg.norm(np.mean(own, axis=0)))
+        best = max(scores, key=lambda name: scores[name])
+        missed.append(best != people[i] or scores[best] < LIMIT.score)
+    assert found is not None and found.fnir == pytest.approx(np.mean(missed)) and 0 < np.mean(missed) < 1
+    assert found.without_poorest < found.fnir
 
 
 def test_nothing_is_said_of_few_photos_or_unknown_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -39,7 +39,8 @@ if TYPE_CHECKING:  # records needs numpy, which help does without
     default=None,
     help=(
         "What a person's score is from now on: the best cosine over their photos, or that with the mean of"
-        " them, which misses fewer people who have several photos.  [default: as it was, at first best-photo]"
+        " them, which misses fewer people who have several photos.  [default: as it was; at first"
+        " mean-template]"
     ),
 )
 @click.option("--largest", is_flag=True, help="In a photo with several faces take the largest.")

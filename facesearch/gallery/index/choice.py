@@ -8,6 +8,7 @@ from typing import Any
 
 from facesearch.errors import counted
 from facesearch.gallery.index.files import read_manifest
+from facesearch.gallery.index.indexed import Indexed
 from facesearch.gallery.index.kinds import AUTO, KINDS, check_choice
 from facesearch.gallery.store.store import Store
 
@@ -30,7 +31,7 @@ def index_parts(gallery: Store) -> list[dict[str, Any]]:
     nothing where there is no index.
     """
     try:
-        return [{key: part[key] for key in PART} for part in read_manifest(gallery)["segments"]]
+        return [{key: part[key] for key in PART} for part in read_manifest(Indexed(gallery))["segments"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -5,10 +5,14 @@ beside them; when they are many they become a segment, which swallows those befo
 times its size, so that every face is rewritten only so often. Faces forgotten since are unknown to the
 store and dropped from answers, and their rows are overwritten in place by whoever comes next, at the latest
 by the erasure itself.
+
+A gallery whose people are scored by their templates has an index of these too. A template that was replaced
+since is like a face that was forgotten. Up to DELTA_LIMIT templates are read from the store alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +22,6 @@ from facesearch.errors import EmptyGallery, FacesearchError, GalleryBusy, Galler
 from facesearch.gallery.index.bit_codes import encode
 from facesearch.gallery.index.checksums import ERASED, row_checksums
 from facesearch.gallery.index.choice import chosen_index
-from facesearch.gallery.index.files import MANIFEST as MANIFEST
 from facesearch.gallery.index.files import (
     Held,
     build,
@@ -32,11 +35,12 @@ from facesearch.gallery.index.files import (
     write_manifest,
 )
 from facesearch.gallery.index.files import drop_unfinished as drop_unfinished
+from facesearch.gallery.index.indexed import STEMS, Indexed, Of, every_index
 from facesearch.gallery.index.kinds import BITS
 from facesearch.gallery.index.rows import AT_ONCE, vectors_of
 from facesearch.gallery.index.segments import Reread, Segment
 from facesearch.gallery.store.store import Store
-from facesearch.records import F32, I64
+from facesearch.records import F32, I64, ScoredBy
 
 DELTA_LIMIT = 2000
 """So many faces enrolled since are read from the store and searched beside the segments, before they become
@@ -53,9 +57,10 @@ IN_MEMORY = "in memory only, since the gallery is encrypted"
 
 @dataclass(frozen=True)
 class FaceIndex:
-    """Nearest faces by cosine. built: why a file was rebuilt for this opening, empty when all were taken as
-    they are. erasures: how often somebody had been forgotten when its vectors were read. Use it no longer
-    than the gallery it was opened from."""
+    """Nearest photos, or people's templates, by cosine. built: why a file was rebuilt for this opening, empty
+    when all were taken as they are. erasures: how often somebody had been forgotten when its vectors were
+    read. faces: so many photos are searched in, themselves or by templates. Use it no longer than the gallery
+    it was opened from."""
 
     segments: tuple[Segment, ...]
     delta_ids: I64
@@ -63,24 +68,33 @@ class FaceIndex:
     built: str
     erasures: int
     reread: Reread = field(repr=False)
+    finds: Of
+    faces: int
 
     def __len__(self) -> int:
         return sum(map(len, self.segments)) + len(self.delta_ids)
 
+    @property
+    def last_id(self) -> int:
+        """All rows with an id up to this one are in it."""
+        if len(self.delta_ids):
+            return int(self.delta_ids[-1])
+        return self.segments[-1].last_id if self.segments else 0
+
     def of(self, gallery: Store) -> FaceIndex:
         """The same for another connection to the gallery."""
-        return replace(self, reread=gallery.faces.vectors_at)
+        return replace(self, reread=Indexed(gallery, self.finds).rows.vectors_at)
 
     def may_miss(self) -> str:
         """Nothing: whatever is enrolled is searched as its kind of index does."""
         return ""
 
     def search(self, queries: F32, k: int, among: I64 | None = None) -> tuple[I64, F32]:
-        """queries (q, d) float32 unit rows, k >= 1 -> face ids (q, k) int64, cosines (q, k) float32, best
-        first.
+        """queries (q, d) float32 unit rows, k >= 1 -> ids (q, k) int64 of faces or templates, cosines (q, k)
+        float32, best first.
 
-        among: only faces with these ids (m,), rising; all of them are compared. Where fewer than k faces are
-        enrolled, rows end in id -1 and score -inf. Equal scores: the lower id first. Scores are exact
+        among: only rows with these ids (m,), rising; all of them are compared. Where fewer than k are
+        there, rows end in id -1 and score -inf. Equal scores: the lower id first. Scores are exact
         whatever found the faces.
         """
         if not np.isfinite(queries).all():
@@ -108,7 +122,7 @@ class FaceIndex:
         return ids, np.clip(scores, -1, 1, where=np.isfinite(scores), out=scores.astype(np.float32))
 
 
-def open_index(gallery: Store) -> FaceIndex:
+def open_index(gallery: Store, of: Of = "photos") -> FaceIndex:
     """Map the index's files, or write first what is missing, damaged, or too far behind.
 
     In a read-only folder, and of an encrypted gallery, that is done in memory only. Raises EmptyGallery,
@@ -116,15 +130,23 @@ def open_index(gallery: Store) -> FaceIndex:
     """
     if gallery.faces.is_empty():
         raise EmptyGallery(gallery.folder)
+    indexed = Indexed(gallery, of)
     drop_unfinished(gallery.folder)
     erasures = gallery.notes.erasures
-    held = load(gallery)
+    held = load(indexed)
     current = not held.wrong and held.segments and held.erasures == erasures
-    if current and gallery.faces.count_after(held.last_id) <= DELTA_LIMIT:
-        ids, vectors, _ = gallery.faces.vectors(after=held.last_id)
-        return FaceIndex(held.segments, ids, vectors, "", erasures, gallery.faces.vectors_at)
+    if current and indexed.rows.count_after(held.last_id) <= DELTA_LIMIT:
+        return _opened(indexed, held.segments, "", erasures)
     with gallery.database.waiting(SEARCH_WAIT_S):
-        return _bring_up_to_date(gallery, "", must_keep=False)[0]
+        return _bring_up_to_date(indexed, "", must_keep=False)[0]
+
+
+def open_for(gallery: Store, by: ScoredBy) -> FaceIndex:
+    """The index that answers in this way: of templates, where the gallery keeps them, or of photos. Raises
+    what open_index raises.
+    """
+    of: Of = "templates" if by == "mean-template" and gallery.templates.are_kept() else "photos"
+    return open_index(gallery, of)
 
 
 def refresh(gallery: Store, reason: str) -> FaceIndex:
@@ -133,7 +155,8 @@ def refresh(gallery: Store, reason: str) -> FaceIndex:
 
     Of an encrypted gallery nothing is written: what was there before it was encrypted goes.
     """
-    return _bring_up_to_date(gallery, reason)[0]
+    photos, *_ = [_bring_up_to_date(indexed, reason)[0] for indexed in _kept(gallery)]
+    return photos
 
 
 def rebuild_files(gallery: Store, reason: str) -> None:
@@ -148,7 +171,8 @@ def update(gallery: Store) -> None:
     """Take into the files whatever was enrolled or forgotten since; what is in them already is not written
     again without need.
     """
-    _bring_up_to_date(gallery, "", delta=0)
+    for indexed in _kept(gallery):
+        _bring_up_to_date(indexed, "", delta=0 if indexed.of == "photos" else DELTA_LIMIT)
 
 
 def erase_from_index(gallery: Store) -> tuple[bytes, ...]:
@@ -160,7 +184,7 @@ def erase_from_index(gallery: Store) -> tuple[bytes, ...]:
     if gallery.encrypted:
         drop_files(gallery.folder)
         return ()
-    return _bring_up_to_date(gallery, "")[1]
+    return tuple(code for indexed in _kept(gallery) for code in _bring_up_to_date(indexed, "")[1])
 
 
 def is_current(gallery: Store) -> tuple[bool, str]:
@@ -168,12 +192,12 @@ def is_current(gallery: Store) -> tuple[bool, str]:
     none.
     """
     if gallery.encrypted:
-        left = any(gallery.folder.glob("vectors-*"))
+        left = any(any(gallery.folder.glob(f"{stem}-*")) for stem in STEMS.values())
         return (
             not left,
             "a file of plain vectors lies there, though the gallery is encrypted" if left else IN_MEMORY,
         )
-    held = load(gallery)
+    held = load(Indexed(gallery))
     if held.wrong:
         return False, held.wrong
     behind = gallery.faces.count_after(held.last_id)
@@ -190,16 +214,25 @@ def wrong_with_index(gallery: Store) -> str:
     """Compare every row of the files with the store, and every code with its row; what is wrong with them,
     empty when nothing is.
     """
-    for segment in load(gallery).segments:
+    return next(filter(None, map(_wrong_with, every_index(gallery))), "")
+
+
+def _wrong_with(indexed: Indexed) -> str:
+    held = load(indexed)
+    if indexed.manifest.is_file() and held.wrong:
+        return held.wrong
+    for segment in held.segments:
         after = int(segment.ids[0]) - 1
         while len(alive := segment.ids[(segment.ids > after) & (segment.checksums != ERASED)][:AT_ONCE]):
-            faces, vectors = gallery.faces.enrolled(after, len(alive))
-            if [face.face_id for face in faces] != alive.tolist():
+            found = indexed.rows.vectors_at(alive.tolist())
+            if len(found) < len(alive) and indexed.of == "photos":
                 return "its faces are not those of the gallery"
-            places = np.searchsorted(segment.ids, alive)
+            there = np.array(sorted(found), np.int64)  # a template that was replaced since may stay
+            places = np.searchsorted(segment.ids, there)
             rows, codes = segment.rows[places], segment.finder.codes
+            vectors = np.array([found[i] for i in there.tolist()], np.float32).reshape(-1, segment.dimension)
             right = (vectors_of(rows) == vectors).all() and (
-                row_checksums(rows, alive) == segment.checksums[places]
+                row_checksums(rows, there) == segment.checksums[places]
             ).all()
             if codes is not None:
                 right = right and (encode(vectors, BITS[segment.finder.kind]) == codes[places]).all()
@@ -214,11 +247,12 @@ def count_faces(gallery: Store) -> int:
     else by counting them.
     """
     try:
-        manifest = {} if gallery.encrypted else read_manifest(gallery)
+        indexed = Indexed(gallery)
+        manifest = {} if gallery.encrypted else read_manifest(indexed)
         if (
             manifest.get("encoder_id") == gallery.encoder_id
             and manifest.get("erasures") == gallery.notes.erasures
-            and is_of(manifest, gallery)
+            and is_of(manifest, indexed)
         ):
             return int(manifest["faces"]) + gallery.faces.count_after(int(manifest["last_face_id"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -229,8 +263,26 @@ def count_faces(gallery: Store) -> int:
 # ---- inside
 
 
+def _opened(indexed: Indexed, segments: tuple[Segment, ...], built: str, erasures: int) -> FaceIndex:
+    """These segments, and what came after them."""
+    ids, vectors, _ = indexed.rows.vectors(segments[-1].last_id if segments else 0)
+    found = FaceIndex(segments, ids, vectors, built, erasures, indexed.rows.vectors_at, indexed.of, 0)
+    return replace(found, faces=len(found) if indexed.of == "photos" else count_faces(indexed.gallery))
+
+
+def _kept(gallery: Store) -> Iterator[Indexed]:
+    """The indexes that the gallery's answers need; the files of others are removed."""
+    photos, *others = every_index(gallery)
+    yield photos
+    for indexed in others:
+        if gallery.notes.scored_by == "mean-template":
+            yield indexed
+        elif indexed.manifest.exists() and keeps_files(gallery):
+            drop_files(gallery.folder, (indexed.stem,))
+
+
 def _bring_up_to_date(
-    gallery: Store, whole: str, delta: int = DELTA_LIMIT, *, must_keep: bool = True
+    indexed: Indexed, whole: str, delta: int = DELTA_LIMIT, *, must_keep: bool = True
 ) -> tuple[FaceIndex, tuple[bytes, ...]]:
     """What _brought_up_to_date does; when another process encrypts the gallery meanwhile, no file of plain
     vectors stays.
@@ -238,18 +290,18 @@ def _bring_up_to_date(
     Raises GalleryChanged then.
     """
     try:
-        return _brought_up_to_date(gallery, whole, delta, must_keep=must_keep)
+        return _brought_up_to_date(indexed, whole, delta, must_keep=must_keep)
     except (FacesearchError, OSError) as error:
-        if not gallery.notes.was_encrypted():
+        if not indexed.gallery.notes.was_encrypted():
             raise
-        drop_files(gallery.folder)
-        raise GalleryChanged(gallery.folder) from error
+        drop_files(indexed.folder)
+        raise GalleryChanged(indexed.folder) from error
 
 
 def _brought_up_to_date(
-    gallery: Store, whole: str, delta: int, *, must_keep: bool
+    indexed: Indexed, whole: str, delta: int, *, must_keep: bool
 ) -> tuple[FaceIndex, tuple[bytes, ...]]:
-    """Make of the index what the store says, all of it again when `whole` gives a reason; up to `delta` faces
+    """Make of the index what the store says, all of it again when `whole` gives a reason; up to `delta` rows
     may stay beside it.
 
     Also returns the codes that were erased. must_keep: whoever only searches does not wait for a writer to
@@ -258,39 +310,47 @@ def _brought_up_to_date(
     When another process forgets somebody between our reading and our writing, that is erased too before this
     returns.
     """
+    gallery = indexed.gallery
     codes: tuple[bytes, ...] = ()
     why = whole
     if gallery.encrypted:
         drop_files(gallery.folder)
     with locked(gallery):
-        held = Held((), -1, whole) if whole else load(gallery)
+        held = Held((), -1, whole) if whole else load(indexed)
         segments = held.segments
         while True:
             erasures = gallery.notes.erasures
             gone: tuple[bytes, ...] = ()
-            if segments and held.erasures != erasures:
-                why = why or "somebody was forgotten since the index file was written"
-                segments, gone = _without_the_forgotten(gallery, segments)
-            segments, grown = _grown(gallery, segments, delta)
-            why = why or held.wrong or grown
+            forgotten = held.erasures != erasures
+            if segments and (forgotten or indexed.of == "templates"):
+                segments, gone = _without_the_gone(indexed, segments)
+                if forgotten:
+                    why = why or "somebody was forgotten since the index file was written"
+            segments, grown = _grown(indexed, segments, delta)
+            why = why or (held.wrong if segments else "") or grown
             if keeps_files(gallery):
                 with suppress(*() if must_keep else (GalleryBusy,)):
-                    write_manifest(gallery, segments, erasures)
+                    _keep(indexed, segments, erasures)
             codes += gone
             held = Held(segments, erasures)
             if gallery.notes.erasures == erasures:
                 break
-    ids, vectors, _ = gallery.faces.vectors(after=held.last_id)
-    return FaceIndex(
-        segments, ids, vectors, "" if gallery.encrypted else why, erasures, gallery.faces.vectors_at
-    ), codes
+    return _opened(indexed, segments, "" if gallery.encrypted else why, erasures), codes
 
 
-def _without_the_forgotten(
-    gallery: Store, segments: tuple[Segment, ...]
+def _keep(indexed: Indexed, segments: tuple[Segment, ...], erasures: int) -> None:
+    """Name these segments as the index; few templates need none."""
+    if segments or indexed.of == "photos":
+        write_manifest(indexed, segments, erasures)
+    elif indexed.manifest.exists():
+        drop_files(indexed.folder, (indexed.stem,))
+
+
+def _without_the_gone(
+    indexed: Indexed, segments: tuple[Segment, ...]
 ) -> tuple[tuple[Segment, ...], tuple[bytes, ...]]:
-    """The segments without rows of people who were forgotten. One that has lost many is rebuilt."""
-    enrolled = gallery.faces.ids()
+    """The segments without rows that are not in the store any more. One that has lost many is rebuilt."""
+    enrolled = indexed.rows.ids()
     left: list[Segment] = []
     codes: list[bytes] = []
     after = 0
@@ -300,9 +360,9 @@ def _without_the_forgotten(
         kept: Segment | None = segment
         if len(places):
             if len(places) + len(segment.erased) > ERASED_LIMIT * len(segment.ids):
-                kept = build(gallery, after, segment.last_id, chosen_index(gallery))
+                kept = build(indexed, after, segment.last_id, chosen_index(indexed.gallery))
             else:
-                kept, gone = erase(gallery, segment, places)
+                kept, gone = erase(indexed.gallery, segment, places)
                 codes += gone
         if kept is not None:
             left.append(kept)
@@ -310,16 +370,17 @@ def _without_the_forgotten(
     return tuple(left), tuple(codes)
 
 
-def _grown(gallery: Store, segments: tuple[Segment, ...], delta: int) -> tuple[tuple[Segment, ...], str]:
+def _grown(indexed: Indexed, segments: tuple[Segment, ...], delta: int) -> tuple[tuple[Segment, ...], str]:
     """The segments with one more of what was enrolled since, when that is much; and why."""
     last = segments[-1].last_id if segments else 0
-    fresh = gallery.faces.count_after(last)
-    if not fresh or (segments and fresh <= delta):
+    fresh = indexed.rows.count_after(last)
+    few = fresh <= delta and (segments or indexed.of == "templates")
+    if not fresh or few:
         return segments, ""
     why = f"{counted(fresh, 'face was', 'faces were')} enrolled since it was written"
     kept = list(segments)
     while kept and len(kept[-1]) < GROWTH * fresh:
         fresh += len(kept.pop())
-    until = int(gallery.faces.last_id())
-    new = build(gallery, kept[-1].last_id if kept else 0, until, chosen_index(gallery))
+    until = indexed.rows.last_id()
+    new = build(indexed, kept[-1].last_id if kept else 0, until, chosen_index(indexed.gallery))
     return (*kept, *([new] if new else [])), why

@@ -1,4 +1,5 @@
-"""The index on disk: files for each segment, and `vectors.json`, which names them and is replaced last.
+"""An index on disk: files for each segment, and `vectors.json`, which names them and is replaced last. That
+of templates is called `templates` instead.
 
     vectors-G-R.faiss    the vectors in float16, memory-mapped
     vectors-G-R.ids      face ids, and a check number a row
@@ -29,6 +30,7 @@ from facesearch.errors import writing
 from facesearch.files import growing_file, locked_file, replace_file, replace_json, unfinished_files
 from facesearch.gallery.index.bit_codes import code_bytes, scanner
 from facesearch.gallery.index.checksums import ERASED, row_checksums
+from facesearch.gallery.index.indexed import STEMS, Indexed, Rows, every_index
 from facesearch.gallery.index.kinds import BITS, FLAT, Finder, Recall, finder_for
 from facesearch.gallery.index.rows import (
     AT_ONCE,
@@ -88,21 +90,22 @@ def locked(gallery: Store) -> Iterator[None]:
 # ---- making
 
 
-def build(gallery: Store, after: int, until: int, choice: str) -> Segment | None:
-    """Make a segment of the faces with ids above `after` and up to `until`, and write it where files are
-    kept; None of no faces.
+def build(indexed: Indexed, after: int, until: int, choice: str) -> Segment | None:
+    """Make a segment of the rows with ids above `after` and up to `until`, and write it where files are
+    kept; None of no rows.
 
     The store is read a batch at a time. Raises CorruptGallery, CannotWrite.
     """
+    gallery = indexed.gallery
     keep, d = keeps_files(gallery), gallery.dimension
-    name = f"vectors-{gallery.notes.generation}-{secrets.token_hex(4)}" if keep else ""
+    name = f"{indexed.stem}-{gallery.notes.generation}-{secrets.token_hex(4)}" if keep else ""
     path = gallery.folder / (name + SUFFIX)
     ids: list[int] = []
     people: list[int] = []
     memory = io.BytesIO()
     file: BinaryIO
     with growing_file(path) if keep else nullcontext(memory) as file:
-        count = write_rows(file, _batches(gallery, after, until, ids, people), d)
+        count = write_rows(file, _batches(indexed.rows, after, until, ids, people), d)
     if not count:
         path.unlink(missing_ok=True)
         return None
@@ -123,20 +126,20 @@ def build(gallery: Store, after: int, until: int, choice: str) -> Segment | None
     )
 
 
-def _batches(gallery: Store, after: int, until: int, ids: list[int], people: list[int]) -> Iterator[F32]:
-    """Vectors (n, d) of the faces in a range of ids, a batch at a time; fills in their ids, and a number for
+def _batches(rows: Rows, after: int, until: int, ids: list[int], people: list[int]) -> Iterator[F32]:
+    """Vectors (n, d) of the rows in a range of ids, a batch at a time; fills in their ids, and a number for
     each person.
     """
     numbers: dict[str, int] = {}
     while after < until:
-        faces, vectors = gallery.faces.enrolled(after, AT_ONCE)
-        faces = [face for face in faces if face.face_id <= until]
-        if not faces:
+        found, vectors, names = rows.vectors(after, AT_ONCE)
+        count = int(np.searchsorted(found, until, side="right"))
+        if not count:
             return
-        ids += [face.face_id for face in faces]
-        people += [numbers.setdefault(face.person, len(numbers)) for face in faces]
-        yield vectors[: len(faces)]
-        after = faces[-1].face_id
+        ids += found[:count].tolist()
+        people += [numbers.setdefault(name, len(numbers)) for name in names[:count]]
+        yield vectors[:count]
+        after = int(found[count - 1])
 
 
 def _flat(stem: Path | None, rows: U8, finder: Finder, dimension: int) -> faiss.Index | None:
@@ -161,7 +164,7 @@ def _write_beside(
 # ---- keeping
 
 
-def write_manifest(gallery: Store, segments: tuple[Segment, ...], erasures: int) -> None:
+def write_manifest(indexed: Indexed, segments: tuple[Segment, ...], erasures: int) -> None:
     """Name these segments as the index, and delete every file of vectors that is not of them. Raises
     CannotWrite, GalleryBusy.
 
@@ -169,11 +172,12 @@ def write_manifest(gallery: Store, segments: tuple[Segment, ...], erasures: int)
     this one never had (an older copy of it was put back), is known by its mark. Rows that the index shows are
     never changed, so an index whose mark is known stays right.
     """
+    gallery = indexed.gallery
     drop_unfinished(gallery.folder)
     entries = [_entry(gallery.folder, segment) for segment in segments]
-    mark = gallery.notes.new_index_mark(_former_mark(gallery))
+    mark = gallery.notes.new_index_mark(_former_mark(indexed), indexed.marks)
     replace_json(
-        gallery.folder / MANIFEST,
+        indexed.manifest,
         {
             "format": FORMAT,
             "mark": mark,
@@ -184,24 +188,25 @@ def write_manifest(gallery: Store, segments: tuple[Segment, ...], erasures: int)
             "segments": entries,
         },
     )
-    drop_others(gallery.folder, {segment.name for segment in segments})
+    drop_others(gallery.folder, indexed.stem, {segment.name for segment in segments})
 
 
-def drop_others(folder: Path, names: set[str]) -> None:
-    """Delete all files of vectors but those of the segments with these names. Raises CannotWrite."""
+def drop_others(folder: Path, stem: str, names: set[str]) -> None:
+    """Delete all files of an index but those of the segments with these names. Raises CannotWrite."""
     with writing(folder):
-        for old in folder.glob("vectors-*"):
+        for old in folder.glob(f"{stem}-*"):
             if old.stem not in names:
                 old.unlink(missing_ok=True)
 
 
-def drop_files(folder: Path) -> None:
-    """Remove the index's files, half-written ones too. Raises CannotWrite."""
+def drop_files(folder: Path, stems: Collection[str] = tuple(STEMS.values())) -> None:
+    """Remove the files of indexes, half-written ones too. Raises CannotWrite."""
     drop_unfinished(folder)
     if os.access(folder, os.W_OK):
         with writing(folder):
-            (folder / MANIFEST).unlink(missing_ok=True)
-            drop_others(folder, set())
+            for stem in stems:
+                (folder / f"{stem}.json").unlink(missing_ok=True)
+                drop_others(folder, stem, set())
 
 
 def drop_unfinished(folder: Path) -> None:
@@ -242,39 +247,40 @@ def _check(path: Path) -> int:
 # ---- reading
 
 
-def read_manifest(gallery: Store) -> dict[str, Any]:
+def read_manifest(indexed: Indexed) -> dict[str, Any]:
     """What vectors.json says. Raises OSError, ValueError for what is none of this format."""
-    manifest = json.loads((gallery.folder / MANIFEST).read_bytes())
+    manifest = json.loads(indexed.manifest.read_bytes())
     if not isinstance(manifest, dict):
         raise ValueError("no manifest")
     return manifest
 
 
-def is_of(manifest: dict[str, Any], gallery: Store) -> bool:
+def is_of(manifest: dict[str, Any], indexed: Indexed) -> bool:
     """Whether the index is of this gallery as it is now or was before."""
-    return gallery.notes.is_index_mark(manifest.get("mark"))
+    return indexed.gallery.notes.is_index_mark(manifest.get("mark"), indexed.marks)
 
 
-def _former_mark(gallery: Store) -> object:
+def _former_mark(indexed: Indexed) -> object:
     try:
-        return read_manifest(gallery).get("mark")
+        return read_manifest(indexed).get("mark")
     except (OSError, ValueError):
         return None
 
 
-def load(gallery: Store) -> Held:
+def load(indexed: Indexed) -> Held:
     """Open the files that vectors.json names, each as far as it is read whole checked whole; says what is
     wrong where something is.
     """
+    gallery = indexed.gallery
     if gallery.encrypted:
         return Held((), 0, "the gallery is encrypted")
     try:
-        manifest = read_manifest(gallery)
+        manifest = read_manifest(indexed)
         if manifest.get("format") != FORMAT:
             return Held((), 0, "the index file is of another version of facesearch")
         if manifest["encoder_id"] != gallery.encoder_id:
             return Held((), 0, "the index file is of another encoder")
-        if not is_of(manifest, gallery):
+        if not is_of(manifest, indexed):
             return Held((), 0, "the index file is of another state of the gallery, as after a restore")
         if not {entry["kind"] for entry in manifest["segments"]} <= {FLAT, *BITS}:
             return Held((), 0, "the index is of a kind that is not made any more")
@@ -358,11 +364,10 @@ def codes_with(gallery: Store, pieces: Collection[bytes | str]) -> set[bytes]:
         return set()
     search = Wanted(wanted, ())
     found: set[bytes] = set()
-    for segment in load(gallery).segments:
-        if segment.finder.codes is not None:
-            data = segment.finder.codes.reshape(-1)
-            for start in range(0, len(data), CHUNK):
-                found |= search.within([data[start : start + CHUNK + PIECE].tobytes()])[0]
+    codes = [segment.finder.codes for one in every_index(gallery) for segment in load(one).segments]
+    for data in (each.reshape(-1) for each in codes if each is not None):
+        for start in range(0, len(data), CHUNK):
+            found |= search.within([data[start : start + CHUNK + PIECE].tobytes()])[0]
     return found
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import Literal
 
 import numpy as np
 
@@ -48,9 +49,19 @@ class MilvusIndex:
     indexed: Event = field(default_factory=Event, repr=False, compare=False)
     """Set when the engine was seen to search all rows by their index."""
 
+    finds: Literal["photos"] = "photos"
+
     @property
     def erasures(self) -> int:
         return self.projection.erasures
+
+    @property
+    def faces(self) -> int:
+        return len(self)
+
+    @property
+    def last_id(self) -> int:
+        return int(self.delta_ids[-1]) if len(self.delta_ids) else self.projection.last_face_id
 
     def __len__(self) -> int:
         return min(self.projection.faces, MOST) + len(self.delta_ids)

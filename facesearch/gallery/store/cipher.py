@@ -5,7 +5,8 @@ ciphertext (RFC 5297, through `cryptography`), under a key of its own column tha
 key and the gallery's salt.
 AES-SIV needs no nonce and gives the same ciphertext for the same input, so that SQL still finds a person by
 name and a photo by hash, and UNIQUE still holds; two galleries share no ciphertext, for their salts differ.
-Each value is bound to what stands before it in its row (a vector to encoder, name, hash and photo's name):
+Each value is bound to what stands before it in its row (a vector to encoder, name, hash and photo's name, a
+template to encoder and name):
 whatever is moved to another row, or changed by one bit, does not open. Names and photos' names are padded to
 a multiple of 32 bytes.
 """
@@ -23,7 +24,7 @@ from typing import Any, Final, Protocol, TypeVar
 from facesearch.errors import CorruptGallery, KeyMissing, NotEncrypted, PackageMissing, WrongKey
 from facesearch.faces.names import usual_form
 from facesearch.gallery.store.keys import Key
-from facesearch.gallery.store.rows import Row, Stored
+from facesearch.gallery.store.rows import Row, Stored, Template
 
 SCHEME = "aes-siv-1"
 SALT_BYTES = 16
@@ -70,6 +71,14 @@ class Cipher(Protocol):
         """The way back. Raises CannotDecrypt."""
         ...
 
+    def encrypt_template(self, encoder_id: str, template: Template) -> bytes:
+        """The vector of a person's template, as it is stored."""
+        ...
+
+    def decrypt_template(self, encoder_id: str, name: str, vector: Any) -> bytes:
+        """The way back. Raises CannotDecrypt."""
+        ...
+
     def decrypt_name(self, name: Any) -> str:
         """A name that was stored. Raises CannotDecrypt."""
         ...
@@ -108,6 +117,12 @@ class Plain:
     def decrypt_seen(self, row: Row, seen: Any) -> bytes:
         return _of(bytes, seen)
 
+    def encrypt_template(self, encoder_id: str, template: Template) -> bytes:
+        return template.vector
+
+    def decrypt_template(self, encoder_id: str, name: str, vector: Any) -> bytes:
+        return _of(bytes, vector)
+
     def decrypt_name(self, name: Any) -> str:
         return str(_of(str, name))
 
@@ -135,8 +150,8 @@ class AesSiv:
         def derived(column: str, length: int = 64) -> bytes:
             return bytes(derive(key.secret, salt, f"facesearch {SCHEME} {column}".encode(), length))
 
-        self._name, self._sha256, self._source, self._vector, self._seen = (
-            siv(derived(c)) for c in ("name", "sha256", "source", "vector", "seen")
+        self._name, self._sha256, self._source, self._vector, self._seen, self._template = (
+            siv(derived(c)) for c in ("name", "sha256", "source", "vector", "seen", "template")
         )
         self._digest_key = derived("digest")
         self.description = json.dumps(
@@ -164,6 +179,12 @@ class AesSiv:
 
     def decrypt_seen(self, row: Row, seen: Any) -> bytes:
         return _decrypted(self._seen, seen, [text.encode() for text in row[:3]])
+
+    def encrypt_template(self, encoder_id: str, template: Template) -> bytes:
+        return _encrypted(self._template, template.vector, [encoder_id.encode(), template.name.encode()])
+
+    def decrypt_template(self, encoder_id: str, name: str, vector: Any) -> bytes:
+        return _decrypted(self._template, vector, [encoder_id.encode(), name.encode()])
 
     def _decrypt_name(self, name: Any) -> str:
         return _text(_decrypted(self._name, name, []))

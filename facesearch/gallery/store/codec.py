@@ -10,7 +10,15 @@ import numpy as np
 
 from facesearch.errors import CorruptGallery, FacesearchError, GalleryChanged
 from facesearch.gallery.store.cipher import CannotDecrypt, Cipher
-from facesearch.gallery.store.rows import VECTOR, Row, Stored, checksum_of, wrong_with
+from facesearch.gallery.store.rows import (
+    VECTOR,
+    Row,
+    Stored,
+    Template,
+    checksum_of,
+    template_checksum,
+    wrong_with,
+)
 from facesearch.gallery.store.seen import read_seen, seen_bytes
 from facesearch.records import F32, Seen
 
@@ -72,6 +80,40 @@ class RowCodec:
         except CannotDecrypt:
             return None
 
+    def read_or_none(self, stored: tuple[Any, ...]) -> Row | None:
+        """The same as read, without a word of what is wrong: None."""
+        return None if self.wrong(list(stored[1:-1]), stored[-1]) else self.read(stored)
+
+    def stored_template(self, template: Template, cipher: Cipher | None = None) -> tuple[int, bytes, int]:
+        """A template as it is stored, under the gallery's cipher or another one: photos, vector's bytes,
+        checksum.
+        """
+        cipher = cipher or self.cipher
+        blob = cipher.encrypt_template(self.encoder_id, template)
+        name = cipher.encrypt_name(template.name)
+        return template.photos, blob, template_checksum(name, template.photos, blob)
+
+    def read_template(self, stored: tuple[Any, ...]) -> Template:
+        """A stored template (id, name, photos, vector, checksum), checked and decrypted. Raises
+        CorruptGallery, GalleryChanged.
+        """
+        template_id, name, photos, blob, checksum = stored
+        kinds = isinstance(name, self.cipher.text) and isinstance(photos, int) and isinstance(blob, bytes)
+        if not kinds or template_checksum(name, photos, blob) != checksum:
+            raise self.unfit(f"template {template_id} does not fit its checksum")
+        found = self.readable_template(stored)
+        if not found:
+            raise self.unfit(f"template {template_id} does not decrypt with this gallery's key")
+        return Template(self.name(name), photos, found[0])
+
+    def readable_template(self, stored: tuple[Any, ...]) -> tuple[bytes, ...]:
+        """The bytes of a stored template's vector in plain; nothing where it does not decrypt."""
+        try:
+            name = self.cipher.decrypt_name(stored[1])
+            return (self.cipher.decrypt_template(self.encoder_id, name, stored[3]),)
+        except CannotDecrypt:
+            return ()
+
     def name(self, stored: object) -> str:
         """A stored name. Raises CorruptGallery, GalleryChanged."""
         try:
@@ -86,8 +128,10 @@ class RowCodec:
         except CannotDecrypt as error:
             raise self.unfit(f"a photo of a person: {error}") from error
 
-    def vectors(self, rows: Sequence[Row]) -> F32:
-        """The vectors (n, d) float32 of rows. Raises CorruptGallery for one of another length."""
+    def vectors(self, rows: Sequence[Row | Template]) -> F32:
+        """The vectors (n, d) float32 of rows or templates. Raises CorruptGallery for one of another
+        length.
+        """
         vectors = np.empty((len(rows), self.dimension), np.float32)
         for i, row in enumerate(rows):
             if len(row.vector) != self.dimension * VECTOR.itemsize:

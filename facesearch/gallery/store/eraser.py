@@ -54,6 +54,10 @@ class Eraser:
             db.executemany("DELETE FROM faces WHERE face_id = ?", [(face_id,) for face_id in ids])
             pieces = {piece for _, own, row in gone for piece in (*own, *(row or ())[1:])}
             pieces |= {seen for face_id, seen, *_ in stored if face_id in chosen and isinstance(seen, bytes)}
+            templates = self._faces.templates
+            if templates.are_kept():
+                pieces |= templates.bytes_of(person)
+                templates.renew(db, (person,))
             if len(gone) == len(rows):
                 db.execute("DELETE FROM people WHERE person_id = ?", (person,))
                 pieces |= {name, at_rest}
@@ -124,3 +128,6 @@ class Eraser:
         while rows := every(sql, last, ROWS_AT_ONCE):
             yield [v for row in rows for v in row[1:3] if v], [v for row in rows for v in row[3:]]
             last = rows[-1][0]
+        if self._faces.templates.are_kept():
+            for rows in self._faces.templates.stored(ROWS_AT_ONCE):
+                yield [row[3] for row in rows if isinstance(row[3], bytes)], []

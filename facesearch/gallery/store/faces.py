@@ -16,6 +16,7 @@ from facesearch.gallery.store.codec import RowCodec
 from facesearch.gallery.store.database import Database
 from facesearch.gallery.store.notes import COUNT_ERASURE, Notes
 from facesearch.gallery.store.rows import NewFace, PersonCount, Row, as_note, is_note, vector_bytes
+from facesearch.gallery.store.templates import Templates
 from facesearch.records import F32, I64, EnrolledFace, Seen
 
 ROWS = "SELECT face_id, name, sha256, source, vector, checksum FROM faces JOIN people USING (person_id)"
@@ -27,8 +28,9 @@ HINTED, HINTED_DECRYPTED = 100_000, 20_000
 class Faces:
     """The faces of one open gallery. Use it from the thread that opened the gallery."""
 
-    def __init__(self, database: Database, notes: Notes, codec: RowCodec) -> None:
+    def __init__(self, database: Database, notes: Notes, codec: RowCodec, templates: Templates) -> None:
         self._database, self._notes, self._codec = database, notes, codec
+        self.templates = templates
 
     # ---- people
 
@@ -219,17 +221,23 @@ class Faces:
         faces = [_face(face[0], row) for face, row in zip(stored, rows, strict=True)]
         return faces, self._codec.vectors(rows)
 
-    def vectors(self, after: int = 0) -> tuple[I64, F32, list[str]]:
+    def vectors(self, after: int = 0, most: int = -1) -> tuple[I64, F32, list[str]]:
         """The same as ids (n,), unit vectors (n, d) float32, people."""
-        faces, vectors = self.enrolled(after)
+        faces, vectors = self.enrolled(after, most)
         ids = np.array([face.face_id for face in faces], np.int64)
         return ids, vectors, [face.person for face in faces]
 
     def vectors_of(self, person: str) -> F32:
         """The unit vectors (n, d) of one person; none of somebody who is not enrolled."""
+        return self.of_person(person)[1]
+
+    def of_person(self, person: str) -> tuple[list[EnrolledFace], F32]:
+        """The same with their faces. Raises CorruptGallery."""
         at_rest = self._codec.cipher.encrypt_name(person)
         stored = self._database.all(f"{ROWS} WHERE name = ? ORDER BY face_id", at_rest)
-        return self._codec.vectors([self._codec.read(row) for row in stored])
+        rows = [self._codec.read(row) for row in stored]
+        faces = [_face(face[0], row) for face, row in zip(stored, rows, strict=True)]
+        return faces, self._codec.vectors(rows)
 
     def batches(self, size: int = AT_ONCE, after: int = 0) -> Iterator[list[Any]]:
         """All rows (face id, person, content hash, source, vector's bytes, checksum), a few at a time, by id.
@@ -288,7 +296,10 @@ class Faces:
                 insert,
                 [(*rest, *more, name) for (name, *rest), *more in zip(stored, *extra.values(), strict=True)],
             )
-            return db.total_changes - before
+            new = db.total_changes - before
+            if new:
+                self.templates.renew(db, self._numbers(names))
+            return new
 
     def fill_seen(self, known: Mapping[tuple[str, str, str], Seen]) -> int:
         """Note what is known of faces, by (person, content hash, source), of which nothing is known yet;
@@ -345,11 +356,19 @@ class Faces:
             db.executemany(f"UPDATE OR IGNORE faces SET {values} WHERE face_id = ?", moved)
             if target != person:  # what is still there was enrolled under the new name already
                 db.execute("DELETE FROM faces WHERE person_id = ?", (person,))
+                self.templates.renew(db, (person, target))
                 db.execute("DELETE FROM people WHERE person_id = ?", (person,))
                 db.execute(COUNT_ERASURE)
+            else:
+                self.templates.renew(db, (person,))
         return len(rows)
 
     # ---- inside
+
+    def _numbers(self, names: Iterable[tuple[Any]]) -> list[int]:
+        """Of people whose names are given as they are stored."""
+        sql = "SELECT person_id FROM people WHERE name = ?"
+        return [int(row[0]) for (name,) in names for row in self._database.all(sql, name)]
 
     def _after(self, face_id: int, most: int = -1) -> list[Any]:
         """Rows as they are stored: face id, name, content hash, source, vector, checksum."""

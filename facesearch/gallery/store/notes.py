@@ -33,7 +33,8 @@ UNREADABLE = (TypeError, ValueError, KeyError, IndexError, AttributeError, Recur
 """What reading a note that anybody may have written can raise."""
 SET = "INSERT INTO main.meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 INDEX_MARKS = "index_marks"
-FORGET_INDEX = f"DELETE FROM main.meta WHERE key = '{INDEX_MARKS}'"
+"""Under this stand the marks of the index of photos; of another index, with a colon and its name after it."""
+FORGET_INDEX = f"DELETE FROM main.meta WHERE key GLOB '{INDEX_MARKS}*'"
 """Within a transaction that changes rows: no index of before shows them."""
 NEW_MOMENT = (
     "INSERT INTO main.meta VALUES ('moment', lower(hex(randomblob(8))))"
@@ -175,7 +176,8 @@ class Notes:
                 read()
             except CorruptGallery as error:
                 yield error.reason
-        for key in ("encoder", "index", PROJECTION_KEY, "moment", INDEX_MARKS):
+        marks = [key for key, _ in self._like(INDEX_MARKS)]
+        for key in ("encoder", "index", PROJECTION_KEY, "moment", *marks):
             if not is_word(self._get(key) or ""):
                 yield f"its note {key} cannot be"
         if len(self._get("encoder_file") or "") > LONGEST:
@@ -271,20 +273,21 @@ class Notes:
     def set_index(self, choice: str) -> None:
         self._set("index", choice)
 
-    def is_index_mark(self, mark: object) -> bool:
+    def is_index_mark(self, mark: object, of: str = INDEX_MARKS) -> bool:
         """Whether an index with this mark was made of this gallery, in its present state or an earlier one.
+        of: under which key its marks stand.
 
         A backup that was put back does not know the marks of what came after it.
         """
-        return isinstance(mark, str) and mark in (self._get(INDEX_MARKS) or "").split()
+        return isinstance(mark, str) and mark in (self._get(of) or "").split()
 
-    def new_index_mark(self, former: object) -> str:
+    def new_index_mark(self, former: object, of: str = INDEX_MARKS) -> str:
         """Note a mark for an index that is about to be named; that of the former one, if it is ours, holds
         until then. Raises CannotWrite, GalleryBusy.
         """
         mark = secrets.token_hex(8)
-        known = [str(former)] if self.is_index_mark(former) else []
-        self._set(INDEX_MARKS, " ".join([*known, mark]))
+        known = [str(former)] if self.is_index_mark(former, of) else []
+        self._set(of, " ".join([*known, mark]))
         return mark
 
     # ---- what found its faces
@@ -448,9 +451,8 @@ def without_private_notes(db: sqlite3.Connection) -> None:
     """Of a copy that goes elsewhere: where else this gallery's vectors are, and in which folder its encoder
     lay, is nobody else's business.
     """
-    for pattern in (f"{PROJECTION[:-1]}*", f"{PENDING}*"):
+    for pattern in (f"{PROJECTION[:-1]}*", f"{PENDING}*", f"{INDEX_MARKS}*"):
         db.execute("DELETE FROM meta WHERE key GLOB ?", (pattern,))
-    db.execute("DELETE FROM meta WHERE key = ?", (INDEX_MARKS,))
     for (value,) in db.execute("SELECT value FROM meta WHERE key = 'encoder_file'").fetchall():
         db.execute("UPDATE meta SET value = ? WHERE key = 'encoder_file'", (note_of_name(value),))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from facesearch.gallery.store.notes import COUNT_ERASURE, DETECTOR, FORGET_INDEX
 from facesearch.gallery.store.rows import Row, Unfinished
 from facesearch.gallery.store.schema import ENCRYPTED_FORMAT, FILE, FORMAT
 from facesearch.gallery.store.store import Store
+from facesearch.gallery.store.templates import Templates
 from facesearch.records import Seen
 
 
@@ -48,6 +50,7 @@ def change_cipher(store: Store, cipher: Cipher, key: Key | None) -> Unfinished |
         for person_id, stored in db.execute("SELECT person_id, name FROM people").fetchall():
             name = cipher.encrypt_name(codec.name(stored))
             db.execute("UPDATE people SET name = ? WHERE person_id = ?", (name, person_id))
+        _renew_templates(store, db, store.encoder_id, store.dimension, cipher)
         note = None
         if cipher.description:
             db.executemany(SET, [("format", str(ENCRYPTED_FORMAT)), ("cipher", cipher.description)])
@@ -59,6 +62,15 @@ def change_cipher(store: Store, cipher: Cipher, key: Key | None) -> Unfinished |
             db.execute("DELETE FROM main.meta WHERE key = 'cipher'")
     store.now_of(store.encoder_id, store.dimension, cipher, key)
     return note
+
+
+def _renew_templates(
+    store: Store, db: sqlite3.Connection, encoder_id: str, dimension: int, cipher: Cipher
+) -> None:
+    """Within the transaction that changed all rows: everybody's template, of the rows as they are now."""
+    codec = RowCodec(store.folder, encoder_id, dimension, cipher, lambda: True)
+    people = [row[0] for row in db.execute("SELECT person_id FROM main.people").fetchall()]
+    Templates(store.database, store.notes, codec).renew(db, people)
 
 
 def _seen_as(
@@ -100,10 +112,13 @@ def take_vectors_of(store: Store, other: Store) -> int:
                 values.append(column)
                 theirs.append(f"n.{column}" if given else "NULL")
         db.execute(f"DELETE FROM main.faces WHERE NOT EXISTS (SELECT 1 {same})")
+        if store.templates.are_kept():
+            db.execute("DELETE FROM main.templates")
         db.execute("DELETE FROM main.people WHERE person_id NOT IN (SELECT person_id FROM main.faces)")
         db.execute(f"UPDATE main.faces SET ({', '.join(values)}) = (SELECT {', '.join(theirs)} {same})")
         db.executemany("INSERT OR REPLACE INTO main.meta VALUES (?, ?)", list(new.items()))
         db.execute("DELETE FROM main.meta WHERE key = 'threshold'")
+        _renew_templates(store, db, other.encoder_id, other.dimension, store.cipher)
         db.execute(FORGET_INDEX)
         db.execute(COUNT_ERASURE)
     store.now_of(other.encoder_id, other.dimension, store.cipher, store.key)

@@ -12,7 +12,7 @@ import numpy as np
 
 from facesearch.errors import BadName, counted
 from facesearch.faces.names import LONGEST_NAME, kept_name
-from facesearch.records import F32, WAYS_TO_SCORE, Bound, ScoredBy, Seen
+from facesearch.records import DEFAULT_WAY, F32, WAYS_TO_SCORE, Bound, ScoredBy, Seen
 
 LONGEST_WORD = 4096
 """Characters of what a gallery says of itself."""
@@ -28,6 +28,14 @@ class Row(NamedTuple):
     name: str
     sha256: str
     source: str
+    vector: bytes
+
+
+class Template(NamedTuple):
+    """The mean of a person's vectors, brought to length 1. photos: of how many; vector: bytes in float16."""
+
+    name: str
+    photos: int
     vector: bytes
 
 
@@ -146,7 +154,7 @@ def _is_between(value: object, low: float, high: float) -> bool:
 
 def way_of(threshold: Threshold | None) -> ScoredBy:
     """What a person's score is in the answers of a gallery with this threshold, or with none."""
-    return threshold.by if threshold else "best-photo"
+    return threshold.by if threshold else DEFAULT_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +269,9 @@ def checksum_of(name: Stored, sha256: Stored, source: Stored, blob: bytes) -> in
             text if isinstance(text, bytes) else text.encode() for text in (name, sha256, source)
         )
     return zlib.crc32(blob, zlib.crc32(texts))
+
+
+def template_checksum(name: Stored, photos: int, blob: bytes) -> int:
+    """Of all that a template says, as it is stored."""
+    text = name if isinstance(name, bytes) else name.encode()
+    return zlib.crc32(blob, zlib.crc32(b"\0".join((text, str(photos).encode()))))

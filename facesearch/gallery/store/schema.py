@@ -13,7 +13,7 @@ APPLICATION_ID = 0x66616365
 FORMAT = 1
 ENCRYPTED_FORMAT = 2
 """The same tables, but rows are encrypted: what reads format 1 only must not take ciphertexts for names."""
-SCHEMA = """
+PHOTOS_SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE people (person_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
 CREATE TABLE faces (
@@ -28,10 +28,19 @@ CREATE TABLE faces (
   UNIQUE (person_id, sha256, source)
 );
 """
-SCHEMA_WITHOUT_SEEN = SCHEMA.replace("  seen BLOB,\n", "")
+SCHEMA_WITHOUT_SEEN = PHOTOS_SCHEMA.replace("  seen BLOB,\n", "")
 """Of galleries made before rows knew their face; ADD_SEEN brings them up to date."""
 SCHEMA_BEFORE = SCHEMA_WITHOUT_SEEN.replace("  detector TEXT,\n", "")
 """Of galleries made before rows noted what found the face; ADD_DETECTOR brings them up to date."""
+ADD_TEMPLATES = """CREATE TABLE templates (
+  template_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  person_id INTEGER NOT NULL UNIQUE REFERENCES people,
+  photos INTEGER NOT NULL,
+  vector BLOB NOT NULL,
+  checksum INTEGER NOT NULL
+)"""
+"""What galleries made before they kept templates lack."""
+SCHEMA = f"{PHOTOS_SCHEMA}{ADD_TEMPLATES};\n"
 COUNTERS = "CREATE TABLE sqlite_sequence(name,seq)"
 """SQLite's own, of AUTOINCREMENT."""
 ADD_DETECTOR = "ALTER TABLE main.faces ADD COLUMN detector TEXT"
@@ -48,8 +57,8 @@ def is_ours(db: sqlite3.Connection) -> bool:
 
 @cache
 def _forms() -> tuple[set[str], ...]:
-    """The schema, those of before, and those of before brought up to date."""
-    forms = [set(statements(SCHEMA))]
+    """The schema, those of before, and those of before brought up to date; each with templates or without."""
+    forms = [set(statements(PHOTOS_SCHEMA))]
     for before, steps in ((SCHEMA_BEFORE, (ADD_DETECTOR, ADD_SEEN)), (SCHEMA_WITHOUT_SEEN, (ADD_SEEN,))):
         with closing(sqlite3.connect(":memory:")) as altered:
             for statement in statements(before):
@@ -58,7 +67,7 @@ def _forms() -> tuple[set[str], ...]:
             for step in steps:
                 altered.execute(step)
                 forms.append(_sql_in(altered))
-    return tuple(forms)
+    return (*forms, *(form | {ADD_TEMPLATES} for form in forms))
 
 
 def _sql_in(db: sqlite3.Connection) -> set[str]:

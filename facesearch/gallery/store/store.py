@@ -2,7 +2,8 @@
 
 A face is one row: whose, which photo content, its unit vector in float16, a checksum of all that, and what
 found it. Rows are added and deleted in transactions, never changed; ids only grow, so "what is new" is "ids
-above". An open store is made of parts: `faces` (people and rows), `notes` (what the gallery notes about
+above". Beside it stands one `templates` row a person, the mean of theirs. An open store is made of parts:
+`faces` (people and rows), `templates`, `notes` (what the gallery notes about
 itself), `eraser` (what goes for good), over one `database` and one `codec`.
 """
 
@@ -23,6 +24,7 @@ from facesearch.gallery.store.faces import Faces
 from facesearch.gallery.store.keys import Key
 from facesearch.gallery.store.notes import Notes
 from facesearch.gallery.store.schema import APPLICATION_ID, ENCRYPTED_FORMAT, FILE, FORMAT, SCHEMA, is_ours
+from facesearch.gallery.store.templates import Templates
 
 NEXT = "next"
 """Folder below a gallery's own, in which a gallery of another encoder grows until it takes the place of the
@@ -48,7 +50,8 @@ class Store:
             database.close()
             raise
         self.codec = RowCodec(folder, of.encoder_id, of.dimension, cipher, self.notes.is_as_opened)
-        self.faces = Faces(database, self.notes, self.codec)
+        self.templates = Templates(database, self.notes, self.codec)
+        self.faces = Faces(database, self.notes, self.codec, self.templates)
         self.eraser = Eraser(database, self.notes, self.codec, self.faces)
         self.now_of(of.encoder_id, of.dimension, cipher, key)
 
