@@ -35,12 +35,12 @@ from benching import machine, write
 
 from facesearch.gallery.forget import forget
 from facesearch.gallery.index.choice import choose_index, index_parts
-from facesearch.gallery.index.faiss_index import open_index, refresh
-from facesearch.gallery.nearest import nearest_people
+from facesearch.gallery.index.faiss_index import open_for, open_index, refresh
+from facesearch.gallery.nearest import nearest_people, nearest_to_each
 from facesearch.gallery.store.rows import NewFace, Threshold
 from facesearch.gallery.store.store import Store
 from facesearch.gallery.tidy import tidy
-from facesearch.records import F32, I64
+from facesearch.records import F32, I64, WAYS_TO_SCORE, ScoredBy
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "scripts/results/search"
@@ -182,7 +182,7 @@ def fill(folder: str, kind: str, n: int) -> dict[str, Any]:
             ]
             gallery.faces.add(faces)
             number += len(faces)
-        gallery.notes.set_threshold(Threshold(0.6, 0.01, "drawn", 1000, n))
+        gallery.notes.set_threshold(Threshold(0.6, 0.01, "drawn", 1000, n, by="mean-template"))
         gallery.eraser.cut_log()
     return {"fill_s": time.perf_counter() - started}
 
@@ -208,19 +208,27 @@ def build(folder: str, choice: str) -> dict[str, Any]:
 
 
 def search(folder: str, asked: dict[str, F32], truth: dict[str, I64]) -> dict[str, Any]:
-    """Open, then ask one by one (the index alone, and whole answers with people), then all at once."""
-    opened = []
-    for _ in range(3):
+    """Open, then ask one by one (the index alone, and whole answers with people: by best photo and by
+    template, in turn), then all at once.
+    """
+    opened: dict[ScoredBy, list[float]] = {way: [] for way in WAYS_TO_SCORE}
+    for way in [*WAYS_TO_SCORE] * 3:
         started = time.perf_counter()
         with Store.open(Path(folder)) as gallery:
-            open_index(gallery)
-        opened.append(time.perf_counter() - started)
+            open_for(gallery, way)
+        opened[way].append(time.perf_counter() - started)
     with Store.open(Path(folder)) as gallery:
-        index = open_index(gallery)
+        index, people = open_index(gallery), open_for(gallery, "mean-template")
         everything = np.concatenate(list(asked.values()))
         index.search(everything[:8], K)
         alone = _timed([lambda q=q: index.search(q[None], K) for q in everything])
-        whole = _timed([lambda q=q: nearest_people(gallery, index, q, 5) for q in everything])
+        answers: list[Callable[[], Any]] = []
+        for q in everything:
+            answers.append(lambda q=q: nearest_people(gallery, index, q, 5))
+            answers.append(lambda q=q: nearest_people(gallery, people, q, 5, by="mean-template"))
+        times = _times(answers)
+        whole, by_template = _spread(times[::2]), _spread(times[1::2])
+        agree = _templates_agree(gallery, people, everything)
         started = time.perf_counter()
         for _ in range(3):
             index.search(everything, K)
@@ -230,13 +238,24 @@ def search(folder: str, asked: dict[str, F32], truth: dict[str, I64]) -> dict[st
         }  # ids begin at 1
         exact = _scores_are_exact(gallery, index, everything[:20])
     return {
-        "open_ms": 1000 * min(opened),
+        "open_ms": 1000 * min(opened["best-photo"]),
+        "template_open_ms": 1000 * min(opened["mean-template"]),
         **{f"search_{k}": v for k, v in alone.items()},
         **{f"answer_{k}": v for k, v in whole.items()},
+        **{f"template_{k}": v for k, v in by_template.items()},
+        "template_first_right": agree,
         "batched_per_s": batched,
         "recall": recalls,
         "scores_exact": exact,
     }
+
+
+def _templates_agree(gallery: Store, people: Any, asked: F32) -> float:
+    """The share of searches by template whose first person is the nearest of all, by comparing all."""
+    _, vectors, names = gallery.templates.vectors()
+    best = np.concatenate([vectors @ part.T for part in np.array_split(asked, 20)], axis=1).argmax(axis=0)
+    found = nearest_to_each(gallery, people, asked, "mean-template")
+    return float(np.mean([name == names[i] for i, (name, _) in zip(best, found, strict=True)]))
 
 
 def _scores_are_exact(gallery: Store, index: Any, asked: F32) -> bool:
@@ -276,11 +295,19 @@ def change(folder: str, kind: str, n: int) -> dict[str, Any]:
 
 
 def _timed(calls: list[Callable[[], Any]]) -> dict[str, float]:
+    return _spread(_times(calls))
+
+
+def _times(calls: list[Callable[[], Any]]) -> list[float]:
     times = []
     for call in calls:
         started = time.perf_counter()
         call()
         times.append(time.perf_counter() - started)
+    return times
+
+
+def _spread(times: list[float]) -> dict[str, float]:
     return {"p50_ms": _ms(times, 50), "p95_ms": _ms(times, 95)}
 
 
@@ -457,6 +484,12 @@ def own_lines(kind: str, n: int, choice: str, made: dict[str, Any], found: dict[
         f"    open {found['open_ms']:.1f} ms; search p50 {found['search_p50_ms']:.3f} p95"
         f" {found['search_p95_ms']:.3f} ms, with people p50 {found['answer_p50_ms']:.3f} p95"
         f" {found['answer_p95_ms']:.3f} ms; {found['batched_per_s']:.0f}/s batched; own {found['own_mb']} MB"
+    )
+    yield (
+        f"    by template: open {found['template_open_ms']:.1f} ms; with people p50"
+        f" {found['template_p50_ms']:.3f} p95 {found['template_p95_ms']:.3f} ms,"
+        f" {found['template_p50_ms'] / found['answer_p50_ms']:.2f} times that by photo;"
+        f" first person as by comparing all: {found['template_first_right']:.4f}"
     )
     yield f"    recall@{K}: {recalls}; scores exact: {found['scores_exact']}"
 

@@ -15,7 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
+import faiss
 import numpy as np
 
 from facesearch.errors import EmptyGallery, FacesearchError, GalleryBusy, GalleryChanged, counted
@@ -38,7 +41,7 @@ from facesearch.gallery.index.files import drop_unfinished as drop_unfinished
 from facesearch.gallery.index.indexed import STEMS, Indexed, Of, every_index
 from facesearch.gallery.index.kinds import BITS
 from facesearch.gallery.index.rows import AT_ONCE, vectors_of
-from facesearch.gallery.index.segments import Reread, Segment
+from facesearch.gallery.index.segments import Reread, Segment, threads_for
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, I64, ScoredBy
 
@@ -105,14 +108,8 @@ class FaceIndex:
             else segment.among(queries, among, k, self.reread)
             for segment in self.segments
         ]
-        beside = np.ones(len(self.delta_ids), bool) if among is None else np.isin(self.delta_ids, among)
-        scores = np.hstack([*(scores for _, scores in found), queries @ self.delta[beside].T])
-        ids = np.hstack(
-            [
-                *(ids for ids, _ in found),
-                np.broadcast_to(self.delta_ids[beside], (len(queries), int(beside.sum()))),
-            ]
-        )
+        found.append(self._beside(queries, k, among))
+        ids, scores = np.hstack([own for own, _ in found]), np.hstack([own for _, own in found])
         order = np.lexsort((ids, -scores))[:, :k]
         ids, scores = np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
         lacking = k - ids.shape[1]
@@ -120,6 +117,23 @@ class FaceIndex:
             ids = np.pad(ids, ((0, 0), (0, lacking)), constant_values=-1)
             scores = np.pad(scores, ((0, 0), (0, lacking)), constant_values=-np.inf)
         return ids, np.clip(scores, -1, 1, where=np.isfinite(scores), out=scores.astype(np.float32))
+
+    def _beside(self, queries: F32, k: int, among: I64 | None) -> tuple[I64, F32]:
+        """The same of the rows that are in no segment; up to k each."""
+        if among is None and len(self.delta_ids):
+            with threads_for(queries):
+                scores, places = self.scan.search(np.ascontiguousarray(queries), min(k, len(self.delta_ids)))
+            return self.delta_ids[places], scores
+        chosen = np.isin(self.delta_ids, [] if among is None else among)
+        ids = np.broadcast_to(self.delta_ids[chosen], (len(queries), int(chosen.sum())))
+        return ids, queries @ self.delta[chosen].T
+
+    @cached_property
+    def scan(self) -> Any:
+        """Compares with all rows that are in no segment."""
+        index = faiss.IndexFlatIP(self.delta.shape[1])
+        index.add(np.ascontiguousarray(self.delta))
+        return index
 
 
 def open_index(gallery: Store, of: Of = "photos") -> FaceIndex:

@@ -104,7 +104,7 @@ class Segment:
         return alive
 
     def _find(self, queries: F32, most: int) -> I64:
-        with _threads_for(queries):
+        with threads_for(queries):
             return find_by_bits(self.finder.index)(queries, min(most, len(self.ids)))
 
     def _scanned(self, queries: F32, k: int) -> tuple[I64, F32]:
@@ -112,7 +112,7 @@ class Segment:
         selector would need an argument that faiss.contrib.torch_utils, which pytorch-metric-learning puts in
         the place of FAISS's own search, does not know."""
         assert self.flat is not None
-        with _threads_for(queries):
+        with threads_for(queries):
             scores, places = self.flat.search(
                 np.ascontiguousarray(queries), min(k + len(self.erased), len(self.ids))
             )
@@ -125,7 +125,7 @@ class Segment:
 
 
 @contextmanager
-def _threads_for(queries: F32) -> Iterator[None]:
+def threads_for(queries: F32) -> Iterator[None]:
     """FAISS shares out whole queries among threads: of a single one a second thread only waits, and on a busy
     machine is waited for.
     """
