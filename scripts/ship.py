@@ -5,7 +5,8 @@ made with them.
         a run's encoder with its provenance, if it is not at hand like that already
     .venv/bin/python scripts/ship.py --encoder home/encoder.safetensors --provenance home/encoder.json --test
     .venv/bin/python scripts/ship.py --test
-        the encoder that ships already, measured again: half precision is half precision
+        the encoder that ships already, measured again: half precision is half precision, so
+        scripts/results/distil-gpu keeps its provenance and not a second copy of its weights
 
 Provenance is what bring_home wrote (encoder_id, notes, machine), and `from`, written by hand: who trained it
 and how, the teacher and its terms, what it started from, photos with their sources and terms, what is not
@@ -29,7 +30,7 @@ from typing import Any
 
 import click
 from benching import ROOT, commit, machine
-from model_card import candidates_table, model_card
+from model_card import candidates_table, encoders_table, lengths_table, model_card
 from ship_rows import (
     FPIR,
     KEPT,
@@ -60,12 +61,12 @@ RESULTS = ROOT / "scripts" / "results" / "shipped"
 PROVENANCE = ROOT / "scripts" / "results" / "distil-gpu" / "encoder.json"
 TRIAL = SHARED / "models" / "facesearch-r34-h100.safetensors"
 MOST_BYTES = 45_000_000
-FILE_MODE = click.Path(path_type=Path, exists=True, dir_okay=False)
+A_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.option("--encoder", type=FILE_MODE, default=SHIPPED, help="Its weights.  [default: those that ship]")
-@click.option("--provenance", type=FILE_MODE, default=PROVENANCE, help="Where it comes from.")
+@click.option("--encoder", type=A_FILE, default=SHIPPED, help="Its weights.  [default: those that ship]")
+@click.option("--provenance", type=A_FILE, default=PROVENANCE, help="Where it comes from.")
 @click.option(
     "--test",
     is_flag=True,
@@ -122,7 +123,8 @@ def ship(encoder: Path, provenance: Path, test: bool, by: ScoredBy | None, seed:
     ):
         path.chmod(0o644)
         say(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
-    say(candidates_table(candidates))
+    for table in (encoders_table(card), candidates_table(candidates), lengths_table(worth)):
+        click.echo(f"\n{table}")
 
 
 def write_weights(encoder: Path, came: dict[str, Any]) -> tuple[dict[str, Any], str]:
