@@ -62,6 +62,6 @@ class Remembering:
         """Remember the vectors (n, d) and lengths (n,) of crops with these hashes."""
         rows = np.empty(len(hashes), self._row)
         rows["hash"], rows["vector"], rows["length"] = np.array(hashes, f"V{HASH_BYTES}"), vectors, lengths
-        with self._path.open("ab") as file:
-            rows.tofile(file)
+        with self._path.open("ab", buffering=0) as file:  # in one step, beside others who append
+            file.write(rows.tobytes())
         self._known |= dict(zip(hashes, rows, strict=True))
