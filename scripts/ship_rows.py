@@ -36,6 +36,7 @@ from facesearch.gallery.calibrate import calibrate, strangers_of
 from facesearch.gallery.store.store import Store
 from facesearch.metrics.people import worst_share
 from facesearch.records import ScoredBy
+from facesearch.report.lines import threshold_words
 
 SHARED = ROOT.parent / "shared"
 KEPT = ROOT / "runs" / "ship"
@@ -190,7 +191,7 @@ def gallery_of(row: Row, world: World, folder: Path, by: ScoredBy | None, seed: 
         threshold = calibrate(
             gallery, strangers, FPIR, seed=seed, by=by, progress=bar(f"{row.name}: calibrate")
         )
-    return threshold.words()
+    return threshold_words(threshold)
 
 
 def in_the_wild(row: Row, gallery: Path) -> dict[str, Any]:
