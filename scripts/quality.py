@@ -14,8 +14,7 @@ which is small, at FPIR 3 %.
 Nobody in `open` or `wild` was seen by an encoder. The 100 people of `open` are parted: what a fact is worth
 was looked at on the first 50 and is checked on the others, and on wild/. `val` is of people that the shipped
 encoder was trained on, which is shown for the warning in it: there its vectors' lengths sort like nothing
-else. Writes scripts/results/quality/NAME.{json,svg}. Vectors and what the
-detector saw are kept in --keep.
+else. Writes scripts/results/quality/NAME.{json,svg}. Vectors and what the detector saw are kept in --keep.
 """
 
 from __future__ import annotations
