@@ -6,7 +6,8 @@ its log.
     python scripts/bring_home.py runs/gpu home/ --pieces-mb 15  the encoder as encoder.safetensors.00,
         .01, ...; join them with cat
 
-The encoder's file holds no notes, so that it need not change when these do: they are in the JSON.
+The encoder's file holds no notes, so that it need not change when these do: they are in the JSON. To ship
+it (scripts/ship.py), add `from` to the JSON by hand: who trained it, teacher and terms, photos and terms.
 """
 
 from __future__ import annotations

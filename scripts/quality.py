@@ -14,13 +14,13 @@ which is small, at FPIR 3 %.
 Nobody in `open` or `wild` was seen by an encoder. The 100 people of `open` are parted: what a fact is worth
 was looked at on the first 50 and is checked on the others, and on wild/. `val` is of people that the shipped
 encoder was trained on, which is shown for the warning in it: there its vectors' lengths sort like nothing
-else. Writes scripts/results/quality/NAME.{json,svg}. Vectors and facts are kept in --keep.
+else. Writes scripts/results/quality/NAME.{json,svg}. Vectors and what the detector saw are kept in --keep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ import click
 import numpy as np
 from benching import machine
 from numpy.typing import NDArray
+from remembering import Remembering
 
 import facesearch
 from facesearch.cli.terminal import bar
@@ -85,23 +86,23 @@ class Photos:
 @click.option("--name", default="shipped", show_default=True)
 @click.option("--enrolled", default=0, help="Of CelebA-500 so many train photos a person; 0 for all.")
 @click.option("--few", default=0, help="Of `open` so many photos a person, without `val`; 0 for all of both.")
-@click.option("--keep", type=click.Path(path_type=Path), default=ROOT / "runs" / "quality")
+@click.option("--keep", type=click.Path(path_type=Path), default=ROOT / "runs" / "ship")
 def main(weights: Path | None, name: str, enrolled: int, few: int, keep: Path) -> None:
     """Print the tables and write them with their plot."""
     make_folder(keep)
-    encoder = facesearch.load_encoder(weights, threads=1)
+    runtime = Remembering(facesearch.load_encoder(weights).runtime, keep / "vectors")
     data, extra = open_dataset(ROOT / "data/celeba500"), open_dataset(ROOT / "data/celeba_extra")
-    gallery, *_ = _embedded(data, "train", enrolled, encoder.runtime, keep / f"{name}-gallery.npz")
+    gallery, *_ = _embedded(data, "train", enrolled, runtime)
     sets = {}
     for dataset, split, folder in (
         (extra, "open", "celebA_extra/celebA_imgs"),
         (data, "val", "celebA_train_500/celebA_imgs"),
     )[: 1 if few else 2]:
-        vectors, lengths, rows = _embedded(dataset, split, few, encoder.runtime, keep / f"{name}-{split}.npz")
+        vectors, lengths, rows = _embedded(dataset, split, few, runtime)
         paths = [SHARED / folder / dataset.rows[i].file for i in rows]
         seen = _seen(paths, lengths, keep / f"seen-{split}.npz")
         sets[split] = Photos(vectors, dataset.people[rows], seen)
-    sets["wild"] = _wild(encoder.runtime, keep / f"{name}-wild.npz")
+    sets["wild"] = _wild(runtime)
     names = np.unique(sets["open"].people)
     chosen = np.random.default_rng(0).permutation(names)[: len(names) // 2]
     first = np.isin(sets["open"].people, chosen)
@@ -115,12 +116,12 @@ def main(weights: Path | None, name: str, enrolled: int, few: int, keep: Path) -
         tried["val, people of the training"] = sets["val"]
     lengths = [one.length for one in sets["open"].part(first).seen if one is not None]
     result: dict[str, Any] = {
-        "encoder": encoder.words,
+        "encoder": runtime.words,
         "enrolled": len(gallery),
         "lengths": [[share, float(np.quantile(lengths, share))] for share in LENGTH_SHARES],
         "sets": {},
     }
-    notes = encoder.runtime.notes
+    notes = runtime.notes
     for title, photos in tried.items():
         rate = 0.0 if title.startswith("val") else FPIR if len(photos.people) > 600 else 3 * FPIR
         result["sets"][title] = _measured(photos, gallery, notes, rate)
@@ -231,15 +232,10 @@ def _few(rows: I64, people: NDArray[np.str_], most: int) -> I64:
     return np.sort(np.concatenate(chosen))
 
 
-def _embedded(dataset: Dataset, split: str, most: int, runtime: Runtime, keep: Path) -> tuple[F32, F32, I64]:
-    """Vectors, kept in half precision, lengths, and of which rows: what was once chosen stays chosen."""
-    if keep.is_file():
-        with np.load(keep) as kept:
-            return kept["vectors"].astype(np.float32), kept["lengths"], kept["rows"]
+def _embedded(dataset: Dataset, split: str, most: int, runtime: Runtime) -> tuple[F32, F32, I64]:
+    """Vectors, lengths, and of which rows."""
     rows = _few(dataset.where(split), dataset.people, most)
-    vectors, lengths = _in_batches(runtime, dataset.crops, rows)
-    np.savez(keep, rows=rows, vectors=vectors.astype(np.float16), lengths=lengths)
-    return vectors, lengths, rows
+    return *_in_batches(runtime, dataset.crops, rows), rows
 
 
 def _in_batches(runtime: Runtime, crops: Any, rows: Sequence[int] | I64) -> tuple[F32, F32]:
@@ -279,19 +275,16 @@ def _as_seen(facts: F64, lengths: F32) -> list[Seen | None]:
     return out
 
 
-def _wild(runtime: Runtime, keep: Path) -> Photos:
-    if not keep.is_file():
-        photos, _ = people_folders(SHARED / "wild")
-        find = lambda path, own: one_face(path, own, largest=True)  # noqa: E731
-        faces = list(detected(find, [path for _, path in photos], load_detector(None), workers=1))
-        there = [(p, f) for (p, _), f in zip(photos, faces, strict=True) if not isinstance(f, Skipped)]
-        vectors, lengths = _in_batches(runtime, [face.crop for _, face in there], range(len(there)))
-        seen = [face.seen() for _, face in there]
-        facts = [(*one.box, *np.ravel(one.landmarks), one.score, one.sharpness) for one in seen]
-        people = [person for person, _ in there]
-        np.savez(keep, vectors=vectors, lengths=lengths, facts=np.array(facts), people=people)
-    with np.load(keep) as kept:
-        return Photos(kept["vectors"], kept["people"], _as_seen(kept["facts"], kept["lengths"]))
+def _wild(runtime: Runtime) -> Photos:
+    photos, _ = people_folders(SHARED / "wild")
+    find = lambda path, own: one_face(path, own, largest=True)  # noqa: E731
+    faces = list(detected(find, [path for _, path in photos], load_detector(None), workers=1))
+    there = [(p, f) for (p, _), f in zip(photos, faces, strict=True) if not isinstance(f, Skipped)]
+    vectors, lengths = _in_batches(runtime, [face.crop for _, face in there], range(len(there)))
+    seen = [
+        replace(face.seen(), length=float(length)) for (_, face), length in zip(there, lengths, strict=True)
+    ]
+    return Photos(vectors, np.array([person for person, _ in there]), [*seen])
 
 
 # ---- what is told

@@ -368,17 +368,17 @@ def evaluation_lines(result: Evaluation) -> list[str]:
         f"split {result.split}; intervals are 95 %, bootstrapped over people",
         "",
     ]
-    section = ""
+    section, width = "", max([46, *(len(figure.name) + 2 for figure in result.figures)])
     for figure in result.figures:
         if figure.section != section:
             section = figure.section
             lines += ([""] if lines[-1] else []) + [
-                f"{section:<48}{'value  [95 % interval]':<30}{'trials':>8}  threshold"
+                f"{section:<{width + 2}}{'value  [95 % interval]':<30}{'trials':>8}  threshold"
             ]
         limit = "" if figure.threshold is None else f"{figure.threshold:9.4f}"
         note = f"  {figure.note}" if figure.note else ""
         value = f"{rate_words(figure.rate):<30}{figure.rate.trials:>8}"
-        lines.append(f"  {figure.name:<46}{value}  {limit:<9}{note}".rstrip())
+        lines.append(f"  {figure.name:<{width}}{value}  {limit:<9}{note}".rstrip())
     if result.skipped:
         lines += ["", *(f"left out: {reason}" for reason in result.skipped)]
     return lines

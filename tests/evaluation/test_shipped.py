@@ -55,12 +55,21 @@ def test_the_card_tells_what_it_must(card: dict):
     assert notes["teacher"]["licence"] and len(notes["teacher"]["sha256"]) == 64
     assert all(entry["plan"] for entry in notes["data"])  # hashes of the data
     assert card["seed"] == 0 and len(card["commit"]) == 40 and card["machine"]["cores"]
-    for row in ("shipped", "float32", "teacher"):
+    for row in ("shipped", "before", "teacher", "mobilefacenet"):
         for split in ("val", "test"):
             rank1 = next(f["rate"] for f in card["metrics"][row][split] if f["name"] == "rank-1")
             assert rank1["low"] < rank1["value"] < rank1["high"] and rank1["trials"] > 1000
+        assert card["wild"][row]["asked"] == 40
     text = SHIPPED.with_name("MODEL_CARD.md").read_text()
     assert card["encoder_id"][:16] in text and "Not to be used for" in text
+    assert card["from"]["teacher"]["sha256"] == notes["teacher"]["sha256"] and card["from"]["not_known"]
+
+
+def test_the_encoders_lengths_are_worth_what_the_card_says(card: dict):
+    """Photos are judged by them: then refusing the shortest must have lowered what is missed."""
+    for shares in card["lengths"]["shipped"].values():
+        none, five = (sum(shares[share]) for share in ("none", "5 %"))
+        assert len(shares["none"]) == 8 and ("lengths" in card["notes"]) <= (five < none)
 
 
 def test_the_shipped_gallery_holds_everyone_and_no_photo(tmp_path: Path, card: dict):
