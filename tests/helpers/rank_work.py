@@ -203,6 +203,12 @@ def training(ranks: Ranks, recipe: str, data: str, out: str, *how: str) -> None:
         assert how[0] == "stop", error
 
 
+def trainings(ranks: Ranks, *words: str) -> None:
+    """Runs one after another, their words parted by `then`: a process is started once for all of them."""
+    for run in " ".join(words).split(" then "):
+        training(ranks, *run.split(" "))
+
+
 def building(ranks: Ranks, gallery: str, kill_at: str, *data: str) -> None:
     """Build a gallery by mean colours, four photos at a time; the last process dies when it has embedded
     kill_at photos.
