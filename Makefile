@@ -14,8 +14,9 @@ demo: $(DEMO_STAMP)
 demo-train: $(TRAIN_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo_train.sh
 
+# COVERAGE: what .ci/run adds to count the lines that run.
 test: $(STAMP)
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not data and not alone"
+	$(BIN)/pytest $(COVERAGE) -n auto --dist worksteal -m "not slow and not data and not alone"
 	$(BIN)/pytest -m alone
 
 test-all: $(STAMP)
@@ -56,4 +57,4 @@ constraints: $(STAMP)
 	  --custom-compile-command "make constraints" --quiet --output-file constraints.txt
 
 clean:
-	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .ci/venv dist demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
