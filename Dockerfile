@@ -5,11 +5,11 @@ FROM python:3.11-slim-bookworm AS build
 # Extras of pyproject.toml: "web" is the service; "web,crypt" opens encrypted galleries too.
 ARG EXTRAS=web
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE NOTICE constraints.txt ./
 COPY scripts/recipes scripts/recipes
 COPY facesearch facesearch
 RUN python -m venv /opt/facesearch \
- && /opt/facesearch/bin/pip install --no-cache-dir --disable-pip-version-check ".[${EXTRAS}]"
+ && /opt/facesearch/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".[${EXTRAS}]"
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/facesearch /opt/facesearch

@@ -6,7 +6,7 @@ DEMO_STAMP := .venv/installed-for-demo
 TRAIN_STAMP := .venv/installed-for-training
 SHARED := ../shared
 
-.PHONY: demo demo-train test test-all lint format data clean
+.PHONY: demo demo-train test test-all lint format data constraints clean
 
 demo: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
@@ -14,8 +14,9 @@ demo: $(DEMO_STAMP)
 demo-train: $(TRAIN_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo_train.sh
 
+# COVERAGE: what .ci/run adds to count the lines that run.
 test: $(STAMP)
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not data and not alone"
+	$(BIN)/pytest $(COVERAGE) -n auto --dist worksteal -m "not slow and not data and not alone"
 	$(BIN)/pytest -m alone
 
 test-all: $(STAMP)
@@ -37,21 +38,23 @@ data: $(STAMP)
 	$(BIN)/facesearch prepare $(SHARED)/data/celebA_extra --out data/celeba_extra
 	$(BIN)/facesearch prepare $(SHARED)/data/celebA_ir --out data/celeba_ir
 
-$(STAMP): pyproject.toml
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev,demo]"
+$(STAMP): pyproject.toml constraints.txt
+	PYTHON=$(PYTHON) bash scripts/install.sh dev,demo
 	touch $(DEMO_STAMP) $(TRAIN_STAMP) $(STAMP)
 
 # What the demo runs with: a user's installation, without torch and without the tests' packages.
-$(DEMO_STAMP): pyproject.toml
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo]"
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	PYTHON=$(PYTHON) bash scripts/install.sh demo
 	touch $(DEMO_STAMP)
 
-$(TRAIN_STAMP): pyproject.toml
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train]"
+$(TRAIN_STAMP): pyproject.toml constraints.txt
+	PYTHON=$(PYTHON) bash scripts/install.sh train
 	touch $(TRAIN_STAMP)
 
+# The newest versions of everything that pyproject.toml allows, for every Python from 3.11 on. Then run the tests.
+constraints: $(STAMP)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --no-annotate \
+	  --custom-compile-command "make constraints" --quiet --output-file constraints.txt
+
 clean:
-	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .ci/venv dist demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

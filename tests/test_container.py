@@ -87,6 +87,7 @@ def test_what_is_copied_is_there_and_is_sent_to_the_build():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {project["project"]["readme"], "pyproject.toml", *wheel["packages"], *wheel["force-include"]}
+    needed |= {name for name in project["project"]["license-files"] if "/" not in name}
     assert needed <= set(sources), "the package is not built without them"
     extras = {extra for step, given in steps() if step == "ARG" for extra in given.split("=")[1].split(",")}
     assert extras and extras <= set(project["project"]["optional-dependencies"]) - {"train", "dev"}

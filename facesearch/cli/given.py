@@ -47,15 +47,22 @@ def gallery_of(
     ready: Encoder | None = None,
     store: str | None = None,
     engines: bool = False,
+    changes: bool = False,
     batch: int = 64,
     **more: Any,
 ) -> Gallery:
     """The gallery that the options tell of, opened through the library. ready: its encoder, where that is
     chosen already; store: search in this engine; engines: those that the gallery is projected to may have to
-    be reached.
+    be reached; changes: the command changes it, which is told where git tracks its file.
     """
+    from facesearch.api.demo import came_with_checkout
     from facesearch.api.opening import open_gallery
 
+    if changes and came_with_checkout(gallery.folder):
+        tell(
+            f"{shown(gallery.folder)} came with this checkout, and git tracks it: what changes in it could be"
+            " committed. For a copy of your own: facesearch demo-gallery FOLDER, then --gallery FOLDER"
+        )
     how = {} if encoder is None else _how(encoder)
     if store or engines:
         access = access_of()

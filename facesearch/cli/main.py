@@ -21,6 +21,7 @@ from facesearch.cli.commands.backup import backup
 from facesearch.cli.commands.build_index import build_index
 from facesearch.cli.commands.calibrate import calibrate
 from facesearch.cli.commands.compare import compare
+from facesearch.cli.commands.demo_gallery import demo_gallery
 from facesearch.cli.commands.detect import detect
 from facesearch.cli.commands.embed import embed
 from facesearch.cli.commands.encrypt import decrypt, encrypt
@@ -180,6 +181,7 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
         reindex: "Embed all photos again with another encoder",
         backup: "Copy it while it is in use, checked",
         restore: "Put a backup back",
+        demo_gallery: "Copy the gallery that came with the checkout",
         export_gallery: "Write all of it into one file",
         import_gallery: "Add everybody from a file or another gallery",
         sync: "Fill and check a Milvus engine",

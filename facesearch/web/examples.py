@@ -11,13 +11,14 @@ from facesearch.api.measured import Calibration, Evaluation
 from facesearch.api.people import People
 from facesearch.api.results import Moved
 from facesearch.api.state import Health, Ready, Version
+from facesearch.version import __version__
 from facesearch.web.requests import SHA
 
 EXAMPLES: dict[type, dict[str, Any]] = {
     Health: {"status": "ok", "gallery": "ready", "people": 500, "faces": 12011, "generation": 47},
     Ready: {"status": "ready", "gallery": "ready"},
     Version: {
-        "facesearch": "0.1.0",
+        "facesearch": __version__,
         "api": "v1",
         "encoder": "resnet34 9b9501b2cd5e on CPU",
         "encoder_id": SHA,
@@ -68,7 +69,7 @@ EXAMPLES: dict[type, dict[str, Any]] = {
         "files": [{"file": "gallery.sqlite", "bytes": 30000000}],
         "more_files": {"files": 12, "bytes": 9600, "names_sha256": 64 * "0"},
         "names_too_short_to_search": 0,
-        "facesearch": "0.1.0",
+        "facesearch": __version__,
         "schema": 2,
         "action": "forget",
         "projections": [],

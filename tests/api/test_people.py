@@ -93,6 +93,8 @@ def test_a_list_made_from_the_one_before_is_the_same_as_one_made_anew(
 
 @pytest.mark.parametrize("key", [None, b"k" * 32])
 def test_names_of_every_kind_are_listed_encrypted_too(tmp_path: Path, key: bytes | None):
+    if key is not None:
+        pytest.importorskip("cryptography", reason="needs cryptography")
     names = ["Ada", "Zoé \U0001f600", '"quoted" \\ {}', "Ben", "王"]
     with open_gallery(
         tmp_path / "people", encoder=Encoder.of(ColourEncoder()), detector="aligned", key=key

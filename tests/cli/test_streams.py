@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,19 @@ def place(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def ready(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The place with all that the commands work on, which a test copies: no process a test for that."""
+    folder = copied(place, tmp_path_factory.mktemp("ready") / "place")
+    for words in ("toy t --people 2 --photos 2", "enroll Eva eva.png --aligned"):
+        assert sh(folder, words).returncode == 0
+    return folder
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to))
+
+
 def sh(folder: Path, words: str, streams: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m facesearch {words} {streams}"],
@@ -72,11 +86,10 @@ def test_help_that_cannot_be_written_is_an_error(tmp_path: Path, command: str, s
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", [">/dev/full", ">&-"])
 @pytest.mark.parametrize("command", ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_that_cannot_be_written_is_an_error(place: Path, weights: Path, command: str, streams: str):
-    sh(place, "toy t --people 2 --photos 2")
-    sh(place, "enroll Eva eva.png --aligned")
-    subprocess.run(["rm", "-rf", "v.npy", "d", "b", "g.file"], cwd=place, check=True)
-    done = sh(place, command.format(weights=weights), streams)
+def test_an_answer_that_cannot_be_written_is_an_error(
+    ready: Path, weights: Path, command: str, streams: str, tmp_path: Path
+):
+    done = sh(copied(ready, tmp_path / "here"), command.format(weights=weights), streams)
     reason = "the disk is full" if "full" in streams else "it is closed"
     assert done.returncode == 1
     assert done.stderr.endswith(f"Error: The answer could not be written to stdout: {reason}.\n{LOST}")

@@ -41,10 +41,15 @@ def test_a_listed_file_that_is_missing_is_skipped_by_name(tmp_path: Path):
 
 def test_the_random_split_deals_each_photo_once_by_the_seed(tmp_path: Path):
     source = read_source(celeba500(tmp_path, 20))
-    one = with_random_split(source, val=0.2, test=0.1, seed=4)
-    assert Counter(e.split for e in one.entries) == {"train": 14, "val": 4, "test": 2}
-    assert one == with_random_split(source, val=0.2, test=0.1, seed=4)
-    assert one != with_random_split(source, val=0.2, test=0.1, seed=5)
+
+    def dealt(seed: int) -> list[tuple[str, str]]:
+        entries = with_random_split(source, val=0.2, test=0.1, seed=seed).entries
+        return [(entry.name, entry.split) for entry in entries]
+
+    one = dealt(4)
+    assert [name for name, _ in one] == [entry.name for entry in source.entries]
+    assert Counter(split for _, split in one) == {"train": 14, "val": 4, "test": 2}
+    assert one == dealt(4) and one != dealt(5)
 
 
 def test_the_extra_people_have_roles_for_splits(tmp_path: Path):

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,9 +25,10 @@ from facesearch.training.losses import ArcFaceHead, Names
 from facesearch.training.recipe_files import load_recipe
 from facesearch.training.sharded_head import ShardedArcFace
 from facesearch.training.synced_norm import synchronise_norms
-from facesearch.training.train import train
-from facesearch.training.trainer import Step
 from tests.helpers.drawn import ColourEncoder
+
+if TYPE_CHECKING:  # with it torchvision comes, which takes as long as torch
+    from facesearch.training.trainer import Step
 
 
 def talk(ranks: Ranks) -> None:
@@ -173,6 +175,7 @@ def training(ranks: Ranks, recipe: str, data: str, out: str, *how: str) -> None:
     """A run; how: `resume`; `stop EPOCH STEP`, by SIGTERM to one process; `kill EPOCH STEP`, the last process
     dead at once.
     """
+    from facesearch.training.train import train
 
     def on_step(step: Step) -> None:
         if (
@@ -201,6 +204,12 @@ def training(ranks: Ranks, recipe: str, data: str, out: str, *how: str) -> None:
         )
     except Interrupted as error:
         assert how[0] == "stop", error
+
+
+def trainings(ranks: Ranks, *words: str) -> None:
+    """Runs one after another, their words parted by `then`: a process is started once for all of them."""
+    for run in " ".join(words).split(" then "):
+        training(ranks, *run.split(" "))
 
 
 def building(ranks: Ranks, gallery: str, kill_at: str, *data: str) -> None:

@@ -137,8 +137,8 @@ def test_two_processes_go_on_bit_for_bit_after_a_signal_to_one(
     ]
     changes = blended if how == "blended" else [*taught, "shard_classes=true", "class_sample=0.6"]
     recipe = written(SMALL.changed(changes), tmp_path, "recipe")
-    in_ranks(2, "training", recipe, toy_dataset.folder, tmp_path / "whole")
-    in_ranks(2, "training", recipe, toy_dataset.folder, tmp_path / "cut", "stop", 0, 2)
+    how = (recipe, toy_dataset.folder)
+    in_ranks(2, "trainings", *how, tmp_path / "whole", "then", *how, tmp_path / "cut", "stop", 0, 2)
     (_, told), (_, also) = in_ranks(2, "training", recipe, toy_dataset.folder, tmp_path / "cut", "resume")
     assert "resuming at epoch 1, step 2 of 3" in told and "resuming at epoch 1, step 2 of 3" in also
     for name in (STATE, BEST, CLASSIFIER):
@@ -165,8 +165,7 @@ def test_a_dead_process_ends_the_run_and_the_last_state_stands(toy_dataset: Data
     (_, told), _ = in_ranks(2, *how, "kill", 1, 1, expect=(1, -signal.SIGKILL))
     assert "PeerLost: process 1 of 2" in told and "torchrun --nproc-per-node 2 -m facesearch train" in told
     assert len(load_history(tmp_path / "run")) == 1
-    in_ranks(2, *how, "resume")
-    in_ranks(2, *how[:-1], tmp_path / "whole")
+    in_ranks(2, "trainings", *how[1:], "resume", "then", *how[1:-1], tmp_path / "whole")
     assert_same(tmp_path / "run" / STATE, tmp_path / "whole" / STATE)
 
 

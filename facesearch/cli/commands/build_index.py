@@ -50,7 +50,7 @@ def build_index(
 
     with together(encoder.device) as (ranks, own):
         datasets = open_datasets(data or (default_data(),))
-        opened = gallery_of(gallery, replace(encoder, device=own))
+        opened = gallery_of(gallery, replace(encoder, device=own), changes=True)
         announced(opened)
         with bar("embed", "photo") as progress:
             result = opened.build(

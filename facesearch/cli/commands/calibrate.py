@@ -76,7 +76,7 @@ def calibrate(
     from facesearch.report import lines as report
 
     existing(gallery)
-    opened = gallery_of(gallery, encoder, detection)
+    opened = gallery_of(gallery, encoder, detection, changes=True)
     before = opened.threshold()
     if strangers is None:
         tell("no --strangers given: the gallery's own people play them, which is an extrapolation")

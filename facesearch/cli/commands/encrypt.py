@@ -32,7 +32,7 @@ def encrypt(new_key: Path | None, gallery: GalleryChoice) -> None:
               facesearch encrypt --key-file old.key --new-key new.key
               facesearch enroll --from people/ --gallery secret --key-file ~/.facesearch.key
     """
-    opened = gallery_of(gallery)
+    opened = gallery_of(gallery, changes=True)
     if new_key is not None and not new_key.exists():
         from facesearch.api.keys import new_key_file
 
@@ -66,7 +66,7 @@ def decrypt(gallery: GalleryChoice) -> None:
     \b
     Example:  facesearch decrypt --key-file ~/.facesearch.key
     """
-    result = gallery_of(gallery).decrypt()
+    result = gallery_of(gallery, changes=True).decrypt()
     done = f"{counted(result.faces, 'face')} decrypted"
     say(f"{shown(gallery.folder)}: {'not encrypted, nothing was done' if result.already else done}")
     tell("anybody who can read its files can now recognise these people")

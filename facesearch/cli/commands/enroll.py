@@ -119,7 +119,7 @@ def enroll(
         person, found = clean_name(name or ""), files_of(photos)
         skipped = [item for item in found if isinstance(item, Skipped)]
         wanted = [(person, item) for item in found if not isinstance(item, Skipped)]
-    opened = gallery_of(gallery, encoder, detection)
+    opened = gallery_of(gallery, encoder, detection, changes=True)
     announced(opened)
     if box is not None:
         opened.on_look = _tell_by_hand
@@ -170,7 +170,7 @@ def _bring_in(
     """Enroll vectors that were made elsewhere."""
     from facesearch.report import lines as report
 
-    opened = gallery_of(gallery, encoder)
+    opened = gallery_of(gallery, encoder, changes=True)
     with bar("enroll", "vector") as progress:
         done = opened.enroll_vectors(vectors, names, encoder_id=encoder_id, fpir=fpir, progress=progress)
     added = f"{counted(done.added, 'vector')} added, {done.known} known already"

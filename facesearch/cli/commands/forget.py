@@ -33,7 +33,7 @@ def forget(name: str, photos: tuple[str, ...], gallery: GalleryChoice, as_json: 
     """
     from facesearch.report import lines as report
 
-    opened = gallery_of(gallery, engines=True)
+    opened = gallery_of(gallery, engines=True, changes=True)
     receipt, path = opened.forget(as_listed(opened, name), photos or None)
     if as_json:
         say(report.as_json(receipt))

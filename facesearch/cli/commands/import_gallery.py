@@ -32,7 +32,9 @@ def import_gallery(source: Path, source_key_file: Path | None, gallery: GalleryC
               facesearch import ../laptop/index
     """
     with bar("import", "face") as progress:
-        result = gallery_of(gallery).import_from(source, source_key=source_key_file, progress=progress)
+        result = gallery_of(gallery, changes=True).import_from(
+            source, source_key=source_key_file, progress=progress
+        )
     people = f"{counted(result.new_people, 'new person')}, {result.people} in all"
     say(
         f"{shown(gallery.folder)}: {counted(result.added, 'face')} added, {result.known} known"

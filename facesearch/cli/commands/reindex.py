@@ -64,7 +64,7 @@ def reindex(
     existing(gallery)
     named = encoder.weights or encoder_for_new(RUNS)
     new = encoder_of(replace(encoder, weights=named))
-    opened = gallery_of(gallery, None, detection)
+    opened = gallery_of(gallery, None, detection, changes=True)
     before = opened.threshold()
     with bar("embed", "photo") as progress:
         result = opened.reindex(

@@ -24,7 +24,7 @@ def rename(old: str, new: str, join: bool, gallery: GalleryChoice) -> None:
     \b
     Example:  facesearch rename "Ada Byron" "Ada Lovelace"
     """
-    opened = gallery_of(gallery)
+    opened = gallery_of(gallery, changes=True)
     old = as_listed(opened, old)
     moved = opened.rename(old, new, join=join)
     say(f"{shown(new)}: {moved} photo{'' if moved == 1 else 's'}, enrolled as {shown(old)} until now")

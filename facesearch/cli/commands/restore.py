@@ -28,7 +28,7 @@ def restore(source: Path, gallery: GalleryChoice) -> None:
     from facesearch.api import backups
 
     with bar("check", "face") as progress:
-        opened = gallery_of(gallery)
+        opened = gallery_of(gallery, changes=True)
         done = backups.restore(opened, source, progress)
     say(
         f"{shown(opened.folder)}: {counted(done.faces, 'face')} of"

@@ -297,7 +297,7 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
     from facesearch.report.album import applied
 
     own = review.absolute() == (album.folder / REVIEW).absolute()
-    opened = gallery_of(gallery)
+    opened = gallery_of(gallery, changes=True)
     if not says_whose(album, opened, review):
         tell("this review does not say of which album and gallery it is: that could not be checked")
     result = apply_review(album, opened, review, fpir, RUNS)

@@ -116,6 +116,7 @@ def serve(
             encoder,
             detection,
             engines=True,
+            changes=True,
             batch=batch,
             max_pixels=limits.pixels,
             max_faces=limits.faces,

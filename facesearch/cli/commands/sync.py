@@ -81,7 +81,7 @@ def sync(
         raise click.UsageError("say where: --store milvus:FILE.db or --store milvus:http://HOST:19530")
     if only_check + full + drop_it + abandon > 1:
         raise click.UsageError("--check, --full, --drop and --abandon exclude each other")
-    place, opened = engines.place_of(store, access_of()), gallery_of(gallery)
+    place, opened = engines.place_of(store, access_of()), gallery_of(gallery, changes=not only_check)
     if place.is_open_wire:
         tell(
             f"{shown(place.text)} is not encrypted: anybody on the way can read the vectors. Use https where"

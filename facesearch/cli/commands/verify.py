@@ -60,7 +60,7 @@ def verify(
         raise click.UsageError("--no-repair and --rebuild exclude each other")
     if index is not None and not rebuild:
         raise click.UsageError("--index needs --rebuild")
-    opened = gallery_of(gallery)
+    opened = gallery_of(gallery, changes=rebuild)
     result = opened.verify(repair=not no_repair, rebuild=rebuild, index=index)
     if photos is not None:
         with bar("photos", "photo") as progress:
