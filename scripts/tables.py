@@ -1,6 +1,6 @@
 """The rows of the tables marked `<!-- table: NAME -->` in README.md and docs/, read from scripts/results.
 
-scripts/readme.py fills them in. A row function yields one list of cells per row; the head of the table stands in
+scripts/readme.py fills them in. A row function yields one list of cells per row; the head of the table is in
 the page.
 """
 
