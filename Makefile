@@ -6,7 +6,7 @@ DEMO_STAMP := .venv/installed-for-demo
 TRAIN_STAMP := .venv/installed-for-training
 SHARED := ../shared
 
-.PHONY: demo demo-train test test-all lint format data clean
+.PHONY: demo demo-train test test-all lint format docs data clean
 
 demo: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
@@ -31,6 +31,10 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The site, in docs/_build/html. Needs no network; warnings are errors.
+docs: $(STAMP)
+	$(BIN)/sphinx-build -b html -E -W --keep-going docs docs/_build/html
+
 # The real data, prepared once: about fifteen seconds on two cores.
 data: $(STAMP)
 	$(BIN)/facesearch prepare $(SHARED)/data/celebA_train_500 --out data/celeba500
@@ -54,4 +58,4 @@ $(TRAIN_STAMP): pyproject.toml
 	touch $(TRAIN_STAMP)
 
 clean:
-	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def setting_lines() -> Iterator[str]:
-    """Every setting of a recipe: name, type, default, range, and a sentence on what it does."""
+    """Every setting of a recipe: name, default, type, range, and what it does. The lines are a recipe."""
     from facesearch.training.recipe_files import setting_lines as lines
 
     return lines()
