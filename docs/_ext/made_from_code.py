@@ -73,7 +73,7 @@ def commands() -> str:
 def _command(command: click.Command, name: str, level: str) -> Iterator[str]:
     context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
     yield f"{level} {name}\n"
-    for part in (command.help or "").split("\n\n"):
+    for part in inspect.cleandoc(command.help or "").split("\n\n"):
         if part.startswith("\b\n"):  # Click's mark of lines that are to stay as they are
             lines = textwrap.dedent(part.removeprefix("\b\n").replace("Example:", " " * 8)).strip()
             yield f"```\n{lines}\n```\n"
@@ -93,9 +93,9 @@ def training_settings() -> str:
     """What `facesearch train --settings` prints, as tables."""
     told: dict[str, list[tuple[str, ...]]] = {}
     for each in settings():
-        row = (code(each.name), code(each.default), plain(each.kind), plain(each.words))
+        row = (code(f"{each.name} = {each.default}"), f"{plain(each.words)} *{plain(each.kind)}*")
         told.setdefault(each.section, []).append(row)
-    head = ("setting", "default", "type and range", "what it does")
+    head = ("setting = default", "what it does; *type and range*")
     return "\n".join(f"## {section}\n\n{table(head, rows)}" for section, rows in told.items())
 
 
