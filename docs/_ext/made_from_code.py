@@ -31,6 +31,9 @@ from facesearch.web.settings import Limits, Settings
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "facesearch" / "schema"
 MARKER = re.compile(r"^<!-- made from code: (\w+) -->$", re.MULTILINE)
+ROW = re.compile(r"^\|.*$", re.MULTILINE)
+INTERVAL = re.compile(r"([\d.]+) \[([-\d.]+), ([-\d.]+)\]")
+"""A figure with its interval, which stays on one line of a table."""
 Json = dict[str, Any]
 FAMILIES = (
     FacesearchError,
@@ -153,7 +156,8 @@ def interrupted() -> str:
 def kind_of(schema: Json) -> str:
     """A JSON type in words; a shape that has a section of its own is named."""
     if "$ref" in schema:
-        return code(schema["$ref"].rpartition("/")[2])
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{code(name)}](#{name.lower()})"
     if "const" in schema:
         return code(json.dumps(schema["const"]))
     if "enum" in schema:
@@ -330,7 +334,10 @@ MAKERS: dict[str, Callable[[], str]] = {
 
 
 def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
-    source[0] = MARKER.sub(lambda match: MAKERS[match[1]](), source[0])
+    text = MARKER.sub(lambda match: MAKERS[match[1]](), source[0])
+    source[0] = ROW.sub(
+        lambda row: INTERVAL.sub("\\1\N{NO-BREAK SPACE}[\\2,\N{NO-BREAK SPACE}\\3]", row[0]), text
+    )
 
 
 def setup(app: Sphinx) -> Json:
