@@ -104,9 +104,9 @@ class OtherReview(AlbumError):
 
     @property
     def advice(self) -> str:
-        mend = "--out SCAN" if self.column == "album" else "--gallery GALLERY"
+        remedy = "--out SCAN" if self.column == "album" else "--gallery GALLERY"
         return (
-            f"Pass the {self.column} that it is for with {mend}, or scan again and review that. If it is"
+            f"Pass the {self.column} that it is for with {remedy}, or scan again and review that. If it is"
             f" right all the same, delete the column {self.column} from it."
         )
 

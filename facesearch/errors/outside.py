@@ -279,7 +279,7 @@ class BadVectors(DataError):
     reason: str
 
     status = 422
-    advice = "Nothing was added. Mend the array, or leave that row out of it and of the names."
+    advice = "Nothing was added. Correct the array, or leave that row out of it and of the names."
 
     @property
     def where(self) -> str:
