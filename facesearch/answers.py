@@ -137,7 +137,12 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class SkippedPhoto:
-    """A photo that was left out, and why."""
+    """A photo that was left out.
+
+    Attributes:
+        photo: Its path or name.
+        reason: Why, in words.
+    """
 
     photo: str
     reason: str
@@ -253,7 +258,15 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class ComparedFace:
-    """The face of a photo that was compared."""
+    """The face of a photo that was compared.
+
+    Attributes:
+        photo: The photo's path or name.
+        sha256: Of the file's bytes.
+        face: The face's number in the photo, from 1.
+        of: How many faces the photo has.
+        box: (x, y, width, height) in pixels of the upright photo.
+    """
 
     photo: str
     sha256: str
@@ -289,7 +302,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPerson:
-    """photos: how many were added in this go."""
+    """Somebody to whom photos were added.
+
+    Attributes:
+        person: The name.
+        photos: How many photos were added in this go.
+    """
 
     person: str
     photos: int
@@ -300,9 +318,15 @@ Doubt = Literal["poor", "unlike", "nearer", "twice"]
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentWarning:
-    """What should be known of a photo that was enrolled. kind: "poor": its person will hardly be recognised
-    by it; "unlike" the person's other photos; "nearer" to somebody else; "twice": the same picture is
-    enrolled under another name. reason: in words.
+    """What should be known of a photo that was enrolled.
+
+    Attributes:
+        person: The name under which it was enrolled.
+        photo: Its name.
+        kind: "poor": its person will hardly be recognised by it. "unlike": it is unlike the person's other
+            photos. "nearer": it is nearer to somebody else. "twice": the same picture is enrolled under
+            another name.
+        reason: The same in words.
     """
 
     person: str
@@ -351,9 +375,16 @@ class EnrolledVectors:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """One photo, enrolled. photos: how many the person has now. known: it was enrolled under the name
-    already, and nothing was changed. unchecked: there is no threshold yet, so nobody could say whether the
-    face is closer to somebody else. warnings: what should be known of it."""
+    """One photo, enrolled.
+
+    Attributes:
+        person: The name.
+        sha256: Of the photo's bytes.
+        photos: How many photos the person has now.
+        known: It was enrolled under the name already, and nothing was changed.
+        unchecked: There is no threshold yet, so nobody could say whether the face is closer to somebody else.
+        warnings: What should be known of it.
+    """
 
     person: str
     sha256: str
@@ -365,9 +396,16 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPhoto:
-    """A photo of somebody. photo: its name; sha256: of its file's bytes. detector: what found the face, with
-    its box (x, y, width, height) and landmarks (x, y) in pixels of the upright photo, and its score. Photos
-    that were enrolled before galleries knew this have none of them.
+    """A photo of somebody. Photos that were enrolled before galleries kept this have no box, landmarks and
+    score.
+
+    Attributes:
+        photo: Its name.
+        sha256: Of the file's bytes.
+        detector: What found the face.
+        box: (x, y, width, height) in pixels of the upright photo.
+        landmarks: Five points (x, y) in pixels of the upright photo.
+        score: The detector's, from 0 to 1.
     """
 
     photo: str
@@ -380,8 +418,16 @@ class EnrolledPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """An enrolled photo that strangers are taken for. strangers: how many searches of theirs find it first;
-    named: how many of these reach the threshold; quality: see FaceAnswer."""
+    """An enrolled photo that strangers are taken for.
+
+    Attributes:
+        person: The name.
+        photo: The photo's name.
+        sha256: Of its bytes.
+        strangers: How many searches of strangers find it first.
+        named: How many of these reach the threshold.
+        quality: See FaceAnswer.quality.
+    """
 
     person: str
     photo: str
@@ -393,9 +439,14 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class OwnSearches:
-    """What the gallery's own photos miss, each searched among all others. searches: how many; fnir: the share
-    that does not find its person first and above the threshold; without_poorest: that of the searches without
-    the poorest, which are this share of them."""
+    """What the gallery's own photos miss, each searched among all others.
+
+    Attributes:
+        searches: How many were searched.
+        poorest: The share of the searches that counts as the poorest.
+        fnir: The share that does not find its person first and above the threshold.
+        without_poorest: The same without the poorest searches.
+    """
 
     searches: int
     poorest: float
@@ -405,9 +456,14 @@ class OwnSearches:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A threshold that was set, and the strangers' photos that were left out. hubs: the enrolled photos that
-    draw most strangers, the worst first. own: what its own photos miss; null where too few of them are of
-    known quality."""
+    """A threshold that was set.
+
+    Attributes:
+        threshold: The threshold.
+        skipped: The strangers' photos that were left out.
+        hubs: The enrolled photos that most strangers are taken for, the worst first.
+        own: What the gallery's own photos miss; None where too few of them are of known quality.
+    """
 
     threshold: ThresholdInfo
     skipped: tuple[SkippedPhoto, ...]

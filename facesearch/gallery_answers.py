@@ -22,7 +22,12 @@ class PersonPhotos:
 
 @dataclass(frozen=True, slots=True)
 class PhotoSource:
-    """An enrolled photo as matches name it. source: its name; sha256: of its file's bytes."""
+    """An enrolled photo as matches name it.
+
+    Attributes:
+        source: Its name.
+        sha256: Of its bytes.
+    """
 
     source: str
     sha256: str
@@ -30,7 +35,12 @@ class PhotoSource:
 
 @dataclass(frozen=True, slots=True)
 class PhotosOfPerson:
-    """Somebody enrolled, with all their photos."""
+    """Somebody enrolled, with all their photos.
+
+    Attributes:
+        name: The name.
+        photos: The photos.
+    """
 
     name: str
     photos: tuple[PhotoSource, ...]
@@ -38,7 +48,12 @@ class PhotosOfPerson:
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """The new name, and how many photos were put under it."""
+    """Somebody has another name.
+
+    Attributes:
+        name: The new name.
+        photos: How many photos were put under it.
+    """
 
     name: str
     photos: int
@@ -78,8 +93,14 @@ class ThresholdInfo:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """current: the index is as the gallery is; state: in words, what is to be done else. choice: the kind
-    that was chosen. parts: what it is made of, in words."""
+    """The search index.
+
+    Attributes:
+        current: It is as the gallery is.
+        state: In words; where it is not current, what is to be done.
+        choice: The kind that was chosen.
+        parts: What it is made of, in words.
+    """
 
     current: bool
     state: str
@@ -89,8 +110,15 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class ProjectionInfo:
-    """Another engine that holds the gallery's vectors. pending: erasures that it has not carried out yet.
-    synced: whether the last sync ended."""
+    """Another engine that holds the gallery's vectors.
+
+    Attributes:
+        store: Its address.
+        faces: How many vectors it holds.
+        index: Its kind of index.
+        synced: The last sync ended.
+        pending: Erasures that it has not carried out yet.
+    """
 
     store: str
     faces: int
@@ -101,7 +129,15 @@ class ProjectionInfo:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredFigure:
-    """A figure of the encoder's card, with its 95 % interval."""
+    """A figure of the encoder's card, with its 95 % interval.
+
+    Attributes:
+        split: The part of the data it was measured on.
+        name: What it is.
+        value: The figure.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
 
     split: str
     name: str

@@ -12,7 +12,12 @@ from facesearch.api.results import Receipt
 
 @dataclass(frozen=True, slots=True)
 class SearchedFile:
-    """A file of the gallery that was searched for what might be left."""
+    """A file of the gallery that was searched for what might be left.
+
+    Attributes:
+        file: Its name.
+        bytes: Its size.
+    """
 
     file: str
     bytes: int
@@ -28,7 +33,16 @@ class Forgotten(Receipt):
 
 
 def forget(gallery: Gallery, person: str, contents: Sequence[str] | None = None) -> Forgotten:
-    """Erase a person, or their photos with these SHA-256 hashes. Raises what Gallery.forget raises."""
+    """Erase a person, or some of their photos.
+
+    Args:
+        gallery: The gallery.
+        person: The name.
+        contents: SHA-256 hashes of the photos that go; None for all of them.
+
+    Raises:
+        FacesearchError: What Gallery.forget raises.
+    """
     return forgotten(*gallery.forget(person, contents=contents))
 
 
