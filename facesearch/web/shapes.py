@@ -40,12 +40,15 @@ def model_of(cls: type) -> type[BaseModel]:
 
 
 def _described(cls: type) -> tuple[str, dict[str, str]]:
-    """A class's docstring without its section of attributes, and that section by attribute."""
-    summary, _, section = (inspect.getdoc(cls) or "").partition("\n\nAttributes:\n")
-    entries = re.split(r"^    (\w+): ", section, flags=re.MULTILINE)
-    return summary, {
-        name: " ".join(words.split()) for name, words in zip(entries[1::2], entries[2::2], strict=True)
-    }
+    """A class's docstring without its section of attributes; and what that says of each, or a base's does."""
+    summary, words = "", {}
+    for each in reversed(cls.__mro__):
+        summary, _, section = (each.__doc__ and inspect.getdoc(each) or "").partition("\n\nAttributes:\n")
+        entries = re.split(r"^    (\w+): ", section, flags=re.MULTILINE)
+        words |= {
+            name: " ".join(told.split()) for name, told in zip(entries[1::2], entries[2::2], strict=True)
+        }
+    return summary, words
 
 
 def _shape(hint: Any) -> Any:
