@@ -41,13 +41,12 @@ def model_of(cls: type) -> type[BaseModel]:
 
 def _described(cls: type) -> tuple[str, dict[str, str]]:
     """A class's docstring without its section of attributes; and what that says of each, or a base's does."""
-    summary, words = "", {}
+    summary, words = "", dict[str, str]()
     for each in reversed(cls.__mro__):
-        summary, _, section = (each.__doc__ and inspect.getdoc(each) or "").partition("\n\nAttributes:\n")
+        summary, _, section = (inspect.getdoc(each) or "").partition("\n\nAttributes:\n")
         entries = re.split(r"^    (\w+): ", section, flags=re.MULTILINE)
-        words |= {
-            name: " ".join(told.split()) for name, told in zip(entries[1::2], entries[2::2], strict=True)
-        }
+        for name, told in zip(entries[1::2], entries[2::2], strict=True):
+            words[name] = " ".join(told.split())
     return summary, words
 
 
