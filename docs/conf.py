@@ -23,6 +23,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 smartquotes = False  # -- is an option, not a dash
+default_role = "code"  # as our docstrings write it
 nitpicky = True
 # Types that belong to other packages or have no page here: no network, so no links to foreign documentation.
 nitpick_ignore_regex = [("py:.*", r"(?!facesearch\.[A-Z]).*")]
