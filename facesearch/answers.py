@@ -302,7 +302,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPerson:
-    """Somebody to whom photos were added.
+    """A person who got photos.
 
     Attributes:
         person: The name.

@@ -28,6 +28,10 @@ NOT_READ = {"scripts/LOG.md"}
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 
 
+ENTRY = re.compile(r"^ +\w+(?=: )", re.MULTILINE)
+"""The name of an argument or attribute, in its section of a docstring."""
+
+
 def hard_words() -> tuple[re.Pattern[str], dict[str, str]]:
     """What is looked for, and what to write instead of each form."""
     instead = {}
@@ -54,7 +58,7 @@ def _of_python(source: str) -> Iterator[tuple[int, str]]:
     strings = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", -1)}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type in strings and " " in token.string:  # a single word is a key, not a text
-            yield token.start[0], token.string
+            yield token.start[0], ENTRY.sub(lambda name: " " * len(name[0]), token.string)
 
 
 def _strings(value: object) -> Iterator[str]:

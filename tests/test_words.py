@@ -16,6 +16,7 @@ from words import files, found, hard_words
         ("page.md", "A key is called `deed`.\n\n```\ndeed\n```\nA deed.\n", [(6, "deed")]),
         ("code.py", 'deed = {"deed": 1}  # one deed\n', [(1, "deed")]),
         ("code.py", '"""A text.\n\nBy whom?\n"""\nwhom = 1\n', [(3, "whom")]),
+        ("code.py", '"""A text.\n\nArgs:\n    deed: A deed.\n"""\n', [(4, "deed")]),
         ("data.json", '{"deed": "deed", "text": "a deed"}', [(1, "deed")]),
         ("page.html", "<p>Nothing here: thereafter, shallow, amend, uponor.</p>", []),
     ],

@@ -25,8 +25,12 @@ class SearchedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten(Receipt):
-    """That something was erased, without biometric data. file: the receipt's own, which lies beside the
-    gallery under receipts/; the rest is as it says."""
+    """That something was erased, without biometric data.
+
+    Attributes:
+        files: What was searched.
+        file: The receipt's own name; it lies beside the gallery under receipts/.
+    """
 
     files: tuple[SearchedFile, ...]  # type: ignore[assignment]
     file: str
