@@ -1,4 +1,4 @@
-"""Parts of pages that are made from the code while the site is built.
+"""Parts of pages that are made from the code, or are pages of the repository, while the site is built.
 
 A function here gives Markdown, which takes the place of `<!-- made from code: NAME -->` in a page. None of it
 is kept in the repository, so none of it can go out of date.
@@ -31,6 +31,16 @@ from facesearch.web.settings import Limits, Settings
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "facesearch" / "schema"
 MARKER = re.compile(r"^<!-- made from code: (\w+) -->$", re.MULTILINE)
+FILE = re.compile(r"^<!-- file of the repository: (\S+) -->$", re.MULTILINE)
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+PAGES = {
+    "README.md": "readme.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "facesearch/weights/MODEL_CARD.md": "explanation/model-card.md",
+}
+"""Files of the repository that the site has as pages."""
 ROW = re.compile(r"^\|.*$", re.MULTILINE)
 INTERVAL = re.compile(r"([\d.]+) \[([-\d.]+), ([-\d.]+)\]")
 """A figure with its interval, which stays on one line of a table."""
@@ -333,8 +343,32 @@ MAKERS: dict[str, Callable[[], str]] = {
 }
 
 
+# ---- pages of the repository
+
+
+def repository_page(name: str) -> str:
+    """A Markdown file of the repository. Links into docs/ lead to the site's pages, pictures are found, and of
+    links to other files the words stay.
+    """
+
+    def found(link: re.Match[str]) -> str:
+        words, target = link[2], link[3]
+        if link[1]:
+            return f"![{words}](../{target})"
+        if target.startswith(("http", "#", "mailto:")):
+            return link[0]
+        path, _, anchor = target.partition("#")
+        place = path.removeprefix("docs/") if path.startswith("docs/") else PAGES.get(path)
+        return f"[{words}]({place}{'#' * bool(anchor)}{anchor})" if place else words
+
+    return LINK.sub(found, (ROOT / name).read_text("utf-8"))
+
+
 def _fill(app: Sphinx, docname: str, source: list[str]) -> None:
     text = MARKER.sub(lambda match: MAKERS[match[1]](), source[0])
+    text = FILE.sub(lambda match: repository_page(match[1]), text)
+    for path, place in PAGES.items():
+        text = re.sub(rf"\]\((\.\./)+{re.escape(path)}", f"](/{place}", text)
     source[0] = ROW.sub(
         lambda row: INTERVAL.sub("\\1\N{NO-BREAK SPACE}[\\2,\N{NO-BREAK SPACE}\\3]", row[0]), text
     )
