@@ -347,8 +347,8 @@ MAKERS: dict[str, Callable[[], str]] = {
 
 
 def repository_page(name: str) -> str:
-    """A Markdown file of the repository. Links into docs/ lead to the site's pages, pictures are found, and of
-    links to other files the words stay.
+    """A Markdown file of the repository: its links into docs/ lead to pages of the site, pictures are found, of
+    other links the words stay.
     """
 
     def found(link: re.Match[str]) -> str:
