@@ -347,8 +347,8 @@ MAKERS: dict[str, Callable[[], str]] = {
 
 
 def repository_page(name: str) -> str:
-    """A Markdown file of the repository: its links into docs/ lead to pages of the site, pictures are found, of
-    other links the words stay.
+    """A Markdown file of the repository: its links into docs/ lead to pages of the site, its pictures are
+    found, and of other links the words stay.
     """
 
     def found(link: re.Match[str]) -> str:
