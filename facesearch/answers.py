@@ -61,8 +61,8 @@ class FaceAnswer:
         of: How many faces the photo has.
         box: (x, y, width, height) in pixels of the upright photo.
         decision: "match": the best score reaches the threshold. "ambiguous": it does, but leads the second by
-            less than 0.001. "unknown": it does not. "undecided": there is no threshold, or nobody is
-            enrolled.
+            less than 0.001, or the picture is enrolled under both names. "unknown": it does not. "undecided":
+            there is no threshold, or nobody is enrolled.
         matches: The nearest people, best first.
         gap: The lead of the first score over the second; None without a second.
         threshold: The score from which a match is believed; None where there is none.
