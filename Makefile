@@ -6,7 +6,7 @@ DEMO_STAMP := .venv/installed-for-demo
 TRAIN_STAMP := .venv/installed-for-training
 SHARED := ../shared
 
-.PHONY: demo demo-train test test-all lint format data constraints clean
+.PHONY: demo demo-train test test-all lint format docs data constraints clean
 
 demo: $(DEMO_STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
@@ -27,10 +27,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python scripts/words.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The site, in docs/_build/html. Needs no network; warnings are errors.
+docs: $(STAMP)
+	$(BIN)/sphinx-build -b html -E -W --keep-going docs docs/_build/html
 
 # The real data, prepared once: about fifteen seconds on two cores.
 data: $(STAMP)
@@ -57,4 +63,4 @@ constraints: $(STAMP)
 	  --custom-compile-command "make constraints" --quiet --output-file constraints.txt
 
 clean:
-	rm -rf .venv .ci/venv dist demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .ci/venv dist demo build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

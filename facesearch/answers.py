@@ -10,11 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Generic, Literal, Self, TypeVar
 
 import numpy as np
 
 from facesearch.errors import written
+from facesearch.gallery_answers import GalleryInfo as GalleryInfo
+from facesearch.gallery_answers import IndexInfo as IndexInfo
+from facesearch.gallery_answers import MeasuredFigure as MeasuredFigure
+from facesearch.gallery_answers import PersonPhotos as PersonPhotos
+from facesearch.gallery_answers import PhotosOfPerson as PhotosOfPerson
+from facesearch.gallery_answers import PhotoSource as PhotoSource
+from facesearch.gallery_answers import ProjectionInfo as ProjectionInfo
+from facesearch.gallery_answers import Renamed as Renamed
+from facesearch.gallery_answers import ThresholdInfo as ThresholdInfo
 from facesearch.records import DEFAULT_WAY, F32, U8, Bound, Match, ScoredBy, Skipped
 
 Box = tuple[float, float, float, float]
@@ -25,22 +34,50 @@ SAME_PICTURE = 0.95
 """Two photos that are so much alike are the same picture: of the 12,011 photos of CelebA-500 ten are so much
 like one of somebody else, and all are copies of it."""
 
+F = TypeVar("F")
+
+
+class _OfFaces(Generic[F]):
+    """A photo's answer: iterating over it gives the answers for its faces."""
+
+    __slots__ = ()
+    faces: tuple[F, ...]
+
+    def __iter__(self) -> Iterator[F]:
+        return iter(self.faces)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, number: int) -> F:
+        return self.faces[number]
+
 
 @dataclass(frozen=True, slots=True)
 class FaceAnswer:
     """Who is nearest to one face of a photo.
 
-    face: its number in the photo, from 1, the largest first, of so many. matches: the nearest people, best
-    first. decision: "match" when the best score reaches the threshold; "ambiguous" when it does, but does not
-    lead the second's by anything (0.001); "unknown" when it does not; "undecided" when there is no threshold,
-    or nobody is enrolled. gap: the lead of the first over the second, null when there is no second.
-    expected_fpir: the share of strangers' searches that get a name by this threshold (false-positive
-    identification rate); stranger_share: the share that score as high as the best one here; null where the
-    gallery's threshold does not tell. scored_by: a score is the best cosine over a person's photos, or that
-    with the mean of their vectors. expected_fpir_is, stranger_share_is: "more" or "less" than the share given
-    where the score lies past an end of what was measured, else "about". quality: the share of ordinary photos
-    that are poorer; null where nothing is known of the face but its crop. poor: why the photo is too poor to
-    be sure of; empty where it is not.
+    Attributes:
+        face: The face's number in the photo, from 1; the largest is first.
+        of: How many faces the photo has.
+        box: (x, y, width, height) in pixels of the upright photo.
+        decision: "match": the best score reaches the threshold. "ambiguous": it does, but leads the second by
+            less than 0.001, or the picture is enrolled under both names. "unknown": it does not. "undecided":
+            there is no threshold, or nobody is enrolled.
+        matches: The nearest people, best first.
+        gap: The lead of the first score over the second; None without a second.
+        threshold: The score from which a match is believed; None where there is none.
+        expected_fpir: The share of strangers' searches that get a name at this threshold (FPIR); None where
+            the gallery's threshold does not say.
+        stranger_share: The share of strangers' searches that score as high as the best match here; None
+            likewise.
+        scored_by: "best-photo": a score is the best cosine over a person's photos. "mean-template": it is the
+            cosine with the mean of their vectors.
+        expected_fpir_is: "more" or "less" where the share lies past an end of what was measured, else
+            "about".
+        stranger_share_is: The same of stranger_share.
+        quality: The share of ordinary photos that are poorer; None where nothing but the crop is known.
+        poor: Why the photo is too poor to be sure of; empty where it is not.
     """
 
     face: int
@@ -60,12 +97,17 @@ class FaceAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoAnswer:
-    """The answers for one photo, largest face first; iterating over it gives them.
+class PhotoAnswer(_OfFaces[FaceAnswer]):
+    """The answers for one photo, largest face first. Iterating over it gives them.
 
-    photo: its path or name. sha256: of the file's bytes; empty for a photo that could not be read. skipped:
-    why there is no answer, such as "no face found", else null. faces_left_out: how many smaller faces exceed
-    the limit of faces a photo.
+    Attributes:
+        photo: The photo's path or name.
+        sha256: Of the file's bytes; empty for a photo that could not be read.
+        width: Of the upright photo, in pixels.
+        height: Of the upright photo, in pixels.
+        skipped: Why there is no answer, such as "no face found"; else None.
+        faces: An answer for each face.
+        faces_left_out: How many smaller faces are left out by the limit of faces a photo.
     """
 
     photo: str
@@ -76,20 +118,17 @@ class PhotoAnswer:
     faces: tuple[FaceAnswer, ...]
     faces_left_out: int = 0
 
-    def __iter__(self) -> Iterator[FaceAnswer]:
-        return iter(self.faces)
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def __getitem__(self, number: int) -> FaceAnswer:
-        return self.faces[number]
-
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """Several photos, searched at one time. enrolled: faces in the gallery. stale: the gallery has outgrown
-    its threshold. notes: what else should be known of these answers, in sentences."""
+    """Several photos, searched at one time.
+
+    Attributes:
+        photos: An answer for each photo, in the order given.
+        enrolled: Faces in the gallery.
+        stale: The gallery has outgrown its threshold.
+        notes: What else should be known of these answers, in sentences.
+    """
 
     photos: tuple[PhotoAnswer, ...]
     enrolled: int
@@ -99,7 +138,12 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class SkippedPhoto:
-    """A photo that was left out, and why."""
+    """A photo that was left out.
+
+    Attributes:
+        photo: Its path or name.
+        reason: Why, in words.
+    """
 
     photo: str
     reason: str
@@ -111,9 +155,17 @@ class SkippedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class DetectedFace:
-    """A face in a photo. landmarks (x, y): left eye, right eye, nose, left and right corner of the mouth, as
-    seen in the picture; none for a photo that was taken as an aligned crop. score: the detector's, 0..1. crop
-    (112, 112, 3) uint8 RGB: aligned as encoders take it; not part of the JSON."""
+    """A face in a photo.
+
+    Attributes:
+        face: Its number in the photo, from 1; the largest is first.
+        of: How many faces the photo has.
+        box: (x, y, width, height) in pixels of the upright photo.
+        landmarks: Five points (x, y) in pixels: left eye, right eye, nose, left and right corner of the
+            mouth, as seen in the picture. None of them for a photo that was taken as an aligned crop.
+        score: The detector's, from 0 to 1.
+        crop: (112, 112, 3) uint8 RGB, aligned as encoders take it. Not part of the JSON.
+    """
 
     face: int
     of: int
@@ -124,9 +176,16 @@ class DetectedFace:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectedPhoto:
-    """The faces of one photo, largest first; iterating over it gives them. skipped: why there is none, else
-    null.
+class DetectedPhoto(_OfFaces[DetectedFace]):
+    """The faces of one photo, largest first. Iterating over it gives them.
+
+    Attributes:
+        photo: The photo's path or name.
+        sha256: Of the file's bytes; empty for a photo that could not be read.
+        width: Of the upright photo, in pixels.
+        height: Of the upright photo, in pixels.
+        skipped: Why there is no face; else None.
+        faces: The faces.
     """
 
     photo: str
@@ -136,19 +195,18 @@ class DetectedPhoto:
     skipped: str | None
     faces: tuple[DetectedFace, ...]
 
-    def __iter__(self) -> Iterator[DetectedFace]:
-        return iter(self.faces)
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def __getitem__(self, number: int) -> DetectedFace:
-        return self.faces[number]
-
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedFace:
-    """A face with its vector (d,) float32 of length 1; the cosine of two is their dot product."""
+    """A face with its vector.
+
+    Attributes:
+        face: Its number in the photo, from 1; the largest is first.
+        of: How many faces the photo has.
+        box: (x, y, width, height) in pixels of the upright photo.
+        score: The detector's, from 0 to 1.
+        vector: (d,) float32 of length 1. The cosine of two vectors is their dot product.
+    """
 
     face: int
     of: int
@@ -158,9 +216,18 @@ class EmbeddedFace:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedPhoto:
-    """The faces of one photo with their vectors, largest first; iterating over it gives them. encoder_id:
-    vectors of another encoder cannot be compared with these. skipped: why there is none, else null."""
+class EmbeddedPhoto(_OfFaces[EmbeddedFace]):
+    """The faces of one photo with their vectors, largest first. Iterating over it gives them.
+
+    Attributes:
+        photo: The photo's path or name.
+        sha256: Of the file's bytes; empty for a photo that could not be read.
+        width: Of the upright photo, in pixels.
+        height: Of the upright photo, in pixels.
+        skipped: Why there is no face; else None.
+        encoder_id: Of the encoder that made the vectors. Those of another one cannot be compared with these.
+        faces: The faces.
+    """
 
     photo: str
     sha256: str
@@ -172,17 +239,8 @@ class EmbeddedPhoto:
 
     @property
     def vectors(self) -> F32:
-        """All vectors (faces, d) float32; (0, 0) without a face."""
+        """All vectors, (faces, d) float32; (0, 0) without a face."""
         return np.stack([face.vector for face in self.faces]) if self.faces else np.empty((0, 0), np.float32)
-
-    def __iter__(self) -> Iterator[EmbeddedFace]:
-        return iter(self.faces)
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def __getitem__(self, number: int) -> EmbeddedFace:
-        return self.faces[number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +259,15 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class ComparedFace:
-    """The face of a photo that was compared."""
+    """The face of a photo that was compared.
+
+    Attributes:
+        photo: The photo's path or name.
+        sha256: Of the file's bytes.
+        face: The face's number in the photo, from 1.
+        of: How many faces the photo has.
+        box: (x, y, width, height) in pixels of the upright photo.
+    """
 
     photo: str
     sha256: str
@@ -212,9 +278,18 @@ class ComparedFace:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two faces compared, one to one. score: their cosine. decision: "same" or "different" person by
-    threshold, at which so many pairs of different people are called the same (fmr, the encoder's false-match
-    rate, measured on people it was not trained on); "undecided" for an encoder that does not tell its rates.
+    """Two faces compared, one to one.
+
+    Attributes:
+        score: Their cosine, from -1 to 1.
+        decision: "same" or "different" person by the threshold; "undecided" for an encoder that does not tell
+            its rates.
+        threshold: The score from which two faces are called the same; None where undecided.
+        fmr: The share of pairs of different people that are called the same at this threshold (false match
+            rate), measured on people the encoder was not trained on; None where undecided.
+        a: The face of the first photo.
+        b: The face of the second photo.
+        encoder_id: Of the encoder that made the vectors.
     """
 
     score: float
@@ -228,7 +303,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPerson:
-    """photos: how many were added in this go."""
+    """A person who got photos.
+
+    Attributes:
+        person: The name.
+        photos: How many photos were added in this go.
+    """
 
     person: str
     photos: int
@@ -239,9 +319,15 @@ Doubt = Literal["poor", "unlike", "nearer", "twice"]
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentWarning:
-    """What should be known of a photo that was enrolled. kind: "poor": its person will hardly be recognised
-    by it; "unlike" the person's other photos; "nearer" to somebody else; "twice": the same picture is
-    enrolled under another name. reason: in words.
+    """What should be known of a photo that was enrolled.
+
+    Attributes:
+        person: The name under which it was enrolled.
+        photo: Its name.
+        kind: "poor": its person will hardly be recognised by it. "unlike": it is unlike the person's other
+            photos. "nearer": it is nearer to somebody else. "twice": the same picture is enrolled under
+            another name.
+        reason: The same in words.
     """
 
     person: str
@@ -252,9 +338,15 @@ class EnrolmentWarning:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPhotos:
-    """What an enrolment did. known: photos that were enrolled already. unchecked: photos that could not be
-    compared with other people first, since the gallery has no threshold. skipped: photos that were left out,
-    each with its reason. warnings: of photos that were enrolled."""
+    """What an enrolment did.
+
+    Attributes:
+        added: How many photos of each person were added.
+        known: Photos that were enrolled already.
+        unchecked: Photos that could not be compared with other people first, since there is no threshold.
+        skipped: Photos that were left out, each with its reason.
+        warnings: What should be known of photos that were enrolled.
+    """
 
     added: tuple[EnrolledPerson, ...]
     known: int
@@ -265,8 +357,15 @@ class EnrolledPhotos:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledVectors:
-    """What bringing vectors in did. known: vectors that their people had already; new_people: names that were
-    not in the gallery before; people: in the gallery now; encoder_id: of the encoder that made them."""
+    """What bringing vectors in did.
+
+    Attributes:
+        added: Vectors that were added.
+        known: Vectors that their people had already.
+        new_people: Names that were not in the gallery before.
+        people: People in the gallery now.
+        encoder_id: Of the encoder that made the vectors.
+    """
 
     added: int
     known: int
@@ -277,9 +376,16 @@ class EnrolledVectors:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """One photo, enrolled. photos: how many the person has now. known: it was enrolled under the name
-    already, and nothing was changed. unchecked: there is no threshold yet, so nobody could say whether the
-    face is closer to somebody else. warnings: what should be known of it."""
+    """One photo, enrolled.
+
+    Attributes:
+        person: The name.
+        sha256: Of the photo's bytes.
+        photos: How many photos the person has now.
+        known: It was enrolled under the name already, and nothing was changed.
+        unchecked: There is no threshold yet, so nobody could say whether the face is closer to somebody else.
+        warnings: What should be known of it.
+    """
 
     person: str
     sha256: str
@@ -290,18 +396,17 @@ class Enrolled:
 
 
 @dataclass(frozen=True, slots=True)
-class PersonPhotos:
-    """Somebody enrolled, and how many photos of them are."""
-
-    person: str
-    photos: int
-
-
-@dataclass(frozen=True, slots=True)
 class EnrolledPhoto:
-    """A photo of somebody. photo: its name; sha256: of its file's bytes. detector: what found the face, with
-    its box (x, y, width, height) and landmarks (x, y) in pixels of the upright photo, and its score. Photos
-    that were enrolled before galleries knew this have none of them.
+    """A photo of somebody. Photos that were enrolled before galleries kept this have no box, landmarks and
+    score.
+
+    Attributes:
+        photo: Its name.
+        sha256: Of the file's bytes.
+        detector: What found the face.
+        box: (x, y, width, height) in pixels of the upright photo.
+        landmarks: Five points (x, y) in pixels of the upright photo.
+        score: The detector's, from 0 to 1.
     """
 
     photo: str
@@ -313,54 +418,17 @@ class EnrolledPhoto:
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoSource:
-    """An enrolled photo as matches name it. source: its name; sha256: of its file's bytes."""
-
-    source: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class PhotosOfPerson:
-    """Somebody enrolled, with all their photos."""
-
-    name: str
-    photos: tuple[PhotoSource, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Renamed:
-    """The new name, and how many photos were put under it."""
-
-    name: str
-    photos: int
-
-
-@dataclass(frozen=True, slots=True)
-class ThresholdInfo:
-    """The score from which a match is believed. fpir: the share of strangers' searches that may get a name
-    (false-positive identification rate); low, high: where that share lies for `to_come` other strangers, 95 %
-    (to_come 0: an interval of version 0.1.0, of these strangers drawn again, which is kept less often).
-    searches and people: what it was set on; faces: the gallery's size then. on_strangers: they were real
-    strangers."""
-
-    score: float
-    fpir: float
-    low: float | None
-    high: float | None
-    method: str
-    searches: int
-    people: int
-    faces: int
-    on_strangers: bool
-    by: ScoredBy
-    to_come: int
-
-
-@dataclass(frozen=True, slots=True)
 class Hub:
-    """An enrolled photo that strangers are taken for. strangers: how many searches of theirs find it first;
-    named: how many of these reach the threshold; quality: see FaceAnswer."""
+    """An enrolled photo that strangers are taken for.
+
+    Attributes:
+        person: The name.
+        photo: The photo's name.
+        sha256: Of its bytes.
+        strangers: How many searches of strangers find it first.
+        named: How many of these reach the threshold.
+        quality: See FaceAnswer.quality.
+    """
 
     person: str
     photo: str
@@ -372,9 +440,14 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class OwnSearches:
-    """What the gallery's own photos miss, each searched among all others. searches: how many; fnir: the share
-    that does not find its person first and above the threshold; without_poorest: that of the searches without
-    the poorest, which are this share of them."""
+    """What the gallery's own photos miss, each searched among all others.
+
+    Attributes:
+        searches: How many were searched.
+        poorest: The share of the searches that counts as the poorest.
+        fnir: The share that does not find its person first and above the threshold.
+        without_poorest: The same without the poorest searches.
+    """
 
     searches: int
     poorest: float
@@ -384,70 +457,16 @@ class OwnSearches:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A threshold that was set, and the strangers' photos that were left out. hubs: the enrolled photos that
-    draw most strangers, the worst first. own: what its own photos miss; null where too few of them are of
-    known quality."""
+    """A threshold that was set.
+
+    Attributes:
+        threshold: The threshold.
+        skipped: The strangers' photos that were left out.
+        hubs: The enrolled photos that most strangers are taken for, the worst first.
+        own: What the gallery's own photos miss; None where too few of them are of known quality.
+    """
 
     threshold: ThresholdInfo
     skipped: tuple[SkippedPhoto, ...]
     hubs: tuple[Hub, ...] = ()
     own: OwnSearches | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """current: the index is as the gallery is; state: in words, what is to be done else. choice: the kind
-    that was chosen. parts: what it is made of, in words."""
-
-    current: bool
-    state: str
-    choice: str
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectionInfo:
-    """Another engine that holds the gallery's vectors. pending: erasures that it has not carried out yet.
-    synced: whether the last sync ended."""
-
-    store: str
-    faces: int
-    index: str
-    synced: bool
-    pending: int
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredFigure:
-    """A figure of the encoder's card, with its 95 % interval."""
-
-    split: str
-    name: str
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryInfo:
-    """What a gallery is. threshold: the score from which a match is believed, null while there is none; its
-    details are in calibration. stale: the gallery has outgrown it. generation: its number of changes.
-    detectors: how many faces each detector found. bytes: on disk. measured: what the encoder's card tells."""
-
-    gallery: str
-    people: int
-    faces: int
-    dimension: int
-    encoder: str
-    encoder_id: str
-    encoder_file: str | None
-    threshold: float | None
-    calibration: ThresholdInfo | None
-    stale: bool
-    generation: int
-    index: IndexInfo
-    bytes: int
-    encrypted: bool
-    detectors: dict[str, int]
-    projections: tuple[ProjectionInfo, ...]
-    measured: tuple[MeasuredFigure, ...]

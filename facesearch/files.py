@@ -53,7 +53,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def new_file_beside(path: Path) -> tuple[Path, BinaryIO]:
-    """An empty file in path's folder that nobody could have foreseen or put a link in the place of. Raises
+    """An empty file in path's folder that nobody could have foreseen or put a link instead of. Raises
     OSError.
     """
     fresh = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.{os.getpid()}.new")
@@ -62,7 +62,7 @@ def new_file_beside(path: Path) -> tuple[Path, BinaryIO]:
 
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file, or a link to one, for reading; of a pipe, a device or a folder it is an OSError at
-    once, with no waiting for whoever is at the other end.
+    once, with no waiting for the program at the other end.
     """
     try:
         mode = path.stat().st_mode

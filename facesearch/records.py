@@ -137,8 +137,13 @@ class EnrolledFace:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """An enrolled photo that speaks for a match. sha256 is of its file's bytes: names alone may occur
-    twice."""
+    """An enrolled photo that speaks for a match.
+
+    Attributes:
+        source: The photo's name.
+        score: Its cosine with the face, from -1 to 1.
+        sha256: Of the photo's bytes, since a name may occur twice.
+    """
 
     source: str
     score: float
@@ -147,8 +152,13 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A person of the gallery against one query. score: see ScoredBy; support: their nearest photos, each
-    with its own cosine.
+    """A person of the gallery against one face.
+
+    Attributes:
+        person: The name.
+        score: See FaceAnswer.scored_by.
+        photos: How many photos of them are enrolled.
+        support: Their nearest photos, each with its own cosine.
     """
 
     person: str

@@ -5,7 +5,7 @@ itself.
     .venv/bin/python scripts/audit_bench.py --weights runs/x/best.safetensors --referee
         ../shared/models/mobilefacenet.onnx
 
-Planted at once, by a seed: 2 % of the labels dealt anew among those photos, ten people split in two, ten
+Planted at once, by a seed: 2 % of the labels dealt again among those photos, ten people split in two, ten
 pairs of people merged into one, 50 photos copied (recompressed at quality 50 to 80, half of them also
 resized and relit, a fifth mirrored; any split), 40 crops spoilt (black, darkened, blurred, noise). Only the
 copies and the spoilt crops are embedded.

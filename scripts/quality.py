@@ -7,7 +7,7 @@
 As Meng et al. 2021 (MagFace, arXiv:2103.06627) and Terhoerst et al. 2020 (SER-FIQ, arXiv:2003.09373): refuse
 the poorest photos by one fact alone, and see what the others get wrong. Two errors: FNMR, of pairs of photos
 of one person, at the score that one pair of strangers in 1,000 reaches with nobody refused (a pair is as good
-as its poorer photo); and FNIR at FPIR 1 %, the threshold set anew on the strangers that are left, searched
+as its poorer photo); and FNIR at FPIR 1 %, the threshold set again on the strangers that are left, searched
 among CelebA-500's train photos and half of the people's own, over 20 dealings of who is enrolled; in wild/,
 which is small, at FPIR 3 %.
 

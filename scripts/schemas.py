@@ -160,7 +160,7 @@ def _audit() -> dict[str, Any]:
         ),
     )
     whole["required"].remove("bad_crops")  # a gallery has no crops
-    return {"description": "What is probably wrong in labelled photos, the likeliest first.", **whole}
+    return {"description": "What is probably wrong in labelled photos, the most likely first.", **whole}
 
 
 def main() -> None:

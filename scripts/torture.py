@@ -291,7 +291,7 @@ def full_disk() -> dict[str, Any]:
 
 
 def flipped_bytes(stride: int, choice: str) -> dict[str, Any]:
-    """One bit flipped in each file of the gallery in turn, many places: noticed, mended, or of no
+    """One bit flipped in each file of the gallery in turn, many places: noticed, corrected, or of no
     consequence; never a wrong answer.
     """
     scratch = Path(tempfile.mkdtemp())

@@ -1,4 +1,4 @@
-"""Best photo or mean template? What a person's score should be, asked of people on whom things may be chosen.
+"""Best photo or mean template? What a person's score should be, asked of people that things may be chosen on.
 
     .venv/bin/python scripts/ways_to_score.py
 

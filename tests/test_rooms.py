@@ -56,6 +56,7 @@ def test_the_picture_has_the_order_that_is_checked():
         "files",
         "workers",
         "answers",
+        "gallery_answers",
         "records",
     }
 

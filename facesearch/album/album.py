@@ -114,7 +114,7 @@ class FoundFace:
 
 @dataclass(frozen=True, slots=True)
 class FoundPhoto:
-    """What was found in one photo: its faces, or why there are none to be had (reason). picture: its pixels'
+    """What was found in one photo: its faces, or why there are none (reason). picture: its pixels'
     hash, empty where there are none."""
 
     sha256: str
@@ -126,8 +126,8 @@ class FoundPhoto:
 @dataclass(frozen=True, slots=True)
 class AlbumFace:
     """A row without its vector. group 0: in none. name: what a reviewer wrote; nobody: a reviewer put it
-    aside; enrolled: under which name it went into a gallery. nearest, nearest_score: whom of a gallery it
-    resembles; known: as much as a match. refused: the people that a reviewer said it is not."""
+    aside; enrolled: under which name it went into a gallery. nearest, nearest_score: the person of a gallery
+    it resembles; known: as much as a match. refused: the people that a reviewer said it is not."""
 
     face_id: int
     sha256: str

@@ -68,7 +68,7 @@ def arrange(
     """Group every face that is in no group yet; those that are stay in theirs, so numbers and names stay what
     they were.
 
-    again: all that no reviewer has seen is grouped again. Groups of one person whom the gallery or a review
+    again: all that no reviewer has seen is grouped again. Groups of one person that the gallery or a review
     names are joined. No two faces of one photo come into one group. What a person said of faces is kept to:
     see said.py. Raises PackageMissing, TooManyFaces.
     """

@@ -38,7 +38,7 @@ NEIGHBOURS = 64
 
 def group(vectors: F32, method: str, limit: float, apart: I64 | None = None) -> I64:
     """Number the groups of unit vectors (n, d) float32: (n,) int64 from 0, in order of first appearance; -1
-    for whoever is alone.
+    for a face that is alone.
 
     limit: the cosine at which the method cuts (see usual_threshold); apart (p, 2): pairs of faces that
     average linkage never puts together. Raises PackageMissing where scikit-learn is needed and not there,
@@ -109,8 +109,8 @@ def join_by_person(labels: I64, known: Sequence[str], photos: NDArray[np.str_]) 
     `known` (n,) as them. A group of which a face is in one photo (n,) with a face that is there already stays
     by itself.
 
-    A recognised face that is alone counts as a group. Which of several, if two people have a quarter: whom
-    most faces are.
+    A recognised face that is alone counts as a group. Which of several, if two people have a quarter: the one
+    that most faces are.
     """
     labels = labels.copy()
     recognised = np.array([bool(name) for name in known], bool)

@@ -97,7 +97,7 @@ def move(old: Path, new: Path) -> bool:
 
 
 def renew(source: Path, target: Path, way: str) -> None:
-    """Put what a source holds now in the place of what was made of it before."""
+    """Put what a source holds now instead of what was made of it before."""
     with writing(target):
         beside, opened = new_file_beside(target)
         opened.close()

@@ -35,11 +35,11 @@ REVIEW = "review.csv"
 @dataclass(frozen=True, slots=True)
 class ReviewRow:
     """One face as a reviewer sees it. group: g7, or empty; fit: its mean cosine to the others of its group;
-    nearest, nearest_score: whom of the gallery it resembles; state: new, known (a match of the gallery),
-    reviewed, enrolled, aside or poor (not grouped for its quality). suggested: who it may be, by its group's
-    name or the gallery; refused: who it was said not to be; also: other files that show the same photo;
-    in_photo: the name that the photo, or a sidecar beside it, gives the face; was: group and name as they
-    stand here. level: whether its group is sure or perhaps one person's, empty where
+    nearest, nearest_score: the person of the gallery that it resembles; state: new, known (a match of the
+    gallery), reviewed, enrolled, aside or poor (not grouped for its quality). suggested: who it may be, by
+    its group's name or the gallery; refused: who it was said not to be; also: other files that show the same
+    photo; in_photo: the name that the photo, or a sidecar beside it, gives the face; was: group and name as
+    they stand here. level: whether its group is sure or perhaps one person's, empty where
     nothing tells; likely: how likely all of the group is; perhaps: other groups that are perhaps the same
     person's, or of a face in none, the one where it perhaps belongs."""
 
@@ -136,7 +136,7 @@ def review_rows(album: Album) -> list[ReviewRow]:
 
 
 def _perhaps(standing: Standing, faces: Sequence[AlbumFace], said: Said) -> dict[int, list[int]]:
-    """The groups that are perhaps the same person's as a group, the likeliest first; and of a face in none,
+    """The groups that are perhaps the same person's as a group, the most likely first; and of a face in none,
     by its id below zero. What a person has denied is not asked again.
     """
     members: dict[int, list[int]] = {}
@@ -327,8 +327,8 @@ def _row(face: AlbumFace, photos: Sequence[str], fit: float, person: str, said: 
 
 
 def _fits(groups: np.ndarray[tuple[int, ...], np.dtype[np.int64]], vectors: F32) -> F32:
-    """Each face's mean cosine to the other faces of its group (n,); -inf for whoever is in none or alone in
-    it.
+    """Each face's mean cosine to the other faces of its group (n,); -inf for faces that are in none or alone
+    in it.
     """
     fit = np.full(len(groups), -np.inf, np.float32)
     order = np.argsort(groups, kind="stable")

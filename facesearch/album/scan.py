@@ -219,12 +219,12 @@ def _take_in_all(
 
 
 def recognise(album: Album, gallery: Store | None, *, threshold: float | None = None) -> int:
-    """Say of every face whom of the gallery it resembles most, and whether that is a match; returns how many
-    are.
+    """Say of every face which person of the gallery it resembles most, and whether that is a match; returns
+    how many are.
 
     Where neither the gallery nor what was said has changed since the last time, only faces that are new are
     asked about; without a gallery, or with an empty one, nobody is known. threshold overrides the gallery's
-    own; where there is none, resemblances are told and nobody is known. A face never resembles somebody whom
+    own; where there is none, resemblances are told and nobody is known. A face never resembles a person that
     a reviewer said that it is not. Raises EncoderMismatch.
     """
     faces = album.faces()
@@ -380,7 +380,7 @@ moments hardly ever come as near."""
 
 def _carry(album: Album, rewritten: Sequence[tuple[str, _Looked]]) -> None:
     """What was said of the faces of a photo stays said of them when the photo was worked on: turned, cropped,
-    saved anew. They are known by the file's path and their vectors. rewritten: (photo that the file showed
+    saved again. They are known by the file's path and their vectors. rewritten: (photo that the file showed
     before, what it shows now)."""
     changes: dict[int, dict[str, object]] = {}
     pairs: list[tuple[tuple[str, int], tuple[str, int]]] = []

@@ -65,7 +65,7 @@ def sort_album(
     root: Path | None = None,
     dry_run: bool = False,
 ) -> Sorted:
-    """Put each photo into the folder of everybody in it whom a review or the gallery names; with nobody
+    """Put each photo into the folder of everybody in it who is named by a review or the gallery; with nobody
     named, into `_unknown`, there into its group's folder. What an earlier run put elsewhere is moved, or
     taken away.
 

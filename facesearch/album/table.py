@@ -1,4 +1,4 @@
-"""A review's file as a table, whichever program saved it."""
+"""A review's file as a table, from any program that saved it."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class Line:
 @dataclass(slots=True)
 class Word:
     """What is now true of one face: place (among the album's faces), name (NOBODY: put aside) and group
-    number. touched: a person said it in this review; moved: by another label than was shown; refused: whom it
-    is newly said not to be; not_groups: with which groups it is said not to belong."""
+    number. touched: a person said it in this review; moved: by another label than was shown; refused: the
+    people it is newly said not to be; not_groups: with which groups it is said not to belong."""
 
     line: Line
     place: int
@@ -144,7 +144,8 @@ def _places(lines: Sequence[Line], by_key: dict[str, int], path: Path) -> list[i
 
 
 def saying_of(words: Sequence[Word], faces: Sequence[AlbumFace], numbers: Sequence[int]) -> Saying:
-    """What is to be remembered beside names and groups: who is not whom, and who does not belong together.
+    """What is to be remembered beside names and groups: who somebody is not, and which faces do not belong
+    together.
 
     numbers (n,): the group of every face of the album, after the review.
     """

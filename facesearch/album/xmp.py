@@ -105,7 +105,7 @@ class Element:
         return found
 
     def value(self, name: str) -> str:
-        """A simple property of a structure, in whichever of RDF's forms it is written."""
+        """A simple property of a structure, in any of RDF's forms."""
         for one in (self, *(child for child in self.children if child.name == f"{RDF}{_SEP}Description")):
             if name in one.attributes:
                 return one.attributes[name]

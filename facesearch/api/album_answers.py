@@ -9,14 +9,32 @@ from facesearch.answers import SkippedPhoto
 
 @dataclass(frozen=True, slots=True)
 class AlbumScan:
-    """What a scan of an album found. photos there are, new_photos looked at now, gone since the last scan,
-    renamed since then, copies: files that show the same as another one, without_face; faces in all and
-    new_faces; recognised: faces that match somebody in the gallery, null without a gallery of the same
-    encoder. groups of strangers, new_groups of them; joined: faces that came to an older group; alone: faces
-    in no group; put_aside by a reviewer. sure_groups: of their faces at most 2 % are somebody
-    else's; poor: faces in no group for their quality, which are not grouped; questions: pairs of groups that
-    are perhaps one person's. cut: the mean cosine at which groups part, null where the promise tells. table
-    and page: the review that was written."""
+    """What a scan of an album found.
+
+    Attributes:
+        photos: Photos there are.
+        new_photos: Photos looked at now.
+        gone: Photos that are gone since the last scan.
+        renamed: Photos with another name since then.
+        copies: Files that show the same as another one.
+        without_face: Photos without a face.
+        faces: Faces in all.
+        new_faces: Faces found now.
+        recognised: Faces that match somebody in the gallery; None without a gallery of the same encoder.
+        groups: Groups of faces.
+        new_groups: Groups made now.
+        sure_groups: Groups of whose faces at most 2 % are somebody else's.
+        questions: Pairs of groups that are perhaps one person's.
+        joined: Faces that came to an older group.
+        alone: Faces in no group.
+        poor: Faces that are in no group because of their quality.
+        put_aside: Faces put aside by a reviewer.
+        method: How faces were grouped.
+        cut: The mean cosine at which groups part; None where the promise decides.
+        table: The review that was written, as CSV.
+        page: The same as a page.
+        skipped: Files that were left out, each with its reason.
+    """
 
     photos: int
     new_photos: int
@@ -44,10 +62,19 @@ class AlbumScan:
 
 @dataclass(frozen=True, slots=True)
 class AlbumSorted:
-    """What sort did, or would do. folders: photos by folder, as they lie there now. made: put there now;
-    moved from another folder; taken away; there already; sides: files that went along with their photos;
-    faceless: photos without a face, which are put nowhere. left: what an earlier run placed and this one does
-    not touch, with the reason."""
+    """What sort did, or would do.
+
+    Attributes:
+        folders: Photos by folder, as they lie there now.
+        made: Photos put there now.
+        moved: Photos moved from another folder.
+        taken: Photos taken away.
+        there: Photos that were there already.
+        sides: Files that went along with their photos.
+        faceless: Photos without a face, which are put nowhere.
+        left: What an earlier run placed and this one does not touch, with the reason.
+        skipped: Photos that were left out, each with its reason.
+    """
 
     folders: dict[str, int]
     made: int
@@ -62,7 +89,14 @@ class AlbumSorted:
 
 @dataclass(frozen=True, slots=True)
 class AlbumExported:
-    """Sidecars that were written, those that were right already (same), and the face regions in both."""
+    """Sidecars that hold an album's names.
+
+    Attributes:
+        sidecars: Files that were written.
+        same: Files that were right already.
+        regions: Faces in both.
+        skipped: Photos that were left out, each with its reason.
+    """
 
     sidecars: int
     same: int

@@ -48,7 +48,15 @@ def scan_of(folder: Path) -> Path:
 
 
 def open_album(folder: Path) -> Album:
-    """A scan that is there; use it in a with statement. Raises NoAlbum, CorruptAlbum."""
+    """A scan that is there; use it in a with statement.
+
+    Args:
+        folder: The scan's folder.
+
+    Raises:
+        NoAlbum: There is none.
+        CorruptAlbum: It is damaged.
+    """
     return Album.open(folder)
 
 
@@ -76,9 +84,13 @@ def mark_in_album(album: Album, encoder: Encoder, detector: FaceDetector, photo:
 
 
 def recognise_album(album: Album, gallery: Gallery) -> int | None:
-    """Give the faces that the gallery knows their names, and say how many; None where there is no gallery.
+    """Give the faces that the gallery knows their names.
 
-    Raises EncoderMismatch, after taking away the names that an earlier gallery gave.
+    Returns:
+        How many faces were recognised; None where there is no gallery.
+
+    Raises:
+        EncoderMismatch: The gallery is of another encoder. Names that an earlier gallery gave are taken away.
     """
     with gallery.store() as store:
         if store is None:
@@ -92,15 +104,30 @@ def recognise_album(album: Album, gallery: Gallery) -> int | None:
 
 
 def says_whose(album: Album, gallery: Gallery, review: Path) -> bool:
-    """Whether a review says of which album and gallery it is. Raises OtherReview where it is of others."""
+    """Whether a review says which album and gallery it is of.
+
+    Raises:
+        OtherReview: It is of others.
+    """
     return require_own(album, gallery.folder, review)
 
 
 def apply_review(
     album: Album, gallery: Gallery, review: Path, fpir: float | None, runs: Path | None
 ) -> Applied:
-    """Enroll what a review names, and keep its groups. Raises BadReview, OtherReview where it is of another
-    album or gallery, and what enrolling raises.
+    """Enroll what a review names, and keep its groups.
+
+    Args:
+        album: The album.
+        gallery: Where people are enrolled.
+        review: The review's CSV file.
+        fpir: The rate of a threshold that is set on the way; None for the usual one.
+        runs: The folder of training runs, where the album's encoder may be.
+
+    Raises:
+        BadReview: The review is not as it should be; nothing was changed.
+        OtherReview: It is of another album or gallery.
+        FacesearchError: What enrolling raises.
     """
     require_own(album, gallery.folder, review)
     own = weights_with_id(album.encoder_id, runs)

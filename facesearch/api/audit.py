@@ -1,4 +1,4 @@
-"""What is probably wrong in an open gallery, as findings that can be shown, mended, or confirmed as right."""
+"""What is probably wrong in an open gallery, as findings that can be shown, fixed, or confirmed as right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ Kind = Literal["wrong_name", "same_person", "two_people", "copies"]
 
 @dataclass(frozen=True, slots=True)
 class FindingPhoto:
-    """role: the photo in doubt, or one that speaks in the matter."""
+    """A photo that a finding is about.
+
+    Attributes:
+        person: The name under which it is enrolled.
+        source: The photo's name.
+        sha256: Of its bytes.
+        role: "doubtful": the photo in doubt. "own", "other": one that speaks in the matter, of the same
+            person or of the other one.
+        score: Its cosine in the matter; None for the photo in doubt.
+    """
 
     person: str
     source: str
@@ -29,8 +38,17 @@ class FindingPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the audit thinks is wrong. evidence: one sentence; other: the second person it is about;
-    confirmed: somebody has looked and called it right as it is."""
+    """What the audit thinks is wrong.
+
+    Attributes:
+        id: By which it is known again.
+        kind: What is wrong.
+        person: The person it is about.
+        other: The second person it is about; None where there is none.
+        evidence: One sentence.
+        photos: The photos.
+        confirmed: Somebody has looked, and called it right as it is.
+    """
 
     id: str
     kind: Kind
@@ -43,7 +61,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """state: running until the findings are there. left: findings beyond those listed."""
+    """What an audit found.
+
+    Attributes:
+        state: "running" until the findings are there.
+        findings: The findings.
+        left: Findings beyond those listed.
+    """
 
     state: Literal["running", "done"]
     findings: tuple[Finding, ...] = ()
@@ -52,8 +76,13 @@ class Audit:
 
 @in_this_process
 def findings_in(gallery: Gallery) -> list[Finding]:
-    """All findings, list by list, each by rank; none in a gallery of fewer than two photos. It takes a while,
-    and what was confirmed before is not looked up. Raises CorruptGallery.
+    """All findings of a gallery. It takes a while, and what was confirmed before is not looked up.
+
+    Returns:
+        The findings, list by list, each by rank; none in a gallery of fewer than two photos.
+
+    Raises:
+        CorruptGallery: The gallery is damaged.
     """
     with gallery.store() as store:
         data = None if store is None else job.labelled_gallery(store)
@@ -67,14 +96,27 @@ def findings_in(gallery: Gallery) -> list[Finding]:
 
 
 def with_confirmed(gallery: Gallery, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The same findings, each told whether it was confirmed. Raises CannotRead."""
+    """The same findings, each with whether it was confirmed.
+
+    Raises:
+        CannotRead: What was confirmed cannot be read.
+    """
     right = memory.confirmed(gallery.folder, [finding.id for finding in findings])
     return tuple(replace(finding, confirmed=finding.id in right) for finding in findings)
 
 
 def confirm(gallery: Gallery, finding: str, *, right: bool = True) -> None:
-    """Remember by its id that a finding was looked at and is right as it is; or, with right false, that it
-    was not. Raises NoGallery, CannotRead, CannotWrite.
+    """Remember that a finding was looked at and is right as it is.
+
+    Args:
+        gallery: The gallery.
+        finding: The finding's id.
+        right: False takes an earlier confirmation back.
+
+    Raises:
+        NoGallery: There is no gallery.
+        CannotRead: What was confirmed before cannot be read.
+        CannotWrite: It cannot be written.
     """
     if not gallery.folder.is_dir():
         raise NoGallery(gallery.folder)

@@ -14,10 +14,20 @@ from facesearch.records import Progress
 
 
 def backup(gallery: Gallery, out: str | os.PathLike[str], progress: Progress = quiet) -> BackedUp:
-    """Write a copy of the gallery into the folder `out`, which must be empty or not there; others may go on
-    reading and writing. An encrypted gallery stays encrypted; its key is not in the copy.
+    """Write a copy of the gallery, of one moment; others may go on reading and writing.
 
-    Raises NoGallery, OutputExists, BackupInside, CorruptGallery, CannotWrite, NotErasedYet.
+    Args:
+        gallery: The gallery. An encrypted one stays encrypted; its key is not in the copy.
+        out: A folder that is empty or not there.
+        progress: Called with (done, total) while it works.
+
+    Raises:
+        NoGallery: There is no gallery.
+        OutputExists: The folder holds something.
+        BackupInside: The folder is within the gallery's.
+        CorruptGallery: The gallery is damaged.
+        CannotWrite: The copy cannot be written.
+        NotErasedYet: An erasure is under way.
     """
     from facesearch.gallery.backup import backup
 
@@ -25,9 +35,18 @@ def backup(gallery: Gallery, out: str | os.PathLike[str], progress: Progress = q
 
 
 def restore(gallery: Gallery, source: str | os.PathLike[str], progress: Progress = quiet) -> Restored:
-    """Make the gallery what a backup says, exactly: who was forgotten since is there again.
+    """Make the gallery exactly what a backup holds. People who were forgotten since are there again.
 
-    Raises NoGallery when there is no backup, CorruptGallery for a damaged one, GalleryBusy, CannotWrite.
+    Args:
+        gallery: The gallery that is replaced.
+        source: The backup's folder.
+        progress: Called with (done, total) while it works.
+
+    Raises:
+        NoGallery: There is no backup.
+        CorruptGallery: The backup is damaged.
+        GalleryBusy: Somebody uses the gallery.
+        CannotWrite: It cannot be written.
     """
     from facesearch.gallery.backup import restore
 

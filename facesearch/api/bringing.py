@@ -10,7 +10,12 @@ from facesearch.gallery.bring_in import MadeBy
 
 
 def encoder_named(encoder_id: str) -> str:
-    """The id of an encoder, as it is kept. Raises ValueError, TypeError for what is none."""
+    """The id of an encoder, as it is kept.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is no encoder's id.
+    """
     if not isinstance(encoder_id, str):
         raise TypeError(f"a {type(encoder_id).__name__} is no encoder's id")
     if not (0 < len(encoder_id) <= LONGEST_NAME and encoder_id.isascii() and encoder_id.isprintable()):
@@ -19,8 +24,12 @@ def encoder_named(encoder_id: str) -> str:
 
 
 def made_by(encoder_id: str, own: Encoder | None) -> MadeBy:
-    """What is known of an encoder by its id. own: the gallery's, where it is at hand; else the one that comes
-    with facesearch and those of training runs are looked at.
+    """What is known of an encoder by its id.
+
+    Args:
+        encoder_id: The id.
+        own: The gallery's encoder, where it is at hand. Otherwise the one that comes with facesearch and
+            those of training runs are looked at.
     """
     found = own if own is not None and own.id == encoder_id else None
     if found is None and (weights := weights_with_id(encoder_id, RUNS)) is not None:

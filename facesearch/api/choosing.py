@@ -24,10 +24,22 @@ def is_gallery(folder: Path) -> bool:
 def encoder_for(
     folder: Path, key: Key | None, given: EncoderLike, runs: Path | None, preprocess: str | None, how: How
 ) -> Encoder:
-    """The encoder given, else the one that the gallery in this folder was made with, else the one for new
-    galleries. See open_gallery.
+    """The encoder that a gallery is opened with.
 
-    Raises NotFound, EncoderNotFound, NoWeights, and what opening the gallery raises.
+    Args:
+        folder: The gallery's folder.
+        key: Its key, where it is encrypted.
+        given: The encoder that was asked for; None for the one that the gallery was made with, or the one for
+            new galleries.
+        runs: The folder of training runs.
+        preprocess: How a foreign .onnx wants its pixels.
+        how: The rest of what load_encoder takes.
+
+    Raises:
+        NotFound: The encoder that was named is not there.
+        EncoderNotFound: The encoder that the gallery was made with is not at hand.
+        NoWeights: There is no encoder for a new gallery.
+        GalleryError: The gallery cannot be opened.
     """
     if isinstance(given, Encoder):
         return given
@@ -42,10 +54,11 @@ def encoder_for(
 
 
 def weights_of(gallery: Store, runs: Path | None = None) -> Weights:
-    """The encoder that a gallery was made with: the shipped one, the very file it remembers, or one of a
-    training run.
+    """The encoder that a gallery was made with: the shipped one, the file it remembers, or one of a training
+    run.
 
-    Raises EncoderNotFound, which names that file.
+    Raises:
+        EncoderNotFound: It is not at hand; the error names its file.
     """
     remembered = gallery.notes.encoder_file()
     found = weights_with_id(gallery.encoder_id, runs, remembered)

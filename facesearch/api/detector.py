@@ -16,20 +16,31 @@ from facesearch.faces.found_by import BY_HAND as BY_HAND
 from facesearch.records import F32, U8, Face
 
 ALIGNED = "aligned"
-"""In the place of a detector: photos are aligned face crops already, and no face is looked for."""
+"""Stands for a detector: photos are aligned face crops already, and no face is looked for."""
 
 
 class FaceDetector:
-    """A face detector for many threads. name: what it is; crops of detectors with the same name can be
-    compared.
+    """A face detector for many threads.
+
+    Attributes:
+        name: What it is. Crops of detectors with one name can be compared.
+        workers: How many photos it looks at at once.
     """
 
     def __init__(
         self, model: Path | str | None = None, *, aligned: bool = False, workers: int | None = None
     ) -> None:
-        """model: YuNet's .onnx file, None for the one that comes with facesearch. aligned: photos are face
-        crops already. workers: how many photos are looked at at once, None for one a core. Raises NotFound,
-        CannotRead."""
+        """Load the detector.
+
+        Args:
+            model: YuNet's .onnx file; None for the one that comes with facesearch.
+            aligned: Photos are face crops already, and no face is looked for.
+            workers: How many photos are looked at at once; None for one a core.
+
+        Raises:
+            NotFound: The file is not there.
+            CannotRead: It is no YuNet.
+        """
         checks.at_least("workers", workers, 1)
         self.workers = workers or os.cpu_count() or 1
         self._model = None if model is None else Path(model)
@@ -37,7 +48,12 @@ class FaceDetector:
 
     @classmethod
     def of(cls, detector: Detector, workers: int | None = None) -> FaceDetector:
-        """A detector of your own: anything with name, detect and another, see Detector."""
+        """A detector of your own.
+
+        Args:
+            detector: Anything with name, detect and another, see Detector.
+            workers: How many photos are looked at at once; None for one a core.
+        """
         made = cls(aligned=True, workers=workers)
         made._begin(detector)
         return made
@@ -53,15 +69,33 @@ class FaceDetector:
         return None if self._first is None else self
 
     def detect(self, pixels: U8) -> list[Face]:
-        """The faces in pixels (h, w, 3) uint8 RGB, largest first. Raises ValueError where photos are
-        crops."""
+        """The faces in a picture.
+
+        Args:
+            pixels: (h, w, 3) uint8 RGB, upright.
+
+        Returns:
+            The faces, largest first.
+
+        Raises:
+            ValueError: Photos are taken as crops.
+        """
         with self.place() as detector:
             if detector is None:
                 raise ValueError("nothing is detected in photos that are taken as aligned crops")
             return find_faces(detector, pixels)
 
     def detect_in(self, pixels: U8, box: F32, least_overlap: float) -> Face | None:
-        """The face in a box (x, y, w, h) that a person has drawn, as far as this detector can look closer."""
+        """The face in a box that a person has drawn.
+
+        Args:
+            pixels: (h, w, 3) uint8 RGB, upright.
+            box: (x, y, width, height) in pixels.
+            least_overlap: How much of the box a face must share with it, from 0 to 1.
+
+        Returns:
+            The face; None where none is found, or where this detector cannot look closer.
+        """
         with self.place() as detector:
             if not isinstance(detector, LooksInBox):
                 return None
@@ -96,8 +130,11 @@ class FaceDetector:
 def as_detector(
     given: FaceDetector | str | os.PathLike[str] | None, workers: int | None = None
 ) -> FaceDetector:
-    """What a caller gives for a detector: one of ours, "aligned", a YuNet file, or None for the one that
-    comes with facesearch.
+    """What a caller gives for a detector, as a FaceDetector.
+
+    Args:
+        given: A FaceDetector, "aligned", a YuNet file, or None for the one that comes with facesearch.
+        workers: How many photos are looked at at once; None for one a core.
     """
     if isinstance(given, FaceDetector):
         return given

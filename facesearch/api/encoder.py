@@ -31,10 +31,16 @@ stands in.
 
 
 class Encoder:
-    """An encoder that is loaded at its first use, from the thread that needs it.
+    """An encoder, which is loaded at its first use. load_encoder makes one.
 
-    file: the weights it is of; why: how it was chosen, in words. Safe to use from many threads: crops that
-    come from several at once go through the network together. After a fork the child loads it for itself.
+    Safe to use from many threads: crops that come from several at once go through the network together. After
+    a fork the child loads it for itself.
+
+    Attributes:
+        id: A hash of the weights, the crop geometry and the preprocessing.
+        file: The file of the weights.
+        why: How it was chosen, in words.
+        preprocess: How a foreign .onnx wants its pixels; None for files that say it themselves.
     """
 
     def __init__(
@@ -47,8 +53,13 @@ class Encoder:
         precision: Precision = "auto",
         batch: int = BATCH,
     ) -> None:
-        """batch: most crops of several callers that go through the network together. Raises what reading the
-        file's header raises: NotFound, PickleRefused, BadCheckpoint."""
+        """See load_encoder.
+
+        Raises:
+            NotFound: The file is not there.
+            PickleRefused: It is a pickle.
+            BadCheckpoint: It is no encoder.
+        """
         checks.one_of("engine", engine, ENGINES)
         checks.one_of("precision", precision, PRECISIONS)
         checks.one_of("preprocess", weights.preprocess, tuple(PREPROCESS))
@@ -70,20 +81,29 @@ class Encoder:
 
     @classmethod
     def of(cls, runtime: Runtime, *, batch: int = BATCH) -> Encoder:
-        """An encoder of your own: anything with encoder_id, dimension, words, notes and embed, see
-        Runtime."""
+        """An encoder of your own.
+
+        Args:
+            runtime: Anything with encoder_id, dimension, words, notes and embed, see Runtime.
+            batch: At most so many crops of several callers go through it together.
+        """
         return _Given(runtime, batch)
 
     @property
     def runtime(self) -> Runtime:
-        """The network, loaded now if it is not yet. Raises BadCheckpoint, DeviceMissing, PackageMissing,
-        EngineUnfit.
+        """The network, loaded now if it is not yet.
+
+        Raises:
+            BadCheckpoint: The file is not as it should be.
+            DeviceMissing: The device that was asked for is not there.
+            PackageMissing: A package is not installed.
+            EngineUnfit: The engine cannot run this file.
         """
         return self._runtime.get()
 
     @property
     def dimension(self) -> int:
-        """Numbers a vector has."""
+        """Numbers in a vector."""
         return self.runtime.dimension
 
     @property
@@ -92,10 +112,18 @@ class Encoder:
         return self.runtime.words
 
     def embed(self, crops: U8) -> F32:
-        """crops (n, 112, 112, 3) uint8 RGB, aligned as `detect` gives them -> (n, d) float32 rows of length
-        1.
+        """Vectors of crops.
 
-        Raises ValueError for another shape; NotNumbers, and what loading raises.
+        Args:
+            crops: (n, 112, 112, 3) uint8 RGB, aligned as `detect` gives them.
+
+        Returns:
+            (n, d) float32, rows of length 1.
+
+        Raises:
+            ValueError: Another shape or type.
+            NotNumbers: The network gave vectors that are no numbers.
+            EncoderError: It cannot be loaded.
         """
         crops = np.asarray(crops)
         if crops.ndim != 4 or crops.shape[1:] != (CROP_PX, CROP_PX, 3) or crops.dtype != np.uint8:
@@ -113,10 +141,9 @@ class Encoder:
         return Weights(self.file, self.why, self.preprocess).note()
 
     def warm_up(self) -> None:
-        """Load it in the background; its engine is imported here and now, since two threads that import
-        hinder each other.
+        """Load it in the background. What goes wrong there is raised by the first call that needs it.
 
-        What goes wrong there is raised by the first call that needs it.
+        The engine is imported here and now, since two threads that import hinder each other.
         """
         if self._runtime.peek() is None and (self._warming is None or not self._warming.is_alive()):
             self._load = os.getpid(), self._loader()
@@ -183,13 +210,27 @@ def load_encoder(
     precision: Precision = "auto",
     batch: int = BATCH,
 ) -> Encoder:
-    """An encoder from its file (.safetensors, or a foreign .onnx), from the folder of a run, or the one that
-    comes with facesearch.
+    """An encoder from its file.
 
-    device: auto, cpu, cuda or cuda:N. engine: auto, openvino, torch or onnxruntime. preprocess: imagenet or
-    arcface, how a foreign .onnx wants its pixels, which it does not say itself. threads: how many the engine
-    takes, None for one a core. precision: auto, float32 or bfloat16. Raises NotFound, PickleRefused,
-    BadCheckpoint; what loading raises comes at the first use.
+    Args:
+        weights: A .safetensors file, the folder of a training run, or a foreign .onnx; None for the encoder
+            that comes with facesearch.
+        device: "auto", "cpu", "cuda" or "cuda:N". A device that is named and missing is an error.
+        engine: "auto", "openvino", "torch" or "onnxruntime".
+        preprocess: "imagenet" or "arcface": how a foreign .onnx wants its pixels, which it does not say
+            itself.
+        threads: How many the engine takes; None for one a core.
+        precision: "auto", "float32" or "bfloat16".
+        batch: At most so many crops of several callers go through the network together.
+
+    Returns:
+        The encoder; its network is loaded at the first use, and so are the errors of that.
+
+    Raises:
+        NotFound: The file is not there.
+        PickleRefused: It is a pickle, which may hold code. It was not read.
+        BadCheckpoint: It is no encoder.
+        ValueError: Another device, engine, preprocess or precision.
     """
     if weights is None:
         if not SHIPPED.is_file():
@@ -201,7 +242,10 @@ def load_encoder(
 
 
 def as_encoder(given: EncoderLike, **how: Any) -> Encoder:
-    """What a caller gives for an encoder: one of ours, a file or run, or None for the one that comes with
-    facesearch.
+    """What a caller gives for an encoder, as an Encoder.
+
+    Args:
+        given: An Encoder, a file or run, or None for the one that comes with facesearch.
+        **how: See load_encoder.
     """
     return given if isinstance(given, Encoder) else load_encoder(given, **how)

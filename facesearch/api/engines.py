@@ -26,10 +26,16 @@ def sync(
     wait: bool = True,
     waiting: Progress = quiet,
 ) -> Synced:
-    """Send what has changed, so that the engine holds what the gallery holds. See gallery.milvus.sync.
+    """Send what has changed, so that the engine holds what the gallery holds.
 
-    wait: until it searches all of it by its index; until then a search may miss some of it. waiting is told
-    how many rows it does, of how many.
+    Args:
+        gallery: The gallery.
+        place: The engine and its collection.
+        index: The kind of index there.
+        full: Compare all vectors, not only what changed.
+        progress: Called with (rows done, of how many).
+        wait: Wait until the engine searches all rows by its index; until then a search may miss some.
+        waiting: Called with (rows it searches so, of how many) meanwhile.
     """
     from facesearch.gallery.milvus import sync as engine
 

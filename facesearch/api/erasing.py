@@ -12,7 +12,12 @@ from facesearch.api.results import Receipt
 
 @dataclass(frozen=True, slots=True)
 class SearchedFile:
-    """A file of the gallery that was searched for what might be left."""
+    """A file of the gallery that was searched for what might be left.
+
+    Attributes:
+        file: Its name.
+        bytes: Its size.
+    """
 
     file: str
     bytes: int
@@ -20,15 +25,28 @@ class SearchedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten(Receipt):
-    """That something was erased, without biometric data. file: the receipt's own, which lies beside the
-    gallery under receipts/; the rest is as it says."""
+    """That something was erased, without biometric data.
+
+    Attributes:
+        files: What was searched.
+        file: The receipt's own name; it lies beside the gallery under receipts/.
+    """
 
     files: tuple[SearchedFile, ...]  # type: ignore[assignment]
     file: str
 
 
 def forget(gallery: Gallery, person: str, contents: Sequence[str] | None = None) -> Forgotten:
-    """Erase a person, or their photos with these SHA-256 hashes. Raises what Gallery.forget raises."""
+    """Erase a person, or some of their photos.
+
+    Args:
+        gallery: The gallery.
+        person: The name.
+        contents: SHA-256 hashes of the photos that go; None for all of them.
+
+    Raises:
+        FacesearchError: What Gallery.forget raises.
+    """
     return forgotten(*gallery.forget(person, contents=contents))
 
 

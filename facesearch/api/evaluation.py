@@ -38,11 +38,25 @@ def evaluate(
     with_photos: bool = False,
     progress: Progress = quiet,
 ) -> Evaluation:
-    """Measure the gallery's encoder: photos of `split` against train's, strangers, identification-rate pairs,
-    and LFW's pairs (the list, the folder of photos). Vectors that the gallery holds are taken from it.
+    """Measure the gallery's encoder, and the gallery. What lacks its data is left out and named in the
+    result.
 
-    detector: for the photos of pairs. What lacks its data is left out and named. with_photos: keep the crops
-    of the worst errors. Raises NothingToDo when nothing could be measured.
+    Args:
+        gallery: The gallery. Vectors that it holds are taken from it.
+        data: The prepared dataset of a closed set: photos of `split` are searched among those of train.
+        split: The split that is asked about.
+        strangers: A prepared dataset of people who are not enrolled.
+        ir: A prepared dataset for the identification rate over pairs.
+        pairs: LFW's list of pairs, and the folder of its photos.
+        detector: For the photos of pairs, see open_gallery.
+        sections: The parts to measure, of SECTIONS.
+        fpir: The rate that a gallery's threshold is looked at with; None for the usual one.
+        seed: Of the bootstrap.
+        with_photos: Keep the crops of the worst errors.
+        progress: Called with (done, total) while photos are embedded.
+
+    Raises:
+        NothingToDo: Nothing could be measured.
     """
     from facesearch.api.detector import as_detector
     from facesearch.datasets.pairs import read_pairs
@@ -72,7 +86,12 @@ def evaluate(
 
 
 def audit_gallery(gallery: Gallery, progress: Progress = quiet) -> Audit:
-    """What is probably wrong in a gallery's labels, by its vectors. Raises NothingToDo, NoGallery."""
+    """What is probably wrong in a gallery's labels, by its vectors.
+
+    Raises:
+        NothingToDo: There are too few photos.
+        NoGallery: There is no gallery.
+    """
     from facesearch.evaluation.audit import audit, labelled_gallery
 
     with gallery.opened() as store:
@@ -83,7 +102,11 @@ def audit_gallery(gallery: Gallery, progress: Progress = quiet) -> Audit:
 def audit_dataset(
     gallery: Gallery, data: Dataset, on_embed: Progress = quiet, progress: Progress = quiet
 ) -> Audit:
-    """The same of a prepared dataset, embedded by the gallery's encoder. Raises NothingToDo."""
+    """What is probably wrong in a prepared dataset's labels, by vectors of the gallery's encoder.
+
+    Raises:
+        NothingToDo: There are too few photos.
+    """
     from facesearch.evaluation.audit import audit, labelled_dataset
 
     return audit(labelled_dataset(data, _vectors(gallery, data, on_embed)), progress)

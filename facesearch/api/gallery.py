@@ -66,12 +66,11 @@ WRITE_WAIT_S = 30.0
 
 
 class Gallery:
-    """People and their photos' vectors in a folder. open_gallery makes one; it may be used from many threads,
-    and after a fork.
+    """People and their photos' vectors in a folder. open_gallery makes one.
 
-    A photo is a path, the bytes of a picture file, a Pillow image or an array (h, w, 3) uint8 RGB; NamedPhoto
-    gives one in memory a name. No photo is kept. Nothing is read or written before a method is called, and
-    none leaves the folder's file open.
+    It may be used from many threads, and after a fork. A photo is a path, the bytes of a picture file, a
+    Pillow image or an array (h, w, 3) uint8 RGB; NamedPhoto gives one in memory a name. No photo is kept.
+    Nothing is read or written before a method is called, and none leaves the folder's file open.
     """
 
     def __init__(
@@ -110,8 +109,10 @@ class Gallery:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder: the one it was opened with, or that the gallery was made with. Raises EncoderNotFound
-        when that is not at hand.
+        """What makes vectors here, as given to open_gallery or as the gallery was made with.
+
+        Raises:
+            EncoderNotFound: It is not at hand.
         """
         with self._locks.get().choosing:
             self._encoder = self._encoder or self._choose(self.key)
@@ -137,7 +138,11 @@ class Gallery:
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
-        """The same; raises NoGallery while there is none."""
+        """The gallery's file, opened for this thread alone.
+
+        Raises:
+            NoGallery: There is none.
+        """
         with self.store() as store:
             if store is None:
                 raise NoGallery(self.folder)
@@ -180,12 +185,25 @@ class Gallery:
         largest: bool = False,
         among: Sequence[str] | None = None,
     ) -> PhotoAnswer:
-        """Who is nearest to each face of a photo: iterate over the answer, largest face first; empty when no
-        face is found.
+        """Who is nearest to each face of a photo.
 
-        top: how many people a face. threshold: decides in the place of the gallery's own. largest: only the
-        largest face. among: only these people. Raises UnusablePhoto for a photo that cannot be read,
-        TypeError for what is no photo; EncoderNotFound, EncoderMismatch, UnknownPerson, CorruptGallery.
+        Args:
+            photo: The photo.
+            top: How many people for each face.
+            threshold: Decides instead of the gallery's own, from -1 to 1.
+            largest: Only the largest face of a photo.
+            among: Only these people; None for everybody.
+
+        Returns:
+            The answer; iterating over it gives its faces, largest first. Empty when no face is found.
+
+        Raises:
+            UnusablePhoto: The photo cannot be read.
+            TypeError: It is no photo at all.
+            UnknownPerson: Somebody in `among` is not enrolled.
+            EncoderNotFound: The gallery's encoder is not at hand.
+            EncoderMismatch: The gallery is of another encoder.
+            CorruptGallery: The gallery is damaged.
         """
         among = checks.asked(top, threshold, among)
         found = look(photo, self.detector, self._max_pixels)
@@ -201,8 +219,20 @@ class Gallery:
         largest: bool = False,
         among: Sequence[str] | None = None,
     ) -> Searched:
-        """The same for a few photos, whose faces go through the encoder together. What cannot be used is in
-        it, with the reason.
+        """Who is nearest to each face of a few photos; their faces go through the encoder together.
+
+        Args:
+            photos: The photos.
+            top: How many people for each face.
+            threshold: Decides instead of the gallery's own, from -1 to 1.
+            largest: Only the largest face of a photo.
+            among: Only these people; None for everybody.
+
+        Returns:
+            An answer for each photo, in order; one that cannot be used has the reason in `skipped`.
+
+        Raises:
+            FacesearchError: As search, but for UnusablePhoto.
         """
         among = checks.asked(top, threshold, among)
         few = checks.many("photos", photos)
@@ -222,8 +252,20 @@ class Gallery:
         largest: bool = False,
         among: Sequence[str] | None = None,
     ) -> Iterator[PhotoAnswer]:
-        """The same for any number of photos, in order, as a stream: only a few are in memory. What cannot be
-        used comes with the reason.
+        """The same for any number of photos, as a stream: only a few are in memory.
+
+        Args:
+            photos: The photos, of which only some are read ahead.
+            top: How many people for each face.
+            threshold: Decides instead of the gallery's own, from -1 to 1.
+            largest: Only the largest face of a photo.
+            among: Only these people; None for everybody.
+
+        Yields:
+            An answer for each photo, in order; one that cannot be used has the reason in `skipped`.
+
+        Raises:
+            FacesearchError: As search, but for UnusablePhoto.
         """
         most = 1 if largest else self._max_faces
         asked = SearchOptions(top, threshold, most, tuple(checks.asked(top, threshold, among)))
@@ -276,16 +318,31 @@ class Gallery:
         box: Box | None = None,
         progress: Progress = quiet,
     ) -> EnrolledPhotos:
-        """Add a person's photo or photos, each with one face; the gallery is made when it is not there.
+        """Add a person's photo or photos, each with one face. A gallery that is not there is made.
 
-        largest: of several faces take the largest; face: take the one with this number, from 1, the largest
-        first; box: the one in this box (x, y, width, height in pixels of the upright photo), whether a
-        detector finds it or not. A photo without a face is skipped, and one that is enrolled under this name
-        already is left as it is. refuse_lookalikes: skip what is closer to somebody else than the threshold
-        allows. fpir: the rate that the threshold is set for from now on. Raises NothingToDo when every photo
-        was skipped
-        (CloserToAnother, UnusablePhoto, NoFace, SeveralFaces for a single one), BadName, EncoderMismatch,
-        GalleryBusy, CannotWrite.
+        A photo without a face is skipped, and one that is enrolled under this name already is left as it is.
+
+        Args:
+            person: The name.
+            photos: One photo, or several.
+            largest: Of several faces take the largest.
+            refuse_lookalikes: Skip a photo that is closer to somebody else than the threshold allows.
+            fpir: The rate that the threshold is set for from now on; None for the one it has.
+            face: Take the face with this number, from 1, the largest first.
+            box: Take the face in this box (x, y, width, height in pixels of the upright photo), whether the
+                detector finds it or not.
+            progress: Called with (done, total).
+
+        Returns:
+            What was added, known already, or skipped; and warnings.
+
+        Raises:
+            NothingToDo: Every photo was skipped. Of a single photo the reason: UnusablePhoto, NoFace,
+                SeveralFaces, CloserToAnother.
+            BadName: The name cannot be a person's.
+            EncoderMismatch: The gallery is of another encoder.
+            GalleryBusy: Another process has been writing for too long.
+            CannotWrite: The gallery cannot be written.
         """
         several = as_photos(photos)
         return self.enroll_many(
@@ -311,8 +368,23 @@ class Gallery:
         progress: Progress = quiet,
         skipped: Sequence[Skipped] = (),
     ) -> EnrolledPhotos:
-        """The same for photos of several people, as (person, photo). skipped: what was left out before, to be
-        told with the rest.
+        """Add photos of several people.
+
+        Args:
+            photos: (person, photo) of each.
+            largest: See enroll.
+            refuse_lookalikes: See enroll.
+            fpir: See enroll.
+            face: See enroll.
+            box: See enroll.
+            progress: Called with (done, total).
+            skipped: What was left out before, which is told with the rest.
+
+        Returns:
+            What was added, known already, or skipped; and warnings.
+
+        Raises:
+            FacesearchError: As enroll.
         """
         checks.share("fpir", fpir)
         checks.at_least("face", face, 1)
@@ -358,14 +430,30 @@ class Gallery:
         fpir: float | None = None,
         progress: Progress = quiet,
     ) -> EnrolledVectors:
-        """Add vectors that the encoder with this id has made elsewhere; the gallery is made when it is not
-        there.
+        """Add vectors that an encoder made elsewhere. A gallery that is not there is made.
 
-        vectors: a .npy file or an array (n, d) of floats; rows are made unit vectors. names: a row each, as a
-        CSV file with the column name, and perhaps photo (its name) and sha256 (of its file), or a list of
-        names. Everything is checked before anything is added; what a person has already is left as it is.
-        Raises BadVectors, BadTable, CannotRead, NothingToDo, EncoderMismatch, GalleryBusy, CannotWrite;
-        ValueError for what is no id.
+        Everything is checked before anything is added; what a person has already is left as it is.
+
+        Args:
+            vectors: A .npy file or an array (n, d) of floats; rows are brought to length 1.
+            names: One for each row: a list, or a CSV file with the column name, and perhaps photo (its name)
+                and sha256 (of its file).
+            encoder_id: The id of the encoder that made them.
+            fpir: See enroll.
+            progress: Called with (done, total).
+
+        Returns:
+            How many were added, and known already.
+
+        Raises:
+            BadVectors: A row cannot be enrolled.
+            BadTable: A line of the names cannot.
+            CannotRead: A file cannot be read.
+            NothingToDo: There is no row.
+            EncoderMismatch: The gallery is of another encoder.
+            GalleryBusy: Another process has been writing for too long.
+            CannotWrite: The gallery cannot be written.
+            ValueError: encoder_id is no id.
         """
         from facesearch.api.bringing import encoder_named, made_by
         from facesearch.gallery.bring_in import bring_in, given
@@ -385,8 +473,12 @@ class Gallery:
         )
 
     def require_people(self) -> None:
-        """Raises NoGallery while there is none, EncoderMismatch when it is of another encoder, EmptyGallery
-        while nobody is enrolled.
+        """Nothing, where the gallery can be searched.
+
+        Raises:
+            NoGallery: There is none.
+            EncoderMismatch: It is of another encoder.
+            EmptyGallery: Nobody is enrolled.
         """
         with self.opened() as store:
             store.require_encoder(self.encoder.id)
@@ -413,15 +505,31 @@ class Gallery:
             )
 
     def photos_of(self, person: str) -> list[EnrolledPhoto]:
-        """Somebody's enrolled photos, by name. Raises UnknownPerson, NoGallery."""
+        """Somebody's enrolled photos, by name.
+
+        Raises:
+            UnknownPerson: Nobody of this name is enrolled.
+            NoGallery: There is no gallery.
+        """
         with self.opened() as store:
             return known_photos(store, person)
 
     def rename(self, old: str, new: str, *, join: bool = False) -> int:
-        """Give somebody another name; join: add their photos to somebody who has that name. Returns how many
-        photos moved.
+        """Give somebody another name.
 
-        Raises UnknownPerson, BadName, NameTaken, NoGallery.
+        Args:
+            old: The name.
+            new: The new name.
+            join: Add the photos to somebody who has that name already.
+
+        Returns:
+            How many photos moved.
+
+        Raises:
+            UnknownPerson: Nobody of the old name is enrolled.
+            BadName: The new name cannot be a person's.
+            NameTaken: Somebody has it, and `join` is not set.
+            NoGallery: There is no gallery.
         """
         from facesearch.gallery.rename import rename
 
@@ -430,8 +538,17 @@ class Gallery:
 
     @in_this_process
     def move(self, person: str, photos: Sequence[str], to: str) -> results.Moved:
-        """Give photos, by the SHA-256 of their files, to somebody else, new or known. Raises UnknownPerson,
-        UnknownPhoto, BadName.
+        """Give some of a person's photos to somebody else, new or known.
+
+        Args:
+            person: The name they are under.
+            photos: The SHA-256 of their files.
+            to: The other name.
+
+        Raises:
+            UnknownPerson: Nobody of the first name is enrolled.
+            UnknownPhoto: The person has no such photo.
+            BadName: The other name cannot be a person's.
         """
         from facesearch.gallery.move import move
 
@@ -455,12 +572,24 @@ class Gallery:
         contents: Sequence[str] | None = None,
     ) -> tuple[results.Receipt, Path]:
         """Erase a person, or some of their photos: rows, vectors, index; then prove that the bytes are gone.
-        This cannot be undone.
 
-        photos: their files, or the names they were enrolled under; contents: the SHA-256 of their files; the
-        whole person when neither is given. Returns the receipt and where it lies. Raises ValueError for an
-        empty list, which would be neither; UnknownPerson, UnknownPhoto, NotErasedYet, StillThere,
-        StillProjected.
+        This cannot be undone. Without photos and contents the whole person is erased.
+
+        Args:
+            person: The name.
+            photos: Files, or the names they were enrolled under.
+            contents: The SHA-256 of their files.
+
+        Returns:
+            The receipt, and where it lies.
+
+        Raises:
+            UnknownPerson: Nobody of this name is enrolled.
+            UnknownPhoto: The person has no such photo.
+            NotErasedYet: A reader keeps the log from being cut; the same call ends it later.
+            StillThere: Some file of the folder still holds what was to go.
+            StillProjected: Another engine could not be reached; the same call ends it later.
+            ValueError: An empty list, which would mean neither all nor some.
         """
         from facesearch.gallery.forget import forget
 
@@ -482,7 +611,12 @@ class Gallery:
     # ---- trust
 
     def info(self) -> GalleryInfo:
-        """What the gallery is: size, encoder, threshold, index. Raises NoGallery, CorruptGallery."""
+        """What the gallery is: size, encoder, threshold, index.
+
+        Raises:
+            NoGallery: There is none.
+            CorruptGallery: It is damaged.
+        """
         from facesearch.gallery.describe import describe
 
         with self.opened() as store:
@@ -508,14 +642,26 @@ class Gallery:
         keep_better: bool = False,
         progress: Progress = quiet,
     ) -> Calibrated:
-        """Set the threshold so that this share of strangers' searches gets a name (false-positive
-        identification rate, FPIR).
+        """Set the threshold so that this share of strangers' searches gets a name (FPIR).
 
-        strangers: people who are not enrolled: a folder with one folder a person, or a prepared dataset (then
-        of this split). None: the gallery's own people play them, each searched among the others, which is an
-        extrapolation. by: what a person's score is from now on. keep_better: do not let that extrapolation
-        replace a threshold that was set on real strangers. Raises TooFewSearches, NothingToDo,
-        ReplacesBetter: then nothing is changed.
+        Args:
+            strangers: People who are not enrolled: a folder with one folder a person, or a prepared dataset.
+                None: the gallery's own people, each searched among the others, which is an extrapolation.
+            fpir: The share, above 0 and at most 0.5.
+            by: What a person's score is from now on, "best-photo" or "mean-template"; None for what it is.
+            largest: Of several faces in a stranger's photo take the largest.
+            split: The split of a prepared dataset.
+            seed: Of the searches that are drawn, and of the interval.
+            keep_better: Do not let the extrapolation replace a threshold that was set on real strangers.
+            progress: Called with (done, total).
+
+        Returns:
+            The threshold, with its interval; photos that were skipped; photos that draw most strangers.
+
+        Raises:
+            TooFewSearches: Fewer than 3 / fpir; nothing is changed.
+            NothingToDo: Every photo was skipped; nothing is changed.
+            ReplacesBetter: keep_better is set; nothing is changed.
         """
         from facesearch.api.calibrating import calibrated
 
@@ -530,8 +676,18 @@ class Gallery:
     ) -> results.Verified:
         """Check every page, row, checksum and count, and the index.
 
-        repair: rebuild the index where it is not right. rebuild: whatever state it is in; index: from now on
-        of this kind (auto, flat, bits1, bits2). Raises NoGallery, CorruptGallery, BadIndex.
+        Args:
+            repair: Rebuild the index where it is not right.
+            rebuild: Rebuild it whatever state it is in.
+            index: Its kind from now on: "auto", "flat", "bits1" or "bits2".
+
+        Returns:
+            What was found, and what was done about it.
+
+        Raises:
+            NoGallery: There is none.
+            CorruptGallery: The file cannot be opened as a gallery.
+            BadIndex: There is no such kind.
         """
         from facesearch.gallery.verify import verify
 
@@ -542,10 +698,19 @@ class Gallery:
     def look_again(
         self, photos: Sequence[str | os.PathLike[str]], *, progress: Progress = quiet
     ) -> results.LookedAgain:
-        """Compare enrolled faces with what the detector finds now in their photos below these folders; rows
-        that were made before galleries knew where faces lie learn it.
+        """Compare enrolled faces with what the detector finds in their photos now.
 
-        Raises NoGallery, EncoderMismatch, NotFound; ValueError for a detector of aligned crops.
+        Rows that were made before galleries kept where a face lies learn it.
+
+        Args:
+            photos: Folders below which the photos lie.
+            progress: Called with (done, total).
+
+        Raises:
+            NoGallery: There is none.
+            EncoderMismatch: It is of another encoder.
+            NotFound: There is no such folder.
+            ValueError: The detector is for aligned crops.
         """
         from facesearch.gallery.look_again import look_again
 
@@ -557,8 +722,15 @@ class Gallery:
     # ---- as a whole
 
     def export(self, out: str | os.PathLike[str]) -> results.Exported:
-        """Write everything that is enrolled, with the threshold, into one new file. Raises OutputExists,
-        CannotWrite, NotErasedYet.
+        """Write everything that is enrolled, with the threshold, into one new file.
+
+        Args:
+            out: The file.
+
+        Raises:
+            OutputExists: It is there already.
+            CannotWrite: It cannot be written.
+            NotErasedYet: An erasure is under way.
         """
         from facesearch.gallery.transfer import export
 
@@ -572,11 +744,21 @@ class Gallery:
         source_key: Key | bytes | str | os.PathLike[str] | None = None,
         progress: Progress = quiet,
     ) -> results.Imported:
-        """Add everybody from an exported file or from another gallery's folder; made when it is not there.
-        Every row is checked first.
+        """Add everybody from an exported file or from another gallery's folder. Every row is checked first.
 
-        source_key: the source's key, where it is another. Raises NotFound, CorruptGallery, EncoderMismatch,
-        WrongKey.
+        Args:
+            source: The file or folder.
+            source_key: Its key, where that is another than the gallery's.
+            progress: Called with (done, total).
+
+        Returns:
+            How many faces and people were added.
+
+        Raises:
+            NotFound: It is not there.
+            CorruptGallery: A row or a note in it is not right; nothing was added.
+            EncoderMismatch: It is of another encoder.
+            WrongKey: It is encrypted with another key.
         """
         from facesearch.gallery.transfer import import_into
 
@@ -630,11 +812,17 @@ class Gallery:
         drop_missing: bool = False,
         progress: Progress = quiet,
     ) -> results.Reindexed:
-        """Embed the enrolled photos with another encoder; they are found in these folders and datasets by
-        their content.
+        """Embed the enrolled photos with another encoder. The old vectors serve until all new ones are there.
 
-        The old vectors serve until all new ones are there. Raises PhotosMissing, and then the work done is
-        kept.
+        Args:
+            encoder: The other encoder: an Encoder, a file, or the folder of a training run.
+            photos: Folders in which the photos are found by their content.
+            datasets: Prepared datasets in which they are found likewise.
+            drop_missing: Drop faces whose photos are not found.
+            progress: Called with (done, total).
+
+        Raises:
+            PhotosMissing: Photos are not found; the work done is kept.
         """
         from facesearch.gallery.reindex import reindex
 
@@ -660,8 +848,11 @@ class Gallery:
 
     @in_this_process
     def encrypt(self, new_key: Key | bytes | str | os.PathLike[str] | None = None) -> results.Encrypted:
-        """Encrypt a plain gallery with its key, or exchange the key for new_key, and prove that nothing of
-        before is left.
+        """Encrypt a plain gallery with the key it was opened with, or exchange the key; then prove that
+        nothing is left.
+
+        Args:
+            new_key: The key to exchange it for: a Key, 32 bytes, 64 hexadecimal digits, or a file.
         """
         from facesearch.gallery.encrypt import encrypt
 
@@ -707,15 +898,23 @@ class Gallery:
 
     @in_this_process
     def refresh(self) -> int:
-        """Let go of an index that another process has outdated, and map the new one. Returns how many faces
-        it holds.
+        """Let go of an index that another process has outdated, and map the new one.
+
+        Returns:
+            How many faces it holds.
         """
         return self._searcher.refresh()
 
     @in_this_process
     def try_out(self) -> bool:
-        """Search with a few vectors that are enrolled, as a question would; False while nobody is enrolled.
-        Raises what loading the encoder and a search raise, and CorruptGallery where such a face is not found.
+        """Search with a few vectors that are enrolled, as a question would.
+
+        Returns:
+            False while nobody is enrolled.
+
+        Raises:
+            CorruptGallery: Such a face is not found.
+            FacesearchError: What loading the encoder and a search raise.
         """
         return self._searcher.try_out(self.encoder.runtime.encoder_id)
 

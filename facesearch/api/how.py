@@ -31,7 +31,11 @@ class Locks:
 
 @contextmanager
 def in_turn(lock: threading.Lock, wait_s: float, busy: Exception) -> Iterator[None]:
-    """Holding the lock. Raises busy when others have held it for so long."""
+    """Hold the lock.
+
+    Raises:
+        Exception: `busy`, when others have held it for `wait_s` seconds.
+    """
     if not lock.acquire(timeout=wait_s):
         raise busy
     try:

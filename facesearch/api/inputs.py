@@ -30,8 +30,11 @@ PhotoLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview 
 
 @dataclass(frozen=True, slots=True)
 class NamedPhoto:
-    """A photo that is in memory, with the name under which it is enrolled and answered: its file's, without
-    folders.
+    """A photo in memory, with a name.
+
+    Attributes:
+        name: The name under which it is enrolled and answered: a file's, without folders.
+        photo: The bytes of a picture file, a Pillow image, or an array (h, w, 3) uint8 RGB.
     """
 
     name: str
@@ -39,9 +42,14 @@ class NamedPhoto:
 
 
 def read(photo: PhotoLike | Skipped | Cropped, max_pixels: int = MAX_PIXELS) -> Photo | Skipped:
-    """The decoded photo, upright RGB, or why it cannot be used. Raises TypeError for what is no photo at all.
+    """The decoded photo, upright RGB, or why it cannot be used.
 
-    The SHA-256 of a picture in memory is that of its size and pixels.
+    Args:
+        photo: The photo. The SHA-256 of one in memory is that of its size and pixels.
+        max_pixels: A larger one is not read.
+
+    Raises:
+        TypeError: It is no photo at all.
     """
     if isinstance(photo, Skipped):
         return photo
@@ -53,8 +61,14 @@ def read(photo: PhotoLike | Skipped | Cropped, max_pixels: int = MAX_PIXELS) -> 
 
 
 def people_folders(root: Path) -> tuple[list[tuple[str, Path]], list[Skipped]]:
-    """One folder a person below root, as (name, photo); photos in a folder whose name can be nobody's are
-    skipped. Raises NotFound, NothingToDo.
+    """One folder a person below root.
+
+    Returns:
+        (name, photo) of each photo, and the photos in a folder whose name can be nobody's.
+
+    Raises:
+        NotFound: There is no such folder.
+        NothingToDo: No photo is below it.
     """
     photos, skipped = folders.people_folders(root)
     if not photos:
@@ -71,7 +85,11 @@ def as_photos(given: Any) -> list[PhotoLike]:
 
 
 def usable(photo: Photo | Skipped) -> Photo:
-    """Raises UnusablePhoto."""
+    """The photo itself.
+
+    Raises:
+        UnusablePhoto: It was skipped.
+    """
     if isinstance(photo, Skipped):
         raise UnusablePhoto(photo.path, photo.reason)
     return photo

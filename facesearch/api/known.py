@@ -9,7 +9,12 @@ from facesearch.gallery.store.store import Store
 
 
 def known_photos(store: Store, person: str) -> list[EnrolledPhoto]:
-    """Somebody's enrolled photos, by name. Raises UnknownPerson, CorruptGallery."""
+    """Somebody's enrolled photos, by name.
+
+    Raises:
+        UnknownPerson: Nobody of this name is enrolled.
+        CorruptGallery: A row is damaged.
+    """
     ids = store.faces.ids([person]).tolist()
     faces, found_by, seen = store.faces.by_id(ids), store.faces.found_by(ids), store.faces.seen(ids)
     photos = []

@@ -28,7 +28,12 @@ DIFFERENCE = "less best photo"
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """score, and the share of strangers' searches with a candidate at or above it."""
+    """A point of the strangers' curve.
+
+    Attributes:
+        score: A cosine.
+        share: The share of strangers' searches with a candidate at or above it.
+    """
 
     score: float
     share: float
@@ -36,7 +41,12 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class DetPoint:
-    """Where this share of strangers' searches gets a name, that share of enrolled people's is missed."""
+    """A point of the DET curve.
+
+    Attributes:
+        fpir: The share of strangers' searches that get a name.
+        fnir: The share of enrolled people's searches that are missed then.
+    """
 
     fpir: float
     fnir: float
@@ -44,9 +54,17 @@ class DetPoint:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """faces: enrolled now; growth: by how much more faces are enrolled than the threshold was set for, which
-    multiplies shares. det: how many mates are missed at which rate, where this gallery was measured as it is
-    now (`facesearch evaluate`), with people of the split det_split."""
+    """How far a gallery's answers can be trusted.
+
+    Attributes:
+        threshold: The threshold in use; None where there is none.
+        stale: The gallery has outgrown it.
+        faces: Faces enrolled now.
+        growth: Faces enrolled now to those when the threshold was set, by which shares grow.
+        curve: The shares of strangers along scores.
+        det: What is missed at which rate, where this gallery was measured as it is now.
+        det_split: The split whose people were asked about for that.
+    """
 
     threshold: ThresholdInfo | None
     stale: bool
@@ -59,7 +77,19 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure that was measured, with its 95 % interval. meaning: what it is, in plain words."""
+    """A figure that was measured, with its 95 % interval.
+
+    Attributes:
+        section: The part of the evaluation it belongs to.
+        name: Its name.
+        value: The figure; None where it could not be measured.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        trials: How many searches or pairs it was measured with.
+        threshold: The score it was measured at; None where there is none.
+        note: What else should be known.
+        meaning: What it is, in plain words.
+    """
 
     section: str
     name: str
@@ -74,9 +104,18 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """source: the report that `facesearch evaluate` wrote, or the card that came with the encoder.
-    same_encoder: it is about the encoder that answers here, as all that is told is. page:
-    the whole report can be seen at /report."""
+    """What was measured of the encoder that answers here.
+
+    Attributes:
+        source: "report": the report that `facesearch evaluate` wrote. "card": the card that came with the
+            encoder.
+        encoder: The encoder in words.
+        split: The part of the data it was measured on.
+        same_encoder: It is about the encoder that answers here.
+        page: The whole report can be seen at /report.
+        figures: The figures.
+        left_out: What could not be measured, with the reason.
+    """
 
     source: Literal["report", "card"]
     encoder: str
@@ -88,8 +127,15 @@ class Evaluation:
 
 
 def calibration(gallery: Gallery, report: Path) -> Calibration:
-    """The threshold in use, the shares of strangers along scores, and the misses along those shares where
-    they were measured. report: the folder that evaluate wrote. Raises CannotRead, CorruptGallery.
+    """The threshold in use, the shares of strangers along scores, and the misses along those shares.
+
+    Args:
+        gallery: The gallery.
+        report: The folder that evaluate wrote.
+
+    Raises:
+        CannotRead: The report cannot be read.
+        CorruptGallery: The gallery is damaged.
     """
     with gallery.store() as store:
         threshold, faces = (None, 0) if store is None else (store.notes.threshold(), len(store))
@@ -106,10 +152,22 @@ def calibration(gallery: Gallery, report: Path) -> Calibration:
 
 
 def evaluation(gallery: Gallery, report: Path, meaning: Callable[[str], str]) -> Evaluation | None:
-    """The figures of the report in this folder; without one, or where it is about another encoder, those of
-    the encoder's card, None where that is not there either. Of two ways to score only the gallery's own is
-    told, and of a gallery at its own threshold only this very one as it is now. meaning: says in words what a
-    figure of a name is. Raises CannotRead, CorruptGallery.
+    """The figures of a report, or of the encoder's card where there is no report about this encoder.
+
+    Of two ways to score only the gallery's own is told, and of a gallery at its own threshold only this very
+    one as it is now.
+
+    Args:
+        gallery: The gallery.
+        report: The folder that evaluate wrote.
+        meaning: Says in words what a figure of a name is.
+
+    Returns:
+        The figures; None where nothing was measured.
+
+    Raises:
+        CannotRead: The report cannot be read.
+        CorruptGallery: The gallery is damaged.
     """
     encoder_id = gallery.encoder.id
     with gallery.store() as store:

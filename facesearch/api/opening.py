@@ -41,21 +41,43 @@ def open_gallery(
     max_faces: int = MOST_FACES,
     tell: Tell = silent,
 ) -> Gallery:
-    """The gallery in a folder, which is made when the first face is enrolled.
+    """The gallery in a folder. A gallery that is not there is made when the first face is enrolled.
 
-    key: of an encrypted gallery, or to make one: 32 bytes, or the file that holds it as 64 hexadecimal
-    digits. encoder: an Encoder, a file or the folder of a training run; None: the one that the gallery was
-    made with (the one that comes with facesearch, the file that the gallery remembers, or one in runs, the
-    folder of training runs), and for a new gallery what `train` last finished in runs, else the one that
-    comes with facesearch. detector: a FaceDetector, a YuNet file, or "aligned" for photos that are face crops
-    already; None for the one that comes with facesearch. preprocess, device, engine, threads, precision: see
-    load_encoder; workers: photos looked at at once; batch: crops of several callers a pass through the
-    encoder. store: search in a Milvus engine, milvus:FILE.db or milvus:http://HOST:19530, with its token and
-    how long one answer may take, instead of in the gallery's own index. max_pixels, max_faces: what is
-    refused or left out of a photo. tell: is told, in sentences, what goes on.
+    Args:
+        folder: The gallery's folder.
+        key: The key of an encrypted gallery, or to make one: 32 bytes, 64 hexadecimal digits, or the file
+            that holds them.
+        encoder: An Encoder; a file, or the folder of a training run. None: the encoder that the gallery was
+            made with (the one that comes with facesearch, the file that the gallery remembers, or one in
+            `runs`), and for a new gallery what `train` last finished in `runs`, else the one that comes with
+            facesearch.
+        detector: A FaceDetector; a YuNet .onnx file; "aligned" for photos that are face crops already; None
+            for the detector that comes with facesearch.
+        runs: The folder of training runs.
+        preprocess: See load_encoder.
+        device: See load_encoder.
+        engine: See load_encoder.
+        threads: See load_encoder.
+        precision: See load_encoder.
+        batch: At most so many crops of several callers go through the network together.
+        workers: How many photos are looked at at once; None for one a core.
+        store: Search in a Milvus engine, "milvus:FILE.db" or "milvus:http://HOST:19530", and not in the
+            gallery's own index.
+        store_token: The token of that engine.
+        store_wait_s: How many seconds it may take for an answer.
+        max_pixels: A photo with more pixels is not read.
+        max_faces: Of a photo at most so many of the largest faces are looked at.
+        tell: Called with sentences about what goes on.
 
-    Raises ValueError for a folder without a name, CannotRead for what is no folder, BadKey, NotFound for a
-    named encoder or detector that is not there, BadStore.
+    Returns:
+        The gallery; nothing of it is read yet.
+
+    Raises:
+        ValueError: The folder has no name, or an argument is not as it should be.
+        CannotRead: It is a file, not a folder.
+        BadKey: The key cannot be read, or is none.
+        NotFound: An encoder or a detector that was named is not there.
+        BadStore: The engine's address is none.
     """
     own, place, below = as_key(key), folder_at(folder), None if runs is None else Path(runs)
     if encoder is not None and not isinstance(encoder, Encoder):
@@ -79,7 +101,12 @@ def open_gallery(
 
 
 def folder_at(given: str | os.PathLike[str]) -> Path:
-    """Raises ValueError, CannotRead."""
+    """The folder of a gallery.
+
+    Raises:
+        ValueError: It has no name.
+        CannotRead: It is a file.
+    """
     if not os.fspath(given):
         raise ValueError("folder is empty; '.' is this folder")
     place = Path(given)

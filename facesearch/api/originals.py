@@ -38,7 +38,7 @@ MOST_KEPT, KEPT_S = 256, 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A thumbnail (None: there is none to be had) of a file as it was."""
+    """A thumbnail (None: there is none) of a file as it was."""
 
     path: Path
     state: tuple[int, int]
@@ -52,7 +52,11 @@ class Originals:
     """
 
     def __init__(self, root: Path) -> None:
-        """Raises NotFound."""
+        """Look for photos below this folder.
+
+        Raises:
+            NotFound: There is no such folder.
+        """
         if not root.is_dir():
             raise NotFound(root, "folder of photos")
         self._root = root.resolve()
@@ -126,8 +130,15 @@ class Originals:
 
 
 def thumbnail(data: bytes, max_pixels: int, photo: EnrolledPhoto | None = None) -> bytes | None:
-    """A picture file as a small JPEG without the original's metadata; None when it cannot be decoded.
-    photo: tells which face is to be shown.
+    """A picture file as a small JPEG without the original's metadata.
+
+    Args:
+        data: The file's bytes.
+        max_pixels: A larger picture is not decoded.
+        photo: Which face is to be shown; None for the whole photo.
+
+    Returns:
+        The JPEG's bytes; None when it cannot be decoded.
     """
     if photo is None or photo.box is None or photo.detector == ALIGNED:
         pixels = _whole(data, max_pixels)

@@ -26,8 +26,15 @@ ORDERS = ("separation", "name", "photos")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody enrolled, as a page lists them. pending: the separation and the nearest other person are not
-    known yet; otherwise see Gallery.separations, None where there is none.
+    """Somebody enrolled, as a page lists them.
+
+    Attributes:
+        name: The name.
+        photos: How many photos of them are enrolled.
+        separation: The mean, over their photos, of the score with their other photos less that with the
+            nearest other person; below 0 they are closer to somebody else. None for a single photo.
+        nearest: The other person that most of their photos come closest to; None where there is none.
+        pending: Separation and nearest are not known yet.
     """
 
     name: str
@@ -39,10 +46,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Separations:
-    """What the separations of a page are of. state: done, or running until those of the gallery as it is now
-    are there (older ones are shown meanwhile), or failed, or too-many people to compare all with each other.
-    generation: of which one of the gallery those shown are; computed_at: when, in ISO 8601. None while there
-    are none.
+    """What the separations of a page are of.
+
+    Attributes:
+        state: "done"; "running" until those of the gallery as it is now are there (older ones are shown
+            meanwhile); "failed"; "too-many" people to compare all with each other.
+        generation: The generation of the gallery that those shown are of; None while there are none.
+        computed_at: When, in ISO 8601; None while there are none.
     """
 
     state: Literal["done", "running", "failed", "too-many"] = "running"
@@ -52,8 +62,14 @@ class Separations:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A page of the people enrolled. total: how many were found; offset: how many of them come before this
-    page; generation: the gallery's, when they were listed; separations: how far those are.
+    """A page of the people enrolled.
+
+    Attributes:
+        people: The people.
+        total: How many were found.
+        offset: How many of them come before this page.
+        generation: The gallery's, when they were listed.
+        separations: How far the separations are.
     """
 
     people: tuple[Person, ...]
@@ -83,8 +99,15 @@ class Listing:
 
 
 def listing(gallery: Gallery, before: Listing | None = None) -> Listing:
-    """List everybody now; no vector is read. before: an earlier list, which saves decrypting and sorting what
-    is in it. Raises CorruptGallery, GalleryChanged.
+    """List everybody enrolled now; no vector is read.
+
+    Args:
+        gallery: The gallery.
+        before: An earlier list, which saves decrypting and sorting what is in it.
+
+    Raises:
+        CorruptGallery: The gallery is damaged.
+        GalleryChanged: It was replaced meanwhile.
     """
     with gallery.store() as store:
         if store is None:
@@ -139,10 +162,19 @@ def people_page(
     offset: int = 0,
     limit: int = 100,
 ) -> People:
-    """Some of the people listed. apart: how far they stand apart, perhaps of a moment before; None while
-    that is not known; known: what to say of that. search: a part of the name, in any case; sort: by
-    separation, the worst first, by name, or by the number of photos, most first; by name where that is equal.
-    Raises ValueError for another order.
+    """Some of the people listed.
+
+    Args:
+        everybody: The list.
+        apart: How far people stand apart, perhaps of a moment before; None while that is not known.
+        known: What to say of that.
+        search: A part of the name, in any case.
+        sort: "separation" (the worst first), "name", or "photos" (most first); by name where that is equal.
+        offset: How many people come before the page.
+        limit: How many people are on it.
+
+    Raises:
+        ValueError: Another order.
     """
     checks.one_of("sort", sort, ORDERS)
     part = search.casefold()
@@ -178,7 +210,11 @@ def _names_of(everybody: Listing, numbers: I64) -> dict[int, str]:
 
 
 def photos_of(gallery: Gallery, name: str) -> PhotosOfPerson:
-    """Somebody's enrolled photos, by their names. Raises UnknownPerson, while there is no gallery too."""
+    """Somebody's enrolled photos, by their names.
+
+    Raises:
+        UnknownPerson: Nobody of this name is enrolled, or there is no gallery.
+    """
     if not gallery.exists:
         raise UnknownPerson(name, ())
     photos = gallery.photos_of(name)
@@ -190,8 +226,16 @@ def enroll_file(
 ) -> Enrolled:
     """Enroll one face of a picture file that is in memory.
 
-    photo: what the photo is called; data: the file's bytes; face: which face, from 1, the largest first;
-    force: although it is closer to somebody else. Raises what Gallery.enroll raises.
+    Args:
+        gallery: The gallery.
+        name: The person.
+        photo: What the photo is called.
+        data: The file's bytes.
+        face: Which face, from 1, the largest first; None where there is one only.
+        force: Enroll it although it is closer to somebody else.
+
+    Raises:
+        FacesearchError: What Gallery.enroll raises.
     """
     done = gallery.enroll(name, NamedPhoto(photo, data), face=face, refuse_lookalikes=not force)
     person = clean_name(name)

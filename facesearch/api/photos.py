@@ -40,8 +40,14 @@ DetectorLike = FaceDetector | str | os.PathLike[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A photo as far as it was understood: its size (width, height), its faces, largest first, or why there
-    is none.
+    """A photo as far as it was understood.
+
+    Attributes:
+        photo: Its path or name.
+        sha256: Of the file's bytes.
+        size: (width, height) of the upright photo, in pixels.
+        faces: Its faces, largest first.
+        skipped: Why there is none; else None.
     """
 
     photo: str
@@ -56,11 +62,20 @@ class Look:
 
 
 def detect(photo: PhotoLike, *, detector: DetectorLike = None, max_pixels: int = MAX_PIXELS) -> DetectedPhoto:
-    """The faces of a photo, largest first, each with its aligned crop; none when none is found.
+    """The faces of a photo, each with its aligned crop.
 
-    detector: a FaceDetector, a YuNet .onnx file, "aligned" for a photo that is a face crop already, None for
-    the one that comes with facesearch. Raises UnusablePhoto for a photo that cannot be read, TypeError for
-    what is no photo.
+    Args:
+        photo: The photo.
+        detector: A FaceDetector; a YuNet .onnx file; "aligned" for a photo that is a face crop already; None
+            for the detector that comes with facesearch.
+        max_pixels: A larger photo is not read.
+
+    Returns:
+        The faces, largest first; empty when none is found.
+
+    Raises:
+        UnusablePhoto: The photo cannot be read.
+        TypeError: It is no photo at all.
     """
     found = look(photo, _detector(detector), max_pixels)
     usable_look(found)
@@ -74,8 +89,16 @@ def detect_each(
     max_pixels: int = MAX_PIXELS,
     max_faces: int = MOST_FACES,
 ) -> Iterator[DetectedPhoto]:
-    """The same for many photos, in order; one that cannot be used comes with the reason in `skipped`.
-    max_faces: the largest of a photo.
+    """The faces of many photos, as a stream.
+
+    Args:
+        photos: The photos, of which only some are read ahead.
+        detector: See detect.
+        max_pixels: A larger photo is not read.
+        max_faces: Of a photo only so many of the largest faces are given.
+
+    Yields:
+        The answers in the order of the photos. A photo that cannot be used has the reason in `skipped`.
     """
     for found in looks(photos, _detector(detector), max_pixels):
         yield as_detected(found, max_faces)
@@ -88,10 +111,22 @@ def embed(
     detector: DetectorLike = None,
     max_pixels: int = MAX_PIXELS,
 ) -> EmbeddedPhoto:
-    """The faces of a photo, largest first, each with its vector (d,) float32 of length 1.
+    """The faces of a photo, each with its vector (d,) float32 of length 1.
 
-    encoder: an Encoder, a file or the folder of a training run, None for the one that comes with facesearch;
-    detector: as of detect. Raises UnusablePhoto, TypeError, and what loading the encoder raises.
+    Args:
+        photo: The photo.
+        encoder: An Encoder; a file, or the folder of a training run; None for the one that comes with
+            facesearch.
+        detector: See detect.
+        max_pixels: A larger photo is not read.
+
+    Returns:
+        The faces, largest first; empty when none is found.
+
+    Raises:
+        UnusablePhoto: The photo cannot be read.
+        TypeError: It is no photo at all.
+        EncoderError: The encoder cannot be loaded.
     """
     eyes, brain = _detector(detector), _shared(encoder)
     found = look(photo, eyes, max_pixels)
@@ -108,7 +143,18 @@ def embed_each(
     max_pixels: int = MAX_PIXELS,
     max_faces: int = MOST_FACES,
 ) -> Iterator[EmbeddedPhoto]:
-    """The same for many photos, in order; one that cannot be used comes with the reason in `skipped`."""
+    """The vectors of many photos, as a stream; crops of several photos go through the network together.
+
+    Args:
+        photos: The photos, of which only some are read ahead.
+        encoder: See embed.
+        detector: See detect.
+        max_pixels: A larger photo is not read.
+        max_faces: Of a photo only so many of the largest faces are given.
+
+    Yields:
+        The answers in the order of the photos. A photo that cannot be used has the reason in `skipped`.
+    """
     brain = _shared(encoder)
 
     def faces() -> Iterator[tuple[Look, list[U8]]]:
@@ -129,12 +175,27 @@ def compare(
     detector: DetectorLike = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Comparison:
-    """Whether two photos show the same person: their score, and the decision at the encoder's own false-match
-    rate.
+    """Whether two photos show the same person, decided at the encoder's own false match rate.
 
-    fmr: the share of pairs of different people that may be called the same; the encoder's file holds the
-    scores that belong to such rates. largest: of several faces take the largest. Raises UnusablePhoto,
-    NoFace, SeveralFaces, TypeError.
+    Args:
+        a: The first photo.
+        b: The second photo.
+        fmr: The share of pairs of different people that may be called the same, above 0 and below 1. The
+            encoder's file holds the scores that belong to such rates.
+        largest: Of several faces take the largest.
+        encoder: See embed.
+        detector: See detect.
+        max_pixels: A larger photo is not read.
+
+    Returns:
+        The score and the decision.
+
+    Raises:
+        UnusablePhoto: A photo cannot be read.
+        NoFace: A photo shows no face.
+        SeveralFaces: A photo shows several, and `largest` is not set.
+        TypeError: It is no photo at all.
+        ValueError: fmr is no such share.
     """
     if not 0 < fmr < 1:
         raise ValueError(f"fmr {fmr} is no share between 0 and 1")

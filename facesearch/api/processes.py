@@ -20,10 +20,18 @@ if "LOCAL_RANK" in os.environ:
 
 @contextmanager
 def together(device: str) -> Iterator[tuple[Ranks, str]]:
-    """Join the other processes of the run, if there are any; gives the name of this one's own device.
+    """Join the other processes of the run, if there are any.
 
     What those but the first would print goes nowhere; their expected errors come out with their number.
-    Raises DeviceMissing.
+
+    Args:
+        device: The device that was asked for.
+
+    Yields:
+        The processes, and the name of this one's own device.
+
+    Raises:
+        DeviceMissing: The device is not there.
     """
     from facesearch.ranks import from_environment, joined, own_device
 

@@ -17,16 +17,24 @@ if TYPE_CHECKING:
 
 
 def setting_lines() -> Iterator[str]:
-    """Every setting of a recipe: name, type, default, range, and a sentence on what it does."""
+    """Every setting of a recipe: name, default, type, range, and what it does. The lines are a recipe."""
     from facesearch.training.recipe_files import setting_lines as lines
 
     return lines()
 
 
 def read_recipe(recipe: str | None = None, settings: Sequence[str] = ()) -> TrainConfig:
-    """A recipe by its name or .toml file, None for the default one, with settings written `key=value`.
+    """A recipe, with settings that override it.
 
-    Raises NotFound, CannotRead, UnknownSetting, BadConfig.
+    Args:
+        recipe: Its name or a .toml file; None for the default one.
+        settings: Each as "key=value".
+
+    Raises:
+        NotFound: There is no such recipe.
+        CannotRead: It cannot be read.
+        UnknownSetting: A setting has a name that is none.
+        BadConfig: A value makes no sense.
     """
     from facesearch.training.recipe_files import find_recipe, load_recipe
 
@@ -34,7 +42,12 @@ def read_recipe(recipe: str | None = None, settings: Sequence[str] = ()) -> Trai
 
 
 def load_history(run: str | os.PathLike[str]) -> list[EpochResult]:
-    """The epochs of a run. Raises NotFound, CannotRead."""
+    """The epochs of a run.
+
+    Raises:
+        NotFound: There is no such run.
+        CannotRead: Its log cannot be read.
+    """
     from facesearch.training.run_folder import load_history as load
 
     return load(Path(run))
@@ -48,8 +61,13 @@ def curves_file(run: Path) -> Path:
 
 
 def encoder_for_new(runs: Path | None = RUNS) -> Path:
-    """The encoder that new galleries are made with: of the run that `train` last finished, else the one that
-    comes with facesearch. Raises NotFound, CannotRead, NoWeights.
+    """The encoder that new galleries are made with: of the run that `train` last finished, else the shipped
+    one.
+
+    Raises:
+        NotFound: The run's encoder is gone.
+        CannotRead: The note of the last run cannot be read.
+        NoWeights: There is no encoder at all.
     """
     from facesearch.encoder.weights import weights_for_new
 
@@ -57,8 +75,16 @@ def encoder_for_new(runs: Path | None = RUNS) -> Path:
 
 
 def export_onnx(run: str | os.PathLike[str]) -> OnnxFile:
-    """Write the network of a run, or of an encoder's file, as a standard .onnx file beside it, checked
-    against torch. Raises NotFound, BadCheckpoint, OutputExists, PackageMissing.
+    """Write the network as a standard .onnx file beside its weights, checked against torch.
+
+    Args:
+        run: The folder of a run, or an encoder's file.
+
+    Raises:
+        NotFound: It is not there.
+        BadCheckpoint: It is no encoder.
+        OutputExists: The .onnx file is there already.
+        PackageMissing: The extra [onnx] or [train] is not installed.
     """
     from facesearch.encoder.onnx_export import write_onnx
     from facesearch.encoder.weights import named_weights

@@ -12,9 +12,14 @@ from facesearch.gallery.store.store import State as State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """That a service is alive, and how its gallery stands: ready; empty, while nobody is enrolled; not-ready,
-    when searches fail: who asks whether it is ready is told why. generation: its number of changes. None
-    where the gallery cannot be read.
+    """That a service is alive, and how its gallery stands.
+
+    Attributes:
+        status: "ok".
+        gallery: "ready"; "empty" while nobody is enrolled; "not-ready" when searches fail.
+        people: People enrolled; None where the gallery cannot be read.
+        faces: Faces enrolled; None likewise.
+        generation: The gallery's number of changes; None likewise.
     """
 
     status: Literal["ok"] = "ok"
@@ -26,7 +31,12 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """That a service answers searches; gallery: empty while nobody is enrolled."""
+    """That a service answers searches.
+
+    Attributes:
+        status: "ready".
+        gallery: "ready", or "empty" while nobody is enrolled.
+    """
 
     status: Literal["ready"] = "ready"
     gallery: Literal["ready", "empty"]
@@ -34,8 +44,17 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """What a service answers with. encoder and detector: in words; originals: enrolled photos can be shown;
-    limits: what it takes at most."""
+    """What a service answers with.
+
+    Attributes:
+        facesearch: The version.
+        api: The version of the HTTP interface.
+        encoder: The encoder in words.
+        encoder_id: Its id.
+        detector: What finds faces.
+        originals: Enrolled photos can be shown.
+        limits: What it takes at most.
+    """
 
     facesearch: str
     api: Literal["v1"] = "v1"
@@ -47,8 +66,8 @@ class Version:
 
 
 def state_of(gallery: Gallery) -> State | None:
-    """What tells a changed gallery from the same one, for whoever keeps what was computed of it. None while
-    there is none.
+    """What tells a changed gallery from the same one, for callers that keep what they computed; None without
+    one.
     """
     with gallery.store() as store:
         return None if store is None else store.state
@@ -75,18 +94,26 @@ def health(gallery: Gallery) -> Health:
 
 
 def ready(gallery: Gallery) -> Ready:
-    """Whether a search would be answered now: by searching, with the vector of somebody who is enrolled. The
-    encoder is loaded and the index opened, or rebuilt, where they are not yet.
+    """Whether a search would be answered now: by searching, with the vector of somebody who is enrolled.
 
-    Raises what a search would: EncoderMismatch, CorruptGallery, CannotRead, CannotWrite, and what loading an
-    encoder raises.
+    The encoder is loaded and the index opened, or rebuilt, where they are not yet.
+
+    Raises:
+        EncoderMismatch: The gallery is of another encoder.
+        CorruptGallery: It is damaged.
+        CannotRead: A file cannot be read.
+        CannotWrite: The index cannot be rebuilt.
+        EncoderError: The encoder cannot be loaded.
     """
     return Ready(gallery="ready" if gallery.try_out() else "empty")
 
 
 def require_own_encoder(gallery: Gallery) -> None:
-    """Raises EncoderMismatch when the gallery was made with another encoder than it is opened with,
-    CorruptGallery; never while there is no gallery.
+    """Nothing while there is no gallery, or it is of the encoder it is opened with.
+
+    Raises:
+        EncoderMismatch: The gallery is of another encoder.
+        CorruptGallery: It is damaged.
     """
     with gallery.store() as store:
         if store is not None:

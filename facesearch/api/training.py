@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 
 def choose_device(device: str = "auto", precision: Any = "auto") -> Device:
-    """auto, cpu, cuda or cuda:N. Raises DeviceMissing."""
+    """The device to compute on.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "float32" or "bfloat16".
+
+    Raises:
+        DeviceMissing: It is not there.
+    """
     from facesearch.encoder.device import choose_device as choose
 
     return choose(device, precision)
@@ -32,10 +40,19 @@ def choose_device(device: str = "auto", precision: Any = "auto") -> Device:
 def config_to_train(
     asked: TrainConfig, out: Path, *, resume: bool, chosen: bool, teacher: Path | None
 ) -> TrainConfig:
-    """The settings of a run: those asked for, or of one that goes on the ones it was begun with.
+    """The settings of a run: those asked for, or of one that goes on those it was begun with.
 
-    chosen: whether a recipe or settings were named, which must then be the run's. teacher: the same file in
-    another place, where a run was moved. Raises NotFound, CannotRead, OtherRun.
+    Args:
+        asked: The settings asked for.
+        out: The run's folder.
+        resume: Go on with the run there.
+        chosen: A recipe or settings were named, which must then be the run's.
+        teacher: The teacher's file, where the run was moved.
+
+    Raises:
+        NotFound: There is no such run.
+        CannotRead: Its settings cannot be read.
+        OtherRun: It was begun with other settings.
     """
     if not resume:
         return asked
@@ -68,13 +85,26 @@ def train(
     ranks: Ranks | None = None,
     started: float | None = None,
 ) -> TrainResult:
-    """Train to the end; new galleries are made with the encoder from then on, if it was seen on val to be of
-    use.
+    """Train to the end. New galleries are made with the encoder from then on, if val shows that it is of use.
 
-    unlabelled: datasets that are learned from the teacher alone. resume: go on with the run in out. runs:
-    where the encoder of new galleries is noted. on_step, on_epoch, on_teacher: told what goes on; tell: in
-    sentences. ranks, started: see facesearch.ranks and training.train. Raises ValueError for unlabelled
-    datasets without a teacher, and what training.train raises.
+    Args:
+        config: The settings.
+        data: Prepared datasets to learn from.
+        out: The run's folder.
+        unlabelled: Datasets that are learned from the teacher alone.
+        device: Where to compute; None for what is there.
+        resume: Go on with the run in out.
+        runs: Where the encoder of new galleries is noted.
+        on_step: Called after each step.
+        on_epoch: Called with each epoch's result and the run's folder.
+        on_teacher: Called with (done, total) while the teacher looks at photos.
+        tell: Called with sentences about what goes on.
+        ranks: The processes that share the work, see facesearch.ranks.
+        started: When the run began, by time.monotonic.
+
+    Raises:
+        ValueError: Unlabelled datasets without a teacher.
+        TrainingError: It cannot be trained, or the loss is no number any more.
     """
     from facesearch.encoder.weights import point_to
     from facesearch.ranks import ALONE

@@ -1,5 +1,5 @@
 """From the command line's options and the environment to the library's objects: what a command works with,
-said aloud.
+and said on stderr.
 """
 
 from __future__ import annotations

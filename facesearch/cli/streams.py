@@ -57,7 +57,7 @@ class _Talk(io.FileIO):
 
 
 def make_safe() -> None:
-    """Put our streams in the place of Python's. A closed one is opened on nothing: the next file that is
+    """Put our streams instead of Python's. A closed one is opened on nothing: the next file that is
     opened would get its number, and what is printed would be written into it.
     """
     if os.name != "posix":  # elsewhere a terminal is no file

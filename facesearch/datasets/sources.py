@@ -94,7 +94,7 @@ def read_unlabelled(root: Path) -> Source:
 
 
 def with_random_split(source: Source, *, val: float, test: float, seed: int) -> Source:
-    """Deal the photos out again, each on its own, whoever is on it: the seed project's random split (80/20
+    """Deal the photos out again, each on its own, of any person: the seed project's random split (80/20
     for val=0.2). But a person who would be left without a train photo, and could not be learned, gets one in
     exchange for somebody else's.
 
@@ -186,7 +186,7 @@ def _celeba(root: Path) -> Source:
 
 
 def _celeba_ir(root: Path) -> Source:
-    """The identification-rate set: `img,id` for the queries, and a folder of distractors whom nobody
+    """The identification-rate set: `img,id` for the queries, and a folder of distractors that nobody
     names."""
     table = root / "celebA_anno_query.csv"
     entries, skipped = [], []

@@ -117,7 +117,7 @@ class _Work:
     def _answer(self, batch: list[_Asked]) -> None:
         try:
             vectors, lengths = measured(self.runtime, np.concatenate([asked.crops for asked in batch]))
-        except Exception as error:  # noqa: BLE001 - whoever asked raises it
+        except Exception as error:  # noqa: BLE001 - the thread that asked raises it
             for asked in batch:
                 asked.answer.set_exception(error)
             return

@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision. Chosen once, said aloud, never silently another."""
+"""Which device computes, and in which precision. Chosen once, never changed silently."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def _weigh_cells(backbone: nn.Module, config: EncoderConfig) -> None:
 
 
 def _replace_last_layer(backbone: nn.Module, config: EncoderConfig) -> None:
-    """Put ONE linear layer (or several) to the embedding in the place of the layer of this name."""
+    """Put ONE linear layer (or several) to the embedding instead of the layer of this name."""
     path, _, leaf = config.encoder_last_layer_name.rpartition(".")
     try:
         parent = backbone.get_submodule(path)

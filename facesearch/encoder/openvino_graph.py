@@ -144,7 +144,7 @@ class _Network:
     # ---- layers
 
     def _head(self, x: Node) -> Node:
-        """What stands in the place of the last layer: one linear layer, or several with batch norms
+        """What stands instead of the last layer: one linear layer, or several with batch norms
         between."""
         name = self._config.encoder_last_layer_name
         parts = [f"{name}.{number}" for number in self._numbered(name)] or [name]

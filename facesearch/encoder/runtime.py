@@ -1,5 +1,5 @@
 """Which engine turns crops into vectors: the fastest that is right for the weights and the machine, chosen
-once and said aloud.
+once, and said.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ Embedded: TypeAlias = tuple[T, F32, F32]
 def embedded(items: Iterable[tuple[T, Sequence[U8]]], runtime: Runtime) -> Iterator[Embedded[T]]:
     """(item, its crops (112, 112, 3), any number of them) -> (item, their vectors, their lengths), in order.
 
-    While a batch is in the network, the next one is collected here, in the thread of whoever reads the
+    While a batch is in the network, the next one is collected here, in the thread that reads the
     stream.
     """
     for batch in embedded_batches(items, runtime):
@@ -200,9 +200,9 @@ def embedded_batches(
     runtime: Runtime,
     early: Callable[[list[Embedded[T]]], None] | None = None,
 ) -> Iterator[list[Embedded[T]]]:
-    """The same, as many items at a time as went through the network together: for whoever keeps them in one
-    step. early: takes those that are ready when nothing new comes for a while, before they would be yielded.
-    After Ctrl-C what was found until then still comes.
+    """The same, as many items at a time as went through the network together: for callers that keep them in
+    one step. early: takes those that are ready when nothing new comes for a while, before they would be
+    yielded. After Ctrl-C what was found until then still comes.
     """
     group: Group[T] = []
     asked: deque[Future[list[Embedded[T]]]] = deque()

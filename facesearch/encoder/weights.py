@@ -110,7 +110,7 @@ def weights_with_id(
 
 
 def _at_hand(remembered: Mapping[str, str], runs: Path | None) -> Iterator[Weights]:
-    """All encoders that might be a gallery's, the likeliest first."""
+    """All encoders that might be a gallery's, the most likely first."""
     yield Weights(SHIPPED, "shipped with facesearch")
     file = remembered.get("file", "")
     if Path(

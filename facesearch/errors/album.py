@@ -11,6 +11,8 @@ from facesearch.errors.showing import pasted
 
 @dataclass(eq=False)
 class NoAlbum(AlbumError):
+    """No scan of an album lies there."""
+
     folder: Path
 
     status = 404
@@ -24,6 +26,8 @@ class NoAlbum(AlbumError):
 
 @dataclass(eq=False)
 class CorruptAlbum(AlbumError):
+    """A scan is damaged."""
+
     folder: Path
     reason: str
 
@@ -40,7 +44,11 @@ class CorruptAlbum(AlbumError):
 
 @dataclass(eq=False)
 class OtherAlbum(AlbumError):
-    """A scan goes on only with what it was begun with. made: "with the encoder", for example."""
+    """A scan goes on only with what it was begun with.
+
+    Attributes:
+        made: What differs, as "with the encoder".
+    """
 
     folder: Path
     made: str
@@ -61,7 +69,11 @@ class OtherAlbum(AlbumError):
 
 @dataclass(eq=False)
 class BadReview(AlbumError):
-    """line 0: the file as a whole."""
+    """A review is not as it should be; nothing was changed.
+
+    Attributes:
+        line: The line that is wrong; 0 for the file as a whole.
+    """
 
     path: Path
     line: int
@@ -80,8 +92,13 @@ class BadReview(AlbumError):
 
 @dataclass(eq=False)
 class OtherReview(AlbumError):
-    """A review says of which album and gallery it is. column: which of both is another one; said: what stands
-    in the review, given: what would have to stand there."""
+    """A review is of another album or gallery.
+
+    Attributes:
+        column: Which of both is another one.
+        said: What the review says.
+        given: What it would have to say.
+    """
 
     path: Path
     line: int
@@ -104,15 +121,17 @@ class OtherReview(AlbumError):
 
     @property
     def advice(self) -> str:
-        mend = "--out SCAN" if self.column == "album" else "--gallery GALLERY"
+        remedy = "--out SCAN" if self.column == "album" else "--gallery GALLERY"
         return (
-            f"Pass the {self.column} that it is for with {mend}, or scan again and review that. If it is"
+            f"Pass the {self.column} that it is for with {remedy}, or scan again and review that. If it is"
             f" right all the same, delete the column {self.column} from it."
         )
 
 
 @dataclass(eq=False)
 class InsideAlbum(AlbumError):
+    """A scan would sort into a folder of its own album."""
+
     out: Path
     root: Path
 
@@ -127,6 +146,8 @@ class InsideAlbum(AlbumError):
 
 @dataclass(eq=False)
 class SortBusy(AlbumError):
+    """Another run sorts into the same folder."""
+
     out: Path
 
     status = 409
@@ -137,6 +158,8 @@ class SortBusy(AlbumError):
 
 @dataclass(eq=False)
 class TooManyFaces(AlbumError):
+    """More faces than the chosen way to group can hold in memory."""
+
     faces: int
     most: int
     method: str

@@ -10,12 +10,14 @@ from facesearch.errors.showing import shown
 
 
 class FacesearchError(Exception):
-    """Base of all expected errors: the world outside is not as it should be. Its fields go in, sentences come
+    """Base of all expected errors: the world outside is not as it should be. Fields go in, sentences come
     out.
 
-    kind: a slug for programs, made of the class's name unless the class says another. status: what HTTP calls
-    it: 404 what is not there, 409 a conflict with what is there, 422 input that cannot be used, 503 busy: ask
-    again; 500 all else. about: the name of the field that says what it is about.
+    Attributes:
+        kind: A slug for programs, made of the class's name unless the class says another.
+        status: What HTTP calls it. 404: it is not there. 409: a conflict with what is there. 422: input that
+            cannot be used. 503: busy, ask again. 500: all else.
+        about: The name of the field that says what it is about.
     """
 
     kind: ClassVar[str] = "could-not"

@@ -10,6 +10,8 @@ from facesearch.errors.base import EncoderError, sentence
 
 @dataclass(eq=False)
 class DeviceMissing(EncoderError):
+    """A device was asked for that is not there."""
+
     device: str
     reason: str
     hint: str = "Pass --device cpu (slower), or --device auto to take what is there."
@@ -25,6 +27,8 @@ class DeviceMissing(EncoderError):
 
 @dataclass(eq=False)
 class EngineUnfit(EncoderError):
+    """The engine that was asked for cannot run this encoder."""
+
     engine: str
     weights: Path
     fit: str
@@ -43,6 +47,8 @@ class EngineUnfit(EncoderError):
 
 @dataclass(eq=False)
 class BadCheckpoint(EncoderError):
+    """A file is no encoder, or not a whole one."""
+
     path: Path
     reason: str
 
@@ -56,6 +62,8 @@ class BadCheckpoint(EncoderError):
 
 @dataclass(eq=False)
 class PickleRefused(EncoderError):
+    """A file is a pickle, which may hold code. It was not read."""
+
     path: Path
 
     status = 422
@@ -69,6 +77,8 @@ class PickleRefused(EncoderError):
 
 @dataclass(eq=False)
 class NotNumbers(EncoderError):
+    """An encoder gives vectors that are no numbers."""
+
     encoder: str
 
     advice = "Choose another one with --weights FILE."
@@ -83,6 +93,8 @@ class NotNumbers(EncoderError):
 
 @dataclass(eq=False)
 class NoWeights(EncoderError):
+    """There is no encoder at all."""
+
     looked: tuple[str, ...]
 
     status = 404

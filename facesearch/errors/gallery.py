@@ -11,6 +11,8 @@ from facesearch.errors.showing import counted, pasted
 
 @dataclass(eq=False)
 class NoGallery(GalleryError):
+    """There is no gallery in the folder yet."""
+
     gallery: Path
 
     kind = "nobody-enrolled"
@@ -28,6 +30,8 @@ class NoGallery(GalleryError):
 
 @dataclass(eq=False)
 class EmptyGallery(GalleryError):
+    """Nobody is enrolled yet."""
+
     gallery: Path
 
     kind = "nobody-enrolled"
@@ -42,6 +46,8 @@ class EmptyGallery(GalleryError):
 
 @dataclass(eq=False)
 class CorruptGallery(GalleryError):
+    """The gallery's file is damaged."""
+
     gallery: Path
     reason: str
 
@@ -65,7 +71,7 @@ class IndexDiffers(CorruptGallery):
 
 @dataclass(eq=False)
 class Damaged(GalleryError):
-    """Raised after a check has listed what is wrong."""
+    """A check has listed what is wrong with the gallery."""
 
     gallery: Path
     problems: int
@@ -87,6 +93,8 @@ class Damaged(GalleryError):
 
 @dataclass(eq=False)
 class GalleryBusy(GalleryError):
+    """Another process has been writing to the gallery for too long."""
+
     gallery: Path
     waited_s: float
 
@@ -103,6 +111,8 @@ class GalleryBusy(GalleryError):
 
 @dataclass(eq=False)
 class GalleryChanged(GalleryError):
+    """The gallery was replaced, encrypted or embedded again while it was open."""
+
     gallery: Path
 
     status = 409
@@ -145,6 +155,8 @@ class PhotosMissing(GalleryError):
 
 @dataclass(eq=False)
 class NotErasedYet(GalleryError):
+    """What was erased is in no row any more, but a reader keeps SQLite's log from being cut."""
+
     gallery: Path
 
     status = 503
@@ -186,6 +198,8 @@ class StillThere(GalleryError):
 
 @dataclass(eq=False)
 class EncoderMismatch(GalleryError, EncoderError):
+    """The gallery was made with another encoder, whose scores cannot be compared."""
+
     gallery: Path
     built_with: str
     given: str
@@ -211,6 +225,8 @@ class EncoderMismatch(GalleryError, EncoderError):
 
 @dataclass(eq=False)
 class TooFewSearches(GalleryError):
+    """Too few strangers' searches to set a threshold for this rate."""
+
     searches: int
     needed: int
     fpir: float
@@ -235,6 +251,8 @@ class TooFewSearches(GalleryError):
 
 @dataclass(eq=False)
 class BadIndex(GalleryError):
+    """No kind of index has this name."""
+
     choice: str
     kinds: tuple[str, ...]
 
@@ -251,6 +269,8 @@ class BadIndex(GalleryError):
 
 @dataclass(eq=False)
 class BadName(GalleryError):
+    """A text cannot be a person's name."""
+
     name: str
     reason: str
 
@@ -264,6 +284,8 @@ class BadName(GalleryError):
 
 @dataclass(eq=False)
 class UnknownPerson(GalleryError):
+    """Nobody of this name is enrolled."""
+
     name: str
     close: tuple[str, ...]
 
@@ -282,7 +304,11 @@ class UnknownPerson(GalleryError):
 
 @dataclass(eq=False)
 class UnknownPhoto(GalleryError):
-    """unknown: those of several photos that are not the person's, as they were given; nothing was done."""
+    """Photos were named that the person does not have; nothing was done.
+
+    Attributes:
+        unknown: Those photos, as they were given.
+    """
 
     name: str
     unknown: tuple[str, ...] = ()
@@ -303,6 +329,8 @@ class UnknownPhoto(GalleryError):
 
 @dataclass(eq=False)
 class NameTaken(GalleryError):
+    """Somebody of this name is enrolled already."""
+
     name: str
 
     status = 409
@@ -315,10 +343,11 @@ class NameTaken(GalleryError):
 
 @dataclass(eq=False)
 class CloserToAnother(GalleryError):
-    """A photo is nearer to another person than to the one it is given to. score: with source, a photo of the
-    other person.
+    """A photo is nearer to another person than to the one it is given to.
 
-    own: its score with the person; None while they have no photo.
+    Attributes:
+        score: With source, a photo of the other person.
+        own: Its score with the person; None while they have no photo.
     """
 
     photo: Path
@@ -351,8 +380,11 @@ class CloserToAnother(GalleryError):
 
 @dataclass(eq=False)
 class EncoderNotFound(GalleryError, EncoderError):
-    """The encoder that a gallery was made with is not at hand. made_with: its file, or the encoder in
-    words."""
+    """The encoder that a gallery was made with is not at hand.
+
+    Attributes:
+        made_with: Its file, or the encoder in words.
+    """
 
     gallery: Path
     encoder_id: str
@@ -396,6 +428,8 @@ class ReplacesBetter(GalleryError):
 
 @dataclass(eq=False)
 class BackupInside(GalleryError):
+    """A backup would lie within the gallery's own folder."""
+
     gallery: Path
     out: Path
 

@@ -15,7 +15,11 @@ class KeyFileError(GalleryError):
 
 @dataclass(eq=False)
 class BadKey(KeyFileError):
-    """origin: where the key was looked for, in words; never the key itself."""
+    """A key cannot be read, or is none.
+
+    Attributes:
+        origin: Where it was looked for, in words; never the key itself.
+    """
 
     origin: str
     reason: str
@@ -34,6 +38,8 @@ class BadKey(KeyFileError):
 
 @dataclass(eq=False)
 class KeyMissing(KeyFileError):
+    """The gallery is encrypted, and no key was given."""
+
     gallery: Path
 
     about = "gallery"
@@ -46,6 +52,8 @@ class KeyMissing(KeyFileError):
 
 @dataclass(eq=False)
 class WrongKey(KeyFileError):
+    """The gallery is encrypted with another key."""
+
     gallery: Path
     origin: str
 
@@ -64,7 +72,7 @@ class WrongKey(KeyFileError):
 
 @dataclass(eq=False)
 class NotEncrypted(KeyFileError):
-    """A key was given for a gallery that lies there in plain: what its owner takes for hidden is not."""
+    """A key was given for a gallery that is not encrypted."""
 
     gallery: Path
     origin: str

@@ -26,6 +26,8 @@ def is_url(path: Path) -> bool:
 
 @dataclass(eq=False)
 class NotFound(DataError):
+    """A file or folder is not there."""
+
     path: Path
     thing: str
     hint: str = ""
@@ -48,6 +50,8 @@ class NotFound(DataError):
 
 @dataclass(eq=False)
 class CannotRead(DataError):
+    """A file or folder cannot be read."""
+
     path: Path
     reason: str
     hint: str = ""
@@ -66,6 +70,8 @@ class CannotRead(DataError):
 
 @dataclass(eq=False)
 class CannotWrite(DataError):
+    """A file or folder cannot be written; what was there before is unchanged."""
+
     path: Path
     reason: str
 
@@ -92,7 +98,11 @@ class NotKept(UserWarning):
 
 @dataclass(eq=False)
 class OutputLost(FacesearchError):
-    """stdout does not take the answer. quiet: nobody reads it any more, as after `| head`."""
+    """Nobody takes the answer on stdout.
+
+    Attributes:
+        quiet: Nobody reads it any more, as after `| head`.
+    """
 
     reason: str
     quiet: bool = False
@@ -106,7 +116,11 @@ class OutputLost(FacesearchError):
 
 @dataclass(eq=False)
 class NothingToDo(DataError):
-    """Every photo given was left out, or there was none. left_out: all of it, each a Skipped."""
+    """Every photo given was left out, or there was none.
+
+    Attributes:
+        left_out: What was left out, each a Skipped.
+    """
 
     place: str
     reason: str
@@ -166,7 +180,12 @@ class NoFace(DataError):
 
 @dataclass(eq=False)
 class BadBox(DataError):
-    """A box that was drawn by hand and cannot be a face's. box: x, y, width, height; size: the photo's."""
+    """A box that was drawn by hand cannot be a face's.
+
+    Attributes:
+        box: x, y, width, height.
+        size: The photo's width and height.
+    """
 
     photo: Path
     box: tuple[float, float, float, float]
@@ -189,6 +208,8 @@ class BadBox(DataError):
 
 @dataclass(eq=False)
 class SeveralFaces(DataError):
+    """A photo shows several faces, and none was chosen."""
+
     photo: Path
     found: int
 
@@ -206,7 +227,7 @@ class SeveralFaces(DataError):
 
 @dataclass(eq=False)
 class PhotosSkipped(DataError):
-    """Raised under --strict: the work was done, but some photos were left out."""
+    """Under --strict: the work was done, but some photos were left out."""
 
     count: int
 
@@ -222,6 +243,8 @@ class PhotosSkipped(DataError):
 
 @dataclass(eq=False)
 class OutputExists(DataError):
+    """The output exists already."""
+
     path: Path
     why: str
     hint: str = "Choose another --out, or remove that folder first."
@@ -240,6 +263,8 @@ class OutputExists(DataError):
 
 @dataclass(eq=False)
 class UnknownSource(DataError):
+    """A folder is no source of photos that is known."""
+
     path: Path
 
     status = 422
@@ -255,6 +280,8 @@ class UnknownSource(DataError):
 
 @dataclass(eq=False)
 class BadTable(DataError):
+    """A line of a table is not as it should be."""
+
     path: Path
     line: int
     reason: str
@@ -272,14 +299,14 @@ class BadTable(DataError):
 
 @dataclass(eq=False)
 class BadVectors(DataError):
-    """An array of vectors, or a row of it, counted from 0 as NumPy does, that cannot be enrolled."""
+    """An array of vectors, or a row of it (counted from 0), cannot be enrolled."""
 
     path: Path
     row: int | None
     reason: str
 
     status = 422
-    advice = "Nothing was added. Mend the array, or leave that row out of it and of the names."
+    advice = "Nothing was added. Correct the array, or leave that row out of it and of the names."
 
     @property
     def where(self) -> str:
@@ -292,6 +319,8 @@ class BadVectors(DataError):
 
 @dataclass(eq=False)
 class BadDataset(DataError):
+    """A folder is not a whole prepared dataset."""
+
     path: Path
     reason: str
 
@@ -308,7 +337,14 @@ class BadDataset(DataError):
 
 @dataclass(eq=False)
 class Interrupted(FacesearchError):
-    """done: what is safe, in words; folder: where; resume: the command that goes on; signal: by which one."""
+    """A command was interrupted.
+
+    Attributes:
+        done: What is safe, in words.
+        folder: Where it is.
+        resume: The command that goes on.
+        signal: The number of the signal.
+    """
 
     done: str
     resume: str
@@ -330,6 +366,8 @@ class Interrupted(FacesearchError):
 
 @dataclass(eq=False)
 class PackageMissing(FacesearchError):
+    """A Python package is needed that is not installed."""
+
     package: str
     extra: str
     why: str

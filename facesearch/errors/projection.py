@@ -11,6 +11,8 @@ from facesearch.errors.showing import pasted
 
 @dataclass(eq=False)
 class BadStore(StoreError):
+    """An engine's address or settings cannot be used."""
+
     text: str
     reason: str
 
@@ -31,6 +33,8 @@ class BadStore(StoreError):
 
 @dataclass(eq=False)
 class StoreUnreachable(StoreError):
+    """An engine does not answer."""
+
     store: str
     reason: str
 
@@ -48,6 +52,8 @@ class StoreUnreachable(StoreError):
 
 @dataclass(eq=False)
 class StoreRefused(StoreError):
+    """An engine refused to do something."""
+
     store: str
     doing: str
     reason: str
@@ -68,6 +74,8 @@ class StoreRefused(StoreError):
 
 @dataclass(eq=False)
 class OtherCollection(StoreError):
+    """The collection in the engine is no projection of this gallery."""
+
     store: str
     collection: str
     differs: str
@@ -89,6 +97,8 @@ class OtherCollection(StoreError):
 
 @dataclass(eq=False)
 class NotSynced(StoreError):
+    """The engine does not hold the gallery as it is now."""
+
     gallery: Path
     store: str
     why: str
@@ -107,6 +117,8 @@ class NotSynced(StoreError):
 
 @dataclass(eq=False)
 class ProjectionDiffers(StoreError):
+    """A check found that the engine differs from the gallery."""
+
     gallery: Path
     store: str
     differs: str
@@ -129,6 +141,8 @@ class ProjectionDiffers(StoreError):
 
 @dataclass(eq=False)
 class SyncRunning(StoreError):
+    """Another process is syncing this gallery."""
+
     gallery: Path
 
     status = 503
@@ -139,6 +153,8 @@ class SyncRunning(StoreError):
 
 @dataclass(eq=False)
 class CannotProject(StoreError):
+    """The gallery is not sent to any engine."""
+
     gallery: Path
     reason: str
 
@@ -152,7 +168,7 @@ class CannotProject(StoreError):
 
 @dataclass(eq=False)
 class ProjectedInPlain(StoreError):
-    """A gallery is not encrypted here while its vectors lie elsewhere in the clear."""
+    """A gallery is not encrypted as long as its vectors lie elsewhere in plain."""
 
     gallery: Path
     stores: tuple[str, ...]
@@ -175,8 +191,10 @@ class ProjectedInPlain(StoreError):
 
 @dataclass(eq=False)
 class StillProjected(StoreError):
-    """After an erasure: done here, but not wherever the gallery is projected. stores: each with why it was
-    not reached.
+    """After an erasure: an engine that holds the gallery's vectors could not be reached.
+
+    Attributes:
+        stores: Each engine with why it was not reached.
     """
 
     stores: tuple[tuple[str, str], ...]

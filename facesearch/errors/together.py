@@ -9,8 +9,11 @@ from facesearch.errors.base import FacesearchError, TrainingError
 
 @dataclass(eq=False)
 class PeerLost(TrainingError):
-    """Another process of the run is gone, so this one cannot go on. kept: what is safe; resume: the command
-    that goes on.
+    """Another process of the run is gone, so this one cannot go on.
+
+    Attributes:
+        kept: What is safe.
+        resume: The command that goes on.
     """
 
     rank: int
@@ -36,8 +39,7 @@ class PeerLost(TrainingError):
 
 @dataclass(eq=False)
 class OfOneProcess(TrainingError):
-    """An expected error of a process that is not the first one, with its number: several may speak at
-    once."""
+    """An expected error of a process that is not the first one, with its number."""
 
     rank: int
     world: int

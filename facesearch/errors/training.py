@@ -10,8 +10,12 @@ from facesearch.errors.base import TrainingError, sentence
 
 @dataclass(eq=False)
 class BadConfig(TrainingError):
-    """value: a Path when the setting names a file that does not serve. broke: the limit that entry, which is
-    the value or one of it, goes past.
+    """A setting has a value that makes no sense.
+
+    Attributes:
+        value: The value; a Path where the setting names a file.
+        broke: The limit that it goes past.
+        entry: The value, or the entry of it that does.
     """
 
     name: str
@@ -88,7 +92,11 @@ OTHER_NAMES = {
 
 @dataclass(eq=False)
 class UnknownSetting(TrainingError):
-    """named_in: a file, or the option that named it."""
+    """A setting has a name that does not exist.
+
+    Attributes:
+        named_in: The file, or the option, that named it.
+    """
 
     name: str
     known: tuple[str, ...]
@@ -116,6 +124,8 @@ class UnknownSetting(TrainingError):
 
 @dataclass(eq=False)
 class OtherRun(TrainingError):
+    """A run cannot be continued as asked."""
+
     path: Path
     reason: str
     hint: str = ""
@@ -134,6 +144,8 @@ class OtherRun(TrainingError):
 
 @dataclass(eq=False)
 class NoPretrained(TrainingError):
+    """Pretrained weights cannot be fetched."""
+
     backbone: str
     url: str
     reason: str
@@ -153,6 +165,8 @@ class NoPretrained(TrainingError):
 
 @dataclass(eq=False)
 class LossIsNaN(TrainingError):
+    """The loss is not a number any more."""
+
     epoch: int
     step: int
     lr: float
@@ -182,6 +196,8 @@ class LossIsNaN(TrainingError):
 
 @dataclass(eq=False)
 class NothingLearned(TrainingError):
+    """In every look at val the network's weights or vectors were no numbers."""
+
     out: Path
     epochs: int
 

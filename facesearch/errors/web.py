@@ -10,6 +10,8 @@ from facesearch.errors.base import ServiceError
 
 @dataclass(eq=False)
 class CannotListen(ServiceError):
+    """The service cannot listen on this address."""
+
     host: str
     port: int
     reason: str
@@ -27,6 +29,8 @@ class CannotListen(ServiceError):
 
 @dataclass(eq=False)
 class BadToken(ServiceError):
+    """A file is no token file."""
+
     path: Path
     reason: str
 

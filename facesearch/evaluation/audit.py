@@ -182,7 +182,7 @@ def judged(vectors: F32, codes: I64, groups: I64, parts: NDArray[np.generic]) ->
     )
     use = trusted(
         suspects(first, parts) & ~one, codes
-    )  # whoever is closer to the same person's other name is under no wrong one
+    )  # a photo closer to the same person's other name is under no wrong one
     return fit(vectors, codes, groups, use, pairs), same
 
 

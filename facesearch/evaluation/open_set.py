@@ -170,7 +170,7 @@ def _stranger_errors(
     *,
     with_photos: bool,
 ) -> None:
-    """The strangers with the highest scores, and whom they are taken for."""
+    """The strangers with the highest scores, and who they are taken for."""
     extra, stranger_rows = world.extra, world.rows[~world.inside]
     gallery_at = [(enrolled.data, int(i)) for i in enrolled.rows]
     gallery_at += [(extra, int(i)) for i in world.rows[world.enrolled_half]]

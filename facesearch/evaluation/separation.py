@@ -25,8 +25,8 @@ PHOTOS, PEOPLE = 1024, 4096
 class Separation:
     """separation: the mean, over the person's photos, of the score with the person's other photos less that
     with the nearest other person; below 0 the photos are closer to somebody else. None for a single photo.
-    nearest: to whom most photos come closest, of several the closest; None in a gallery of one person.
-    """
+    nearest: the person that most photos come closest to, of several the closest; None in a gallery of one
+    person."""
 
     name: str
     photos: int
@@ -46,7 +46,7 @@ class Apart:
 
 
 def separations(gallery: Store) -> list[Separation]:
-    """Everybody enrolled, the worst separated first, whoever has a single photo last. Copies of one file
+    """Everybody enrolled, the worst separated first, people with a single photo last. Copies of one file
     count once. Raises CorruptGallery, GalleryChanged.
     """
     apart = measure(gallery)
@@ -69,7 +69,7 @@ def measure(gallery: Store, pause: Callable[[], None] = lambda: None) -> Apart:
     and its copies, as in the audit.
 
     pause: called again and again, at least every few tenths of a second: it may wait, or raise what ends the
-    work. Whoever is enrolled or forgotten meanwhile may be in it or not. Raises CorruptGallery,
+    work. People who are enrolled or forgotten meanwhile may be in it or not. Raises CorruptGallery,
     GalleryChanged.
     """
     people, photos = gallery.faces.faces_a_person()
@@ -143,7 +143,7 @@ def _nearest_other(vectors: F32, own: I64, templates: F32, pause: Callable[[], N
 
 
 def _most_frequent(codes: I64, who: I64, scores: F32) -> I64:
-    """For each code 0..b-1 whom most of its rows (n,) name; of several that with the highest score."""
+    """For each code 0..b-1 the person most of its rows (n,) name; of several that with the highest score."""
     pairs, inverse, counts = np.unique(
         np.stack([codes, who], axis=1), axis=0, return_inverse=True, return_counts=True
     )

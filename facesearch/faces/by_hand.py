@@ -51,7 +51,7 @@ def _require_inside(photo: Photo, box: Box) -> None:
 
 def _found(photo: Photo, box: F32, detector: Detector) -> Face | None:
     """The face that the detector finds there; if it finds none, the one that its network finds in a window of
-    the box's own size, in whichever turn.
+    the box's own size, in any turn.
     """
     faces = [
         face

@@ -1,4 +1,4 @@
-"""A picture file's bytes to upright RGB, in bounded memory and time, whoever made the file.
+"""A picture file's bytes to upright RGB, in bounded memory and time, whatever program made the file.
 
 Only formats that photographs are in are read, only by decoders that are compiled, and in no more pieces and
 passes than photographs have. What all decoding in this process takes together is bounded by `DECODING`.

@@ -1,6 +1,6 @@
 """How good a photo of a face is for recognising it. Pure functions of what was seen of it.
 
-Which facts count was measured (scripts/quality.py): the detector's score sorts best, of people on whom no
+Which facts count was measured (scripts/quality.py): the detector's score sorts best, of people that no
 encoder was trained as well; then how far the face is turned away. Size and sharpness say something of photos
 that are far poorer than those that people are enrolled with. How long the encoder's vector was counts only
 for encoders whose file tells the lengths of ordinary photos: of some it sorts best of all, of others it only

@@ -37,6 +37,19 @@ COMMIT = 256
 
 @dataclass(frozen=True, slots=True)
 class Built:
+    """What build-index did.
+
+    Attributes:
+        gallery: The gallery's folder.
+        added: Vectors that were added.
+        known: Photos that were enrolled already.
+        nobody: Photos that name no person.
+        faces: Faces in the gallery now.
+        people: People in it now.
+        img_per_s: Photos a second.
+        threshold: The threshold now; None where there is none.
+    """
+
     gallery: Path
     added: int
     known: int

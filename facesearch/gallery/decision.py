@@ -35,7 +35,7 @@ class DecisionRule:
 
     @classmethod
     def of(cls, gallery: Store, threshold: float | None, faces: int) -> Self:
-        """threshold decides in the place of the gallery's own; faces: how many are searched, as the index
+        """threshold decides instead of the gallery's own; faces: how many are searched, as the index
         knows without counting.
         """
         stored = gallery.notes.threshold()

@@ -41,7 +41,7 @@ from facesearch.records import Tell
 TRIES = 4
 """Another process may be writing an index that it read before the rows were gone."""
 MANY = 200
-"""From so many vectors and texts on, those that somebody else has too are sorted out beforehand."""
+"""From so many vectors and texts on, those that somebody else has too are sorted out first."""
 Pieces = Callable[[], Iterable[Erased]]
 """Called for all that must be in no file any more, a part at a time."""
 SEARCHED = (

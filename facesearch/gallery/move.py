@@ -1,4 +1,4 @@
-"""Give some of a person's photos to somebody else: how a photo under the wrong name is mended without its
+"""Give some of a person's photos to somebody else: how a photo under the wrong name is corrected without its
 file.
 """
 

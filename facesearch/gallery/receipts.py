@@ -20,7 +20,13 @@ RECEIPTS = "receipts"
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Whether an erasure has reached a projection, and how, or why not."""
+    """Whether an erasure has reached a projection.
+
+    Attributes:
+        store: The engine.
+        erased: It has.
+        how: How, or why not.
+    """
 
     store: str
     erased: bool
@@ -34,9 +40,14 @@ OWN = (FILE, "vectors")
 
 @dataclass(frozen=True, slots=True)
 class MoreFiles:
-    """Files that were searched too and are not named one by one: earlier receipts, and whatever else lies in
-    the folder. names_sha256: of their names below the folder, in order, each with a line feed after it; so
-    that a name can be shown to have been among them.
+    """Files that were searched too and are not named one by one: earlier receipts, and what else lies in the
+    folder.
+
+    Attributes:
+        files: How many.
+        bytes: Their size.
+        names_sha256: Of their names below the folder, in order, each with a line feed after it; so that a
+            name can be shown to have been among them.
     """
 
     files: int
@@ -46,9 +57,24 @@ class MoreFiles:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """That bytes are gone. when: UTC; generation: the gallery's number of changes; files: what was searched,
-    in bytes, and more_files, what else; action: what they had to go for, forget or encrypt; photos: how many
-    were forgotten, or encrypted; projections: the engines that held the vectors too."""
+    """That bytes are gone.
+
+    Attributes:
+        photos: How many photos were forgotten, or encrypted.
+        whole_person: A whole person was forgotten, not some photos; None for an encryption, and where an
+            interruption took the knowledge of it.
+        when: In UTC.
+        generation_before: The gallery's number of changes before.
+        generation_after: The same afterwards.
+        verified: What was done to prove it, in words.
+        files: What was searched: (name, bytes) of each file.
+        names_too_short_to_search: Names that are too short to be searched for in raw bytes.
+        projections: Other engines that held the vectors.
+        facesearch: The version that wrote this.
+        schema: The version of this form.
+        action: What the bytes had to go for, "forget" or "encrypt".
+        more_files: What else was searched, as a sum.
+    """
 
     photos: int
     whole_person: bool | None
@@ -86,8 +112,8 @@ def write_receipt(folder: Path, receipt: Receipt) -> Path:
 
 
 def read_receipt(path: Path) -> Receipt:
-    """Raises CannotRead. In receipts of version 0.1.0 the action is called deed; those of schema 1 name every
-    file.
+    """Raises CannotRead. In receipts of version 0.1.0 the action is called `deed`; those of schema 1 name
+    every file.
     """
     kept = read_json(path)
     action = kept.pop("deed", None) or kept["action"]

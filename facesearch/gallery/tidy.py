@@ -25,7 +25,7 @@ def tidy(gallery: Store, notes: dict[str, object], fpir: float | None, *, rewrit
     threshold = gallery.notes.threshold()
     rate = fpir or (threshold.fpir if threshold else DEFAULT_FPIR)
     if threshold is not None and threshold.on_strangers:
-        return  # better than anything that can be had here; whoever asks is told when it has become stale
+        return  # better than anything that can be had here; those who ask are told when it has become stale
     if is_stale(threshold, count_faces(gallery)) or (threshold is not None and threshold.fpir != rate):
         fresh = calibrated(gallery, notes, rate)
         if fresh is not None:

@@ -1,4 +1,4 @@
-"""Check a gallery against damage, and mend what can be mended."""
+"""Check a gallery against damage, and fix what can be fixed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ from facesearch.gallery.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """problems of the truth itself, which nothing here can mend; index: what was wrong with it, empty when
-    nothing was; mended: what was done about what can be; looked: what photos show now, where they were
-    given."""
+    """What a check found.
+
+    Attributes:
+        people: How many people are enrolled.
+        faces: How many faces are enrolled.
+        problems: What is wrong with the gallery itself, which nothing here can fix.
+        index: What was wrong with the index; empty when nothing was.
+        mended: What was done about it.
+        looked: What the photos show now, where they were given; else None.
+    """
 
     people: int
     faces: int
@@ -35,7 +42,7 @@ def verify(
     folder: Path, *, repair: bool, rebuild: bool = False, index: str | None = None, key: Key | None = None
 ) -> Verified:
     """Check every page, row, checksum, count and dimension, and the index against the rows; rebuild the index
-    if need be, or because it is asked for; index: of which kind from now on.
+    if needed, or because it is asked for; index: of which kind from now on.
 
     An erasure that was not carried to its end is carried there. Raises NoGallery, BadIndex; CorruptGallery
     when it cannot even be opened.
@@ -50,7 +57,7 @@ def verify(
 
 
 def _wrong_index(gallery: Store, mended: list[str], *, repair: bool, rebuild: bool) -> str:
-    """What is wrong with the index, in words; adds to mended what was done about that, and about an
+    """What is wrong with the index, in words; adds to `mended` what was done about that, and about an
     interrupted erasure.
     """
     if repair:

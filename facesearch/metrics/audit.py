@@ -228,7 +228,7 @@ def suspects(fitted: Fit, parts: NDArray[np.generic]) -> Bools:
     """Which photos (n,) are probably under the wrong name. parts (n,): the part of the data (split) that each
     belongs to.
 
-    Such a photo is closer to somebody else than to its own person, and moreover scores with its own no more
+    Such a photo is closer to somebody else than to its own person, and scores with its own no more
     than strangers do, or than the lowest of its part, or scores with the other one what is usual for one's
     own.
     """

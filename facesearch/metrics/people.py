@@ -1,4 +1,4 @@
-"""For whom it works badly: figures by person, and who is taken for whom. Pure numpy."""
+"""Who it works badly for: figures by person, and who is taken for which other person. Pure numpy."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Resemblance:
 def per_person(
     people: NDArray[np.generic], best: NDArray[np.generic], gallery_people: NDArray[np.generic]
 ) -> list[PersonRate]:
-    """One entry a person, the worst first; of equally bad ones whoever has more probes.
+    """One entry a person, the worst first; of equally bad ones the one with more probes.
 
     people (q,) whose photo each probe is, best (q,) who came first, gallery_people (n,) whose photos are
     enrolled.
@@ -117,7 +117,7 @@ def confusions(
 
 
 def resemblances(people: NDArray[np.generic], best: NDArray[np.generic], score: F32) -> list[Resemblance]:
-    """Every (stranger, whom they resemble) that occurs, the highest score first; all (s,), one entry a
+    """Every (stranger, person they resemble) that occurs, the highest score first; all (s,), one entry a
     search.
     """
     searches = Counter(str(name) for name in people)

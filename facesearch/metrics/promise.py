@@ -59,7 +59,7 @@ def _drawn(photos: I64, share: float, rng: np.random.Generator) -> F64:
 
 def _person_shares(scores: NDArray[np.floating], codes: I64, photos: I64, seed: int) -> F64:
     """How large the person's part is (r,), people drawn again each time: by all scores or by whether they are
-    among the highest, whichever says more. Where there is one person only, as large as it can be.
+    among the highest, the one that says more. Where there is one person only, as large as it can be.
     """
     if photos.max() < 2:
         return np.zeros(REPLICATES)  # nobody has two photos to go together

@@ -258,8 +258,8 @@ def _sure(row: ReviewRow) -> str:
 
 
 def _likely(rows: Sequence[ReviewRow]) -> tuple[str, str]:
-    """Whom of the gallery most of a group's faces match, what most photos call them, or the one that any of
-    them resembles most; and the reason. Empty where there is nobody.
+    """The person that most of a group's faces match in the gallery, what most photos call them, or the one
+    that any of them resembles most; and the reason. Empty where there is nobody.
     """
     matches = [row.nearest for row in rows if row.state == "known"]
     if matches:

@@ -191,7 +191,7 @@ def _people(result: Evaluation) -> Table:
     ]
     heads = ("person", "found first", "95 %, over their photos", "photos enrolled", "taken for (times)")
     caption = "People, the worst first: how many of their photos find them first"
-    return Table("For whom it works worst", caption, heads, rows, (1, 2, 3))
+    return Table("Who it works worst for", caption, heads, rows, (1, 2, 3))
 
 
 def _confusions(result: Evaluation) -> Table:
@@ -211,7 +211,7 @@ def _confusions(result: Evaluation) -> Table:
         " under two names"
     )
     heads = ("person", "taken for", "photos", "the other way round", *scores)
-    return Table("Who is taken for whom", caption, heads, rows, (2, 3, 4, 5, 6))
+    return Table("Who is taken for which other person", caption, heads, rows, (2, 3, 4, 5, 6))
 
 
 def _strangers(result: Evaluation) -> Table:
@@ -220,7 +220,7 @@ def _strangers(result: Evaluation) -> Table:
         for s in result.strangers
     ]
     heads = ("stranger", "resembles", "highest score", "mean score", "searches")
-    caption = "Strangers that reach the highest scores, and whom they resemble"
+    caption = "Strangers that reach the highest scores, and who they resemble"
     return Table("Strangers that could get a name", caption, heads, rows, (2, 3, 4))
 
 

@@ -306,7 +306,7 @@ def hub_lines(hubs: Sequence[Hub], searches: int) -> list[str]:
 
 
 FORMERLY = "these strangers drawn again, not others"
-"""Of whom the interval is that version 0.1.0 noted."""
+"""The strangers that an interval noted by version 0.1.0 is about."""
 SCORES: dict[ScoredBy, str] = {
     "best-photo": "the best cosine over the person's photos",
     "mean-template": "the cosine with the mean template of the person's photos",

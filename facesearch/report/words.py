@@ -27,7 +27,7 @@ MEANINGS = {
     "MAP@R, averaged over people": "The same, first within each person, then the mean over people.",
     "classifier top-1": "The training run's own classifier, read without its margin.",
     "rank-1 of the worst": (
-        "The mean of rank-1 over the people for whom it works worst: an average hides them. With few photos"
+        "The mean of rank-1 over the people it works worst for: an average hides them. With few photos"
         " each, a part of it is bad luck."
     ),
     "rank-1 of mated searches": (

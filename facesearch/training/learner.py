@@ -1,4 +1,4 @@
-"""All that learns, in one module: from a batch to what shall become small."""
+"""All that learns, in one module: from a batch to the losses."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def harder(own: Tensor, margin_rad: float) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Whom a batch shows. labels (n,) int64, -1: nobody with a name. Where photos are blended, second (n,)
+    """Who is on a batch. labels (n,) int64, -1: nobody with a name. Where photos are blended, second (n,)
     int64 names the other one, and share (n,) float is the first one's part."""
 
     labels: Tensor

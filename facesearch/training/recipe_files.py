@@ -6,7 +6,7 @@ import json
 import tomllib
 import typing
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,15 +14,56 @@ from facesearch.errors import CannotRead, NotFound, reason_of
 from facesearch.files import read_regular
 from facesearch.training.recipe import ANY, Range, TrainConfig
 
+SECTIONS = {
+    "backbone": "The network",
+    "loss": "The loss",
+    "teacher": "The teacher, where there is one",
+    "optimizer": "The optimiser",
+    "epochs": "The photos",
+    "seed": "The run",
+}
+"""The first setting of each section of a recipe, and what the section is called."""
 
-def setting_lines() -> Iterator[str]:
-    """Every setting of a recipe: name, type, default, range, and a sentence on what it does."""
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a recipe, in words.
+
+    Attributes:
+        section: What it belongs to, such as "The loss".
+        name: As it is written in a recipe and after --set.
+        default: As it is written in TOML.
+        kind: Its type and the values that are allowed.
+        words: What it does.
+    """
+
+    section: str
+    name: str
+    default: str
+    kind: str
+    words: str
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting of a recipe, in the order of the recipe."""
+    kinds, section = typing.get_type_hints(TrainConfig), ""
     for each in fields(TrainConfig):
-        kind = typing.get_type_hints(TrainConfig)[each.name]
+        section = SECTIONS.get(each.name, section)
         within: Range = each.metadata["within"]
         allowed = f", {within.words()}" if within != ANY else ""
-        yield f"{each.name} = {json.dumps(each.default)}   ({_kind_words(kind)}{allowed})"
-        yield f"    {each.metadata['words']}"
+        kind = _kind_words(kinds[each.name]) + allowed
+        yield Setting(section, each.name, json.dumps(each.default), kind, each.metadata["words"])
+
+
+def setting_lines() -> Iterator[str]:
+    """The same as lines for a terminal; what is no value is a comment, so that they are a recipe too."""
+    section = ""
+    for each in settings():
+        if each.section != section:
+            section = each.section
+            yield f"# {section}"
+        yield f"{each.name} = {each.default}   # {each.kind}"
+        yield f"    # {each.words}"
 
 
 def _kind_words(kind: Any) -> str:

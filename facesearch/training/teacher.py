@@ -1,7 +1,7 @@
 """A teacher for distillation: a foreign ONNX encoder, run where the student is trained.
 
 On a GPU it is a torch module in the device's own precision (onnx_module.py), compiled where the student is;
-on a CPU OpenVINO runs it. A network that torch cannot be made of here stays on the CPU, said aloud.
+on a CPU OpenVINO runs it. A network that torch cannot be made of here stays on the CPU, and the run says so.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class Service:
         return Response(self._written, media_type="application/json")
 
     def _openapi(self) -> dict[str, Any]:
-        """FastAPI's schema, with our problem details in the place of its own error models."""
+        """FastAPI's schema, with our problem details instead of its own error models."""
         if self.api.openapi_schema is None:
             schema = FastAPI.openapi(self.api)
             shapes = schema.setdefault("components", {}).setdefault("schemas", {})

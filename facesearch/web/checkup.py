@@ -25,7 +25,7 @@ class Checkup:
         self._running = False
 
     def findings(self, limit: int) -> Audit:
-        """What is known now, the likeliest first. Raises what the last audit of this state of the gallery
+        """What is known now, the most likely first. Raises what the last audit of this state of the gallery
         raised.
         """
         state = state_of(self._gallery)

@@ -93,7 +93,7 @@ class LongTexts:
 
 
 def json_of(body: bytes | bytearray) -> tuple[Any, LongTexts]:
-    """What a body in JSON holds, with a word in the place of each text of LONG bytes or more; and those
+    """What a body in JSON holds, with a word instead of each text of LONG bytes or more; and those
     texts.
 
     Raises Problem when it is not JSON, or holds more than BESIDE_BYTES beside them.

@@ -122,7 +122,7 @@ class Held:
         self._pieces, self.size = deque(), 0
 
     def put_out(self) -> None:
-        """Let it go while it is still coming; whoever waits for it is told at once."""
+        """Let it go while it is still coming; all who wait for it are told at once."""
         self.let_go()
         self.is_put_out = True
         if self.timeout is not None and self.timeout.when() is not None:

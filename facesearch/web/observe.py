@@ -29,7 +29,7 @@ from facesearch.web.problems import Problem, answer, instance_of
 
 LOG = logging.getLogger("facesearch.web")
 PRIVATE = ("name", "person", "other", "close", "source", "photo", "unknown", "missing", "text")
-"""Fields of expected errors that hold whom or what they are about."""
+"""Fields of expected errors that hold who or what they are about."""
 DEEPEST = 8
 """So many places of an unexpected error are told, the deepest."""
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

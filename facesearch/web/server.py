@@ -36,8 +36,8 @@ QUEUE = 256
 """Connections that the system holds until they are accepted."""
 
 AT_ONCE = 8
-"""Connections accepted before anything else is done. Few, so that whoever has just come is read from before
-as many others have come as there is room for: it would be the oldest of the silent ones by then."""
+"""Connections accepted before anything else is done. Few, so that a client that has just come is read from
+before as many others have come as there is room for: it would be the oldest of the silent ones by then."""
 
 
 M_ARENA_MAX, ARENAS = -8, 2
@@ -67,7 +67,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(QUEUE)  # so that whoever reads our address can connect at once
+        listening.listen(QUEUE)  # so that a program that reads our address can connect at once
     except OSError as error:
         raise CannotListen(
             host, port, str(error) if isinstance(error, socket.gaierror) else reason_of(error)

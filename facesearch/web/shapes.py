@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
+import re
 import types
 import typing
 from pathlib import Path
@@ -24,15 +26,28 @@ def model_of(cls: type) -> type[BaseModel]:
     paths text.
     """
     hints = typing.get_type_hints(cls, include_extras=True)
+    summary, words = _described(cls)
     fields: dict[str, Any] = {}
     for each in dataclasses.fields(cls):
         if each.name != LEFT_OUT:
             name = (
                 f"{each.name}_" if hasattr(BaseModel, each.name) else each.name
             )  # `schema` is a method of pydantic's
-            fields[name] = _shape(hints[each.name]), Field(alias=each.name)
+            told = Field(alias=each.name, description=words.get(each.name))
+            fields[name] = _shape(hints[each.name]), told
     config = ConfigDict(extra="forbid", protected_namespaces=())
-    return create_model(cls.__name__, __config__=config, __doc__=cls.__doc__, **fields)
+    return create_model(cls.__name__, __config__=config, __doc__=summary, **fields)
+
+
+def _described(cls: type) -> tuple[str, dict[str, str]]:
+    """A class's docstring without its section of attributes; and what that says of each, or a base's does."""
+    summary, words = "", dict[str, str]()
+    for each in reversed(cls.__mro__):
+        summary, _, section = (inspect.getdoc(each) or "").partition("\n\nAttributes:\n")
+        entries = re.split(r"^    (\w+): ", section, flags=re.MULTILINE)
+        for name, told in zip(entries[1::2], entries[2::2], strict=True):
+            words[name] = " ".join(told.split())
+    return summary, words
 
 
 def _shape(hint: Any) -> Any:

@@ -12,7 +12,7 @@ MOST_ADDRESSES = 10_000
 
 
 class Slowing:
-    """Who showed how many wrong tokens. Whoever shows the right one is never made to wait, from any
+    """Who showed how many wrong tokens. Who shows the right one never has to wait, from any
     address.
     """
 

@@ -212,8 +212,8 @@ def test_the_worst_people_come_first_and_confusions_by_number(result: Evaluation
     )  # wrong names, then strangers
     text = Reader(page).text
     assert (
-        text.index("For whom it works worst")
-        < text.index("Who is taken for whom")
+        text.index("Who it works worst for")
+        < text.index("Who is taken for which other person")
         < text.index("Strangers that could get a name")
     )
 

@@ -4,6 +4,7 @@ much val, bad settings, runs that are moved.
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from facesearch.training.advice import about_data, unusual
 from facesearch.training.losses import length_distance
 from facesearch.training.photos import training_photos
 from facesearch.training.recipe import TrainConfig
+from facesearch.training.recipe_files import SECTIONS
 from facesearch.training.run_folder import CONFIG, STATE
 from facesearch.training.trainer import Training, _averaged
 from facesearch.training.validate import rank_correlation
@@ -273,14 +275,18 @@ def test_other_names_of_a_setting_are_answered_with_ours(name: str, meant: str):
     assert f"Did you mean {meant!r}?" in str(caught.value)
 
 
-def test_every_setting_is_explained(run: Any):
+def test_every_setting_is_explained_and_the_list_is_a_recipe(run: Any):
     from dataclasses import fields
 
-    lines = run("train", "--settings").stdout.splitlines()
+    told = run("train", "--settings").stdout
+    lines = [line for line in told.splitlines() if not line.startswith("# ")]
     heads, words = lines[::2], lines[1::2]
     assert [line.split(" = ")[0] for line in heads] == [each.name for each in fields(TrainConfig)]
-    assert all(line.startswith("    ") and line.strip().endswith((".", ";")) for line in words)
-    assert "lr = 0.001   (number, above 0 and below 100)" in heads and "one of ce, arcface" in "".join(heads)
+    assert all(line.startswith("    # ") and line.endswith((".", ";")) for line in words)
+    assert "lr = 0.001   # number, above 0 and below 100" in heads and "one of ce, arcface" in "".join(heads)
+    sections = [line for line in told.splitlines() if line.startswith("# ")]
+    assert len(sections) == len(SECTIONS) and sections[0] == "# The network"
+    assert TrainConfig.from_dict(tomllib.loads(told)) == TrainConfig()
 
 
 # ---- lengths, pooling, moving

@@ -56,9 +56,9 @@ def audit(
     """List what is probably wrong in labelled photos: names, doubled and mixed people, copies, unusable
     crops.
 
-    Findings are suggestions to look at, each with its evidence, the likeliest first. Nothing is changed. With
-    --gallery alone that gallery is audited, by its vectors; with --data known vectors of the same encoder are
-    taken from it.
+    Findings are suggestions to look at, each with its evidence, the most likely first. Nothing is changed.
+    With --gallery alone that gallery is audited, by its vectors; with --data known vectors of the same
+    encoder are taken from it.
 
     \b
     Example:  facesearch audit --html audit.html

@@ -23,7 +23,7 @@ from facesearch.errors import counted, shown
 )
 @options.gallery
 def import_gallery(source: Path, source_key_file: Path | None, gallery: GalleryChoice) -> None:
-    """Add everybody from SOURCE, an exported file or another gallery's folder; make the gallery if need be.
+    """Add everybody from SOURCE, an exported file or another gallery's folder; make the gallery if needed.
 
     Every row is checked first. People of the same name are taken for one person; SOURCE stays as it is.
 

@@ -96,8 +96,8 @@ def scan(
     fpir: float | None,
     skips: Skips,
 ) -> None:
-    """Find every face in the photos under DIR, name whom the gallery knows, group the strangers, and write a
-    review.
+    """Find every face in the photos under DIR, name the people the gallery knows, group the strangers, and
+    write a review.
 
     The review is review.csv and review.html in the scan's folder: give groups names there, split and join
     them, then --apply it. A later scan of the same DIR looks only at new photos and keeps groups and names.
@@ -315,8 +315,8 @@ def _apply(album: Album, gallery: GalleryChoice, review: Path, fpir: float | Non
         f"{counted(result.unnamed, 'face')} without a name, {result.aside} put aside"
     )
     for name, photo in result.elsewhere:
-        mend = f"facesearch forget {pasted(name)} --photo {pasted(photo)} {_gallery_words(gallery)}"
-        tell(f"an earlier review enrolled {shown(photo)} as {shown(name)}; if that was wrong: {mend}")
+        remedy = f"facesearch forget {pasted(name)} --photo {pasted(photo)} {_gallery_words(gallery)}"
+        tell(f"an earlier review enrolled {shown(photo)} as {shown(name)}; if that was wrong: {remedy}")
 
 
 def _written(album: Album, gallery: GalleryChoice, with_photos: bool, *, applying: bool = False) -> Written:

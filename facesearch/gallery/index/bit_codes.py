@@ -3,9 +3,9 @@ from nobody.
 
 A vector is turned by a fixed rotation (sign flips and Hadamard transforms: the same numbers on every
 machine), after which the numbers of any unit vector are spread much as a normal distribution with variance
-1/m. So the best levels for one and two bits are known beforehand (Max 1960, table I), nothing is trained, and
-when somebody is forgotten their own code is all that there was of them. FAISS scans the codes sixteen at a
-time (IndexPQFastScan, André et al. 2017); the vectors themselves decide.
+1/m. So the best levels for one and two bits are known from the start (Max 1960, table I), nothing is trained,
+and when somebody is forgotten their own code is all that there was of them. FAISS scans the codes sixteen at
+a time (IndexPQFastScan, André et al. 2017); the vectors themselves decide.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from facesearch.records import I64, U8
 U64 = NDArray[np.uint64]
 SEED = 2
 ERASED = np.uint64(0)
-"""In the place of a row's sum: the row was erased."""
+"""Instead of a row's sum: the row was erased."""
 
 
 def row_checksums(rows: U8, ids: I64) -> U64:

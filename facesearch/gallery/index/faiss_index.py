@@ -3,7 +3,7 @@
 It is kept in segments, each of a range of face ids. Faces enrolled since are read from the store and searched
 beside them; when they are many they become a segment, which swallows those before it that are not several
 times its size, so that every face is rewritten only so often. Faces forgotten since are unknown to the
-store and dropped from answers, and their rows are overwritten in place by whoever comes next, at the latest
+store and dropped from answers, and their rows are overwritten in place by the next writer, at the latest
 by the erasure itself.
 
 A gallery whose people are scored by their templates has an index of these too. A template that was replaced
@@ -318,8 +318,8 @@ def _brought_up_to_date(
     """Make of the index what the store says, all of it again when `whole` gives a reason; up to `delta` rows
     may stay beside it.
 
-    Also returns the codes that were erased. must_keep: whoever only searches does not wait for a writer to
-    note the mark of the index, and does without its files this once.
+    Also returns the codes that were erased. must_keep: a process that only searches does not wait for a
+    writer to note the mark of the index, and does without its files this once.
 
     When another process forgets somebody between our reading and our writing, that is erased too before this
     returns.

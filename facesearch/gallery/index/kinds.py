@@ -145,7 +145,7 @@ class Trial:
         return np.where(numbers < 0, np.float32(-2), scores)
 
     def _reached(self, found: I64, scores: F32, most: int, strangers: bool) -> float:
-        """Candidates as near as the tenth nearest count, whichever of equals they are."""
+        """Candidates as near as the tenth nearest count, any of equals."""
         wanted = self._truth[strangers]
         there = (wanted > -2).sum(axis=1)
         limit = np.take_along_axis(wanted, np.maximum(there - 1, 0)[:, None], axis=1) - 1e-5

@@ -109,8 +109,8 @@ class Segment:
 
     def _scanned(self, queries: F32, k: int) -> tuple[I64, F32]:
         """The k best (q, k) by FAISS's exact scan. Erased rows are asked for on top and left out here: a
-        selector would need an argument that faiss.contrib.torch_utils, which pytorch-metric-learning puts in
-        the place of FAISS's own search, does not know."""
+        selector would need an argument that faiss.contrib.torch_utils, with which pytorch-metric-learning
+        replaces FAISS's own search, does not know."""
         assert self.flat is not None
         with threads_for(queries):
             scores, places = self.flat.search(

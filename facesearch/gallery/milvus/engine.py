@@ -194,7 +194,7 @@ class Engine:
         search may miss some of them.
 
         A server says early that its index is built; the rows are searched by it only when the segments that
-        were written down are loaded in the place of the growing ones, about 15 s later. Where it does not
+        were written down are loaded instead of the growing ones, about 15 s later. Where it does not
         tell its segments, what it says of its index has to do. Milvus Lite compares all rows.
         """
         if self.place.local is not None:

@@ -37,7 +37,8 @@ is shown by then.
 
 @dataclass(frozen=True)
 class MilvusIndex:
-    """The same as FaceIndex, from a projection. notes: what whoever asks should know of how current it is."""
+    """The same as FaceIndex, from a projection. notes: what those who ask should know of how current it
+    is."""
 
     gallery: Store
     engine: Engine

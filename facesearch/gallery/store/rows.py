@@ -159,8 +159,8 @@ def way_of(threshold: Threshold | None) -> ScoredBy:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was deleted, kept in memory for whoever must prove that it is gone: vectors' bytes and other bytes
-    that were on disk, and names of people and photos. note: what the deletion left in the gallery."""
+    """What was deleted, kept in memory for those who must prove that it is gone: vectors' bytes and other
+    bytes that were on disk, and names of people and photos. note: what the deletion left in the gallery."""
 
     note: Unfinished
     vectors: tuple[bytes, ...]
@@ -195,7 +195,7 @@ class Unfinished:
 
     @classmethod
     def read(cls, noted: dict[str, Any]) -> Self:
-        """From a gallery's note; until version 0.1.0 the action was called deed. Raises TypeError,
+        """From a gallery's note; until version 0.1.0 the action was called `deed`. Raises TypeError,
         ValueError.
         """
         if "deed" in noted:

@@ -179,7 +179,7 @@ class Store:
         self.notes.as_opened = (encoder_id, cipher.description)
 
     def own_words(self) -> str:
-        """What a gallery's file says in plain whoever is enrolled: a name that is part of it cannot be
+        """What a gallery's file says in plain of anybody enrolled: a name that is part of it cannot be
         searched for.
         """
         return " ".join((SCHEMA, self.notes.all_words(), *self.notes.detectors()))

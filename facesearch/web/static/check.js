@@ -1,4 +1,4 @@
-// The audit's findings, one by one: each is either right as it is, or mended.
+// The audit's findings, one by one: each is either right as it is, or gets fixed.
 
 import { Problem, get, post } from "./api.js";
 import { remember, rename } from "./done.js";

@@ -32,7 +32,7 @@ export function percent(share) {
   return `${(share * 100).toFixed(share < 0.001 ? 2 : 1)}%`;
 }
 
-// Says something to whoever listens instead of looks.
+// Says something to people who listen instead of look.
 export function say(words) {
   byId("said").textContent = words;
 }

@@ -1,0 +1,228 @@
+"""The rows of the tables marked `<!-- table: NAME -->` in README.md and docs/, read from scripts/results.
+
+scripts/readme.py fills them in. A row function yields one list of cells per row; the head of the table is in
+the page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+CARD = Path(__file__).parents[1] / "facesearch" / "weights" / "facesearch-r34.json"
+
+
+def interval(rate: Sequence[float], bold: bool = False) -> str:
+    """A figure with its interval, three digits; without one where there is none to speak of."""
+    value, low, high = rate
+    words = f"{value:.3f} [{low:.3f}, {high:.3f}]" if high - low >= 0.0005 else f"{value:.3f}"
+    return f"**{words}**" if bold else words
+
+
+def grouping_rows() -> Iterator[list[str]]:
+    """scripts/clustering.py's table: a row a heap, a mixture and a way; what repeats is left blank."""
+    before = ("", "")
+    for row in json.loads((RESULTS / "clustering" / "mixtures.json").read_text())["rows"]:
+        if row["way"] not in ("before", "sure", "groups", "answered", "hdbscan"):
+            continue
+        named = (row["where"], row["mixture"])
+        heap = row["where"] if named[0] != before[0] else ""
+        mixture = row["mixture"] if named != before else ""
+        rates = [
+            f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            for value, low, high in (row[f"bcubed_{of}"] for of in ("precision", "recall", "f"))
+        ]
+        way = f"**{row['way']}**" if row["way"] == "sure" else row["way"]
+        wrong = f"{row['wrong']:,} of {row['grouped']:,} ({row['wrong_share']:.1%})"
+        mixed = f"{row['mixed']} of {row['groups']}"
+        whole = f"{row['whole']} of {row['people_of_5']}"
+        yield [heap, mixture, way, *rates, mixed, whole, wrong]
+        before = named
+
+
+def promise_rows() -> Iterator[list[str]]:
+    """scripts/calibration_promise.py's rows at 3 and 1 %."""
+
+    def percent(share: float) -> str:
+        return f"{share:.2%}".replace("%", " %")
+
+    for row in json.loads((RESULTS / "calibration" / "shipped.json").read_text())["rows"]:
+        if row["fpir"] < 0.05:
+            reached = (
+                f"{percent(row['reached'])} [{100 * row['reached_5']:.2f}, {100 * row['reached_95']:.2f}]"
+            )
+            yield [
+                str(row["people"]),
+                f"{row['faces']:,}",
+                f"{row['fpir']:.0%}".replace("%", " %"),
+                f"{percent(row['low'])} to {percent(row['high'])}",
+                reached,
+                f"{row['kept']:.0%}".replace("%", " %"),
+                percent(row["within_reached"]),
+            ]
+
+
+def planted_rows() -> Iterator[list[str]]:
+    """scripts/audit_bench.py's means over seeds."""
+    planted = {
+        "wrong_names": ("wrong names", "240 labels dealt again (2 %)"),
+        "same_people": ("two names", "10 people split"),
+        "two_clusters": ("two clusters", "10 pairs of people merged"),
+        "copies": ("copies", "50: JPEG 50 to 80, half resized and relit, a fifth mirrored"),
+        "bad_crops": ("unusable crops", "40: black, dark, blurred, noisy"),
+    }
+    means = json.loads((RESULTS / "audit" / "planted.json").read_text())["means"]
+    for name, words in planted.items():
+        yield [
+            *words,
+            *(f"{means[name][figure]:.3f}" for figure in ("recall", "precision_new", "precision_planted")),
+        ]
+
+
+def way_rows() -> Iterator[list[str]]:
+    """scripts/ways_to_score.py's table."""
+    for row in json.loads((RESULTS / "ways_to_score.json").read_text())["rows"]:
+        figures = zip(*(row[key][:-1] for key in ("best", "template", "difference", "error")), strict=True)
+        missed = [
+            f"{best:.3f}, {template:.3f} ({less:+.4f} ± {error:.4f})"
+            for best, template, less, error in figures
+        ]
+        rank1 = f"{1 - row['best'][-1]:.3f}, {1 - row['template'][-1]:.3f}"
+        yield [str(row["enrolled"] or "all, 2 to 22"), *missed, rank1, f"{100 * row['other']:.2f} %"]
+
+
+def read(name: str) -> Any:
+    """A file of results."""
+    return json.loads((RESULTS / name).read_text())
+
+
+def figures(name: str) -> dict[str, list[float]]:
+    """The figures of an evaluation by name: value, low, high."""
+    found = {}
+    for figure in read(name)["figures"]:
+        rate = figure["rate"]
+        found[figure["name"]] = [rate["value"], rate["low"], rate["high"]]
+    return found
+
+
+SHOWN = (
+    "rank-1",
+    "rank-1 of the worst 5% of people",
+    "rank-1 of mated searches",
+    "FNIR at FPIR 10.0%",
+    "FNIR at FPIR 3.0%",
+    "FNIR at FPIR 1.0%",
+    "FNIR at FPIR 0.3%",
+    "FNIR at FPIR 1.0% by mean template",
+    "TPR at FPR 0.05",
+    "TPR at FPR 0.01",
+    "TPR at FPR 0.001",
+    "equal error rate",
+)
+
+
+def shipped_rows() -> Iterator[list[str]]:
+    """The shipped encoder and its teacher, figure by figure."""
+    ours, theirs = figures("shipped/shipped-val.json"), figures("shipped/teacher-val.json")
+    ours_test, theirs_test = figures("shipped/shipped-test.json"), figures("shipped/teacher-test.json")
+    for name in SHOWN:
+        if name == "rank-1":
+            yield ["rank-1, val", interval(ours[name]), interval(theirs[name])]
+            yield ["rank-1, test", interval(ours_test[name]), interval(theirs_test[name])]
+        elif name in ours and name in theirs:
+            yield [name.replace("%", " %"), interval(ours[name]), interval(theirs[name])]
+
+
+def encoder_rows() -> Iterator[list[str]]:
+    """Encoders that were trained here, and the teacher: the five figures that tell most."""
+    names = ("classifier top-1, no margin", "rank-1", "TPR at FPR 0.05", "FNIR at FPIR 1.0%")
+    for words, val, test in (
+        ("the shipped encoder", "shipped/shipped-val.json", "shipped/shipped-test.json"),
+        ("default recipe: CelebA-500 alone, no teacher", *_run("celeba500-2")),
+        ("800 people, no teacher", *_run("people800")),
+        ("the teacher, trained by others", "shipped/teacher-val.json", "shipped/teacher-test.json"),
+    ):
+        found, tested = figures(val), figures(test)
+        accuracy, rank1, tpr, fnir = (interval(found[name]) if name in found else "–" for name in names)
+        yield [words, accuracy, rank1, interval(tested["rank-1"]), tpr, fnir]
+
+
+def _run(name: str) -> tuple[str, str]:
+    return f"{name}/evaluation.json", f"{name}/evaluation-test.json"
+
+
+def gallery_rows() -> Iterator[list[str]]:
+    """The gallery that comes with facesearch, at the threshold that it has."""
+    for figure in json.loads(CARD.read_text())["gallery"]["measured"]:
+        rate = figure["rate"]
+        trials = f"{rate['trials']:,}"
+        value = interval([rate["value"], rate["low"], rate["high"]])
+        yield [figure["name"].replace("%", " %"), value, trials, figure["note"]]
+
+
+def claim_rows() -> Iterator[list[str]]:
+    """What the student project found, tried again by scripts/experiments.py."""
+    for claim, (verdict, difference) in read("experiments/table.json")["claims"].items():
+        yield [claim, verdict, "–" if difference is None else f"{difference:+.3f}"]
+
+
+def engine_rows() -> Iterator[list[str]]:
+    """scripts/bench.py: the encoder on its engines."""
+    for row in read("bench.json")["parts"]["embedding"]["engines"]:
+        speed, times = f"{row['img_per_s']:.0f}", f"{row['ratio']:.2f}"
+        yield [row["engine"], speed, times, f"{row['lowest_cosine']:.5f}"]
+
+
+def search_rows() -> Iterator[list[str]]:
+    """scripts/bench_search.py: what `auto` takes and how long a search is, by size of the gallery."""
+    for row in read("bench.json")["parts"]["search"]["runs"] + read("search/ten-million.json")["runs"]:
+        auto = row["indexes"]["auto"]
+        search, change = auto["search"], auto["change"]
+        (part,) = auto["build"]["index"]
+        index = part["kind"] + (f", {part['rerank']} compared" if part["rerank"] else "")
+        recall = [f"{share:.4f}" for share in search["recall"].values()]
+        yield [
+            "face-like" if row["vectors"] == "face" else row["vectors"],
+            f"{row['faces']:,}",
+            index,
+            ", ".join(recall),
+            f"{search['answer_p50_ms']:.1f}, {search['answer_p95_ms']:.1f}",
+            f"{search['open_ms']:,.0f}",
+            f"{change['enroll_p50_ms']:.1f}",
+            f"{change['forget_s']:.1f}",
+        ]
+
+
+def rival_rows() -> Iterator[list[str]]:
+    """How many times as long the same search takes elsewhere, in the same run."""
+    for row in read("bench.json")["parts"]["search"]["runs"]:
+        for name, peer in row["peers"].items():
+            kind = "face-like" if row["vectors"] == "face" else row["vectors"]
+            yield [kind, f"{row['faces']:,}", name, f"{peer['times_ours']:,.1f}", f"{peer['recall']:.4f}"]
+
+
+def service_rows() -> Iterator[list[str]]:
+    """scripts/bench.py: the service under load."""
+    for row in read("bench.json")["parts"]["service"]["rows"]:
+        sent = "aligned crops" if row["what"] == "crops" else "whole photos"
+        batched = "together" if row["batched"] else "one by one"
+        yield [sent, batched, str(row["clients"]), f"{row['per_s']:.0f}", f"{row['p95_ms']:.0f}"]
+
+
+TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
+    "grouping": grouping_rows,
+    "promise": promise_rows,
+    "planted": planted_rows,
+    "ways": way_rows,
+    "shipped": shipped_rows,
+    "encoders": encoder_rows,
+    "gallery": gallery_rows,
+    "claims": claim_rows,
+    "engines": engine_rows,
+    "searches": search_rows,
+    "rivals": rival_rows,
+    "service": service_rows,
+}
