@@ -1,9 +1,9 @@
-"""Run the examples of README.md and docs/ again and write what they print; fill their tables from the results.
+"""Run the examples of README.md and docs/ again and write what they print; fill their tables from results.
 
-    .venv/bin/python scripts/examples.py                          # all of them; `data` needs ../shared and data/
+    .venv/bin/python scripts/examples.py                # all of them; `in data` needs ../shared and data/
     .venv/bin/python scripts/examples.py --only archivist --only info
-    .venv/bin/python scripts/examples.py --check                  # write nothing, say what differs
-    .venv/bin/python scripts/examples.py --tables                 # only the tables, in no time
+    .venv/bin/python scripts/examples.py --check        # write nothing, say what differs
+    .venv/bin/python scripts/examples.py --tables       # only the tables, in no time
 
 An example is one or more blocks of code of a page, each after a comment that names it:
 
@@ -12,9 +12,10 @@ An example is one or more blocks of code of a page, each after a comment that na
     <!-- example: NAME file FILE -->      runs nothing: the block is the contents of FILE
 
 Blocks of one name run one after the other in the same folder. bash runs the `$ ` lines; one that ends in `&`
-runs until the example ends, and its first line of output is shown; `export NAME=VALUE` holds for what follows. What follows each line is replaced. The
-block keeps its form: a line that ends in ... is cut as short again, a lone ... stands where lines are left
-out, and of stderr's lines (written `# ...`) those are kept that begin with a word that was kept before.
+runs until the example ends, and its first line of output is shown; `export NAME=VALUE` holds for what
+follows. What follows each line is replaced. The block keeps its form: a line that ends in ... is cut as short
+again, a lone ... stands where lines are left out, and of stderr's lines (written `# ...`) those are kept that
+begin with a word that was kept before.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def written(step: Step, out: Sequence[str], err: Sequence[str]) -> list[str]:
 
 
 def _elided(shown: Sequence[str], out: Sequence[str]) -> list[str]:
-    """Lines of out whose label was shown, the rest as `...`. A label ends at two spaces, a colon or a digit."""
+    """Lines of out whose label was shown, the rest as `...`."""
     labels = {_label(line) for line in shown}
     lines = [line if _label(line) in labels else "..." for line in out]
     return [line for line, _ in groupby(lines)]
@@ -117,8 +118,8 @@ VARIES = (
 
 
 def same(shown: str, printed: str) -> bool:
-    """Whether two lines say the same, but for what VARIES, and the last digits of decimals: 0.03, of shares in per
-    cent or numbers above 1.5 a tenth of them or half a point.
+    """Whether two lines say the same, but for what VARIES, and the last digits of decimals: up to 0.03, or, of
+    shares in per cent and numbers above 1.5, a tenth of them or half a point.
     """
     texts: list[list[str]] = []
     for line in (shown, printed):
@@ -154,7 +155,7 @@ class World:
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
-        """That of this process, without what it says of galleries and keys; `facesearch` is this checkout's."""
+        """That of this process, without what it says of galleries; `facesearch` is this checkout's."""
         mine = {name: value for name, value in os.environ.items() if not name.startswith("FACESEARCH_")}
         return (
             mine
@@ -201,17 +202,17 @@ class World:
             process.communicate(timeout=60)
 
     def _start(self, command: str) -> str:
-        log = (self.folder / "log").open("a")
-        process = subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
+        with (self.folder / "log").open("a") as log:
+            process = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
         self.running.append(process)
         assert process.stdout is not None
         first = process.stdout.readline().rstrip("\n")
@@ -248,7 +249,7 @@ def put_shipped(here: Path) -> None:
 
 
 def put_data(here: Path) -> None:
-    """`gallery`, a copy of the one that comes with facesearch, the prepared `data`, and photos of real people."""
+    """`gallery`, a copy of the one that comes with facesearch, the prepared `data`, photos of a real person."""
     put_gallery(here)
     (here / "data").symlink_to(ROOT / "data")
     shutil.copytree(SHARED / "data" / "wild" / "7274", here / "photos")

@@ -1,4 +1,4 @@
-"""scripts/examples.py: what a block shows is run again and written as the block had it; and the pages' examples."""
+"""scripts/examples.py: what a block shows is run again, written as the block had it, and compared."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ def test_differences_are_the_lines_that_say_something_else():
 
 def test_examples_that_were_not_asked_for_and_all_around_them_stay(tmp_path: Path, monkeypatch: Any):
     text = (
-        "# Title\n<!-- example: one -->\n```\n$ a\nold\n```\nwords\n<!-- example: two in drawn -->\n```console\n"
+        "# Title\n<!-- example: one -->\n```\n$ a\nold\n```\nwords\n"
+        "<!-- example: two in drawn -->\n```console\n"
         "$ b\nold\n```\nend\n<!-- example: two file x.py -->\n```python\nprint()\n```\n"
     )
     here, ran = World(tmp_path, "1"), []

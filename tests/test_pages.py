@@ -81,7 +81,8 @@ def test_every_command_line_has_options_that_exist(page: Path):
 
 
 def test_command_lines_are_found_with_their_options():
-    text = "```\n$ facesearch query a --top 2 \\\n    --json | head --lines 1\n```\n`facesearch album export --xmp`"
+    text = "```\n$ facesearch query a --top 2 \\\n    --json | head --lines 1\n```\n"
+    text += "`facesearch album export --xmp`"
     assert command_lines(text) == [("query", ["--top", "--json"]), ("album export", ["--xmp"])]
     assert sum(len(command_lines(text_of(page))) for page in WRITTEN_BY_HAND) > 100
 
