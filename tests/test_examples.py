@@ -104,6 +104,11 @@ def test_what_says_something_else_is_not(shown: str, printed: str):
     assert not same(shown, printed)
 
 
+def test_loosely_all_numbers_are_the_same_and_words_are_not():
+    assert same("epoch 7, val 0.41 [0.1, 1.0]", "epoch 12, val 0.88 [0.2, 0.9]", loosely=True)
+    assert not same("epoch 7, best", "epoch 7, worst", loosely=True)
+
+
 def test_differences_are_the_lines_that_say_something_else():
     assert differences("one\n0.10\n", "one\n0.11\n") == []
     assert differences("one\ntwo\n", "one\nthree\n") == ["- two\n+ three"]
@@ -122,7 +127,7 @@ def test_examples_that_were_not_asked_for_and_all_around_them_stay(tmp_path: Pat
     assert (tmp_path / "x.py").read_text() == "print()\n"
     page = tmp_path / "page.md"
     page.write_text(text)
-    assert examples(page) == [Example(page, "one", "empty"), Example(page, "two", "drawn")]
+    assert examples(page) == [Example(page, "one", "empty", False), Example(page, "two", "drawn", False)]
 
 
 def test_a_world_keeps_what_was_exported_and_ends_what_it_started():
@@ -149,7 +154,7 @@ def test_examples_have_worlds_and_names_of_their_own():
         marks = text.count("<!-- example: ")
         blocks = list(BLOCK.finditer(text))
         assert len(blocks) == marks, f"{page}: a mark without a block of code after it"
-        assert all(match.group(4) or match.group(5).startswith("$ ") for match in blocks), page
+        assert all(match.group(4) or match.group(6).startswith("$ ") for match in blocks), page
 
 
 def test_the_readmes_examples_need_no_data():
@@ -170,4 +175,6 @@ def test_an_example_prints_what_the_page_shows(example: Example):
     if example.world == "data" and not ((ROOT / "data" / "celeba500").is_dir() and SHARED.is_dir()):
         pytest.skip("needs the prepared data: make data")
     before, after = run_example(example)
-    assert differences(before, after) == [], f"run: python scripts/examples.py --only {example.name}"
+    assert differences(before, after, example.loosely) == [], (
+        f"run: python scripts/examples.py --only {example.name}"
+    )
