@@ -1,6 +1,6 @@
 """Run the examples of README.md and docs/ again and write what they print; fill their tables from results.
 
-    .venv/bin/python scripts/examples.py                # all of them; `in data` needs ../shared and data/
+    .venv/bin/python scripts/examples.py                # all of them; no dataset is needed
     .venv/bin/python scripts/examples.py --only archivist --only info
     .venv/bin/python scripts/examples.py --check        # write nothing, say what differs
     .venv/bin/python scripts/examples.py --tables       # only the tables, in no time
@@ -42,7 +42,6 @@ from tables import TABLES
 from tables_readme import README_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
 ALL_TABLES = {**TABLES, **README_TABLES}
 BLOCK = re.compile(
     r"(<!-- example: ([\w-]+)(?: in (\w+))?(?: file ([\w./-]+))?( loosely)? -->\n```\w*\n)(.*?)(?=```)",
@@ -117,13 +116,13 @@ VARIES = (
     (r"\d+ threads?, (bfloat16|float32)", "THREADS"),
     (r"^(epoch\s+\d+/\d+).*", r"\1"),
 )
-"""What is another on every machine or in every run, and what stands in its place when two runs are compared."""
+"""What differs between machines or runs, and what stands in its place when two runs are compared."""
 ANY_NUMBER = (r"-?\b\d[\d,]*(\.\d+)?%?", "N")
 
 
 def same(shown: str, printed: str, loosely: bool = False) -> bool:
-    """Whether two lines say the same, but for what VARIES, and the last digits of decimals: up to 0.03, or, of
-    shares in per cent and numbers above 1.5, a tenth of them or half a point. Loosely, all numbers are the same.
+    """Whether two lines say the same, but for what VARIES and for the last digits of decimals: up to 0.03, and of
+    shares in per cent and numbers above 1.5 a tenth, or half a point. Loosely, all numbers are the same.
     """
     texts: list[list[str]] = []
     for line in (shown, printed):
@@ -249,28 +248,15 @@ def put_shipped(here: Path) -> None:
     """`gallery`, a copy of the one that comes with facesearch, and scripts/demo_photos.py's `photos`."""
     from demo_photos import main as draw_photos
 
-    put_gallery(here)
-    draw_photos(here / "photos")
-
-
-def put_data(here: Path) -> None:
-    """`gallery`, a copy of the one that comes with facesearch, the prepared `data`, photos of a real person."""
-    put_gallery(here)
-    (here / "data").symlink_to(ROOT / "data")
-    shutil.copytree(SHARED / "data" / "wild" / "7274", here / "photos")
-
-
-def put_gallery(here: Path) -> None:
-    """A copy of the gallery that comes with facesearch."""
     (here / "gallery").mkdir(mode=0o700)
     shutil.copy(ROOT / "index" / "gallery.sqlite", here / "gallery")
+    draw_photos(here / "photos")
 
 
 WORLDS: dict[str, Callable[[Path], None]] = {
     "empty": lambda here: None,
     "drawn": put_drawn,
     "shipped": put_shipped,
-    "data": put_data,
 }
 
 

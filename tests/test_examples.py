@@ -11,7 +11,6 @@ from examples import (
     ALL_TABLES,
     BLOCK,
     ROOT,
-    SHARED,
     TABLE,
     WORLDS,
     Example,
@@ -30,8 +29,8 @@ from examples import (
 )
 
 ALL = [example for page in pages() for example in examples(page)]
-SLOW = {"researcher", "train-own", "torchrun", "milvus", "by"}
-"""Those that take more than a few seconds by more than a few commands: a training, an engine."""
+SLOW = {"researcher", "archivist", "foreign"}
+"""Those that train, or run many commands."""
 
 
 def test_a_block_is_its_commands_with_what_they_showed():
@@ -162,18 +161,13 @@ def test_the_readmes_examples_need_no_data():
 
 
 def as_parameter(example: Example) -> Any:
-    marks = [pytest.mark.slow] if example.name in SLOW else []
-    if example.world == "data":
-        marks += [pytest.mark.slow, pytest.mark.data]
-    return pytest.param(example, id=example.name, marks=marks)
+    return pytest.param(example, id=example.name, marks=[pytest.mark.slow] if example.name in SLOW else [])
 
 
 @pytest.mark.parametrize("example", [as_parameter(example) for example in ALL])
 def test_an_example_prints_what_the_page_shows(example: Example):
     if example.world == "shipped" and importlib.util.find_spec("skimage") is None:
         pytest.skip("needs the extra [demo]")
-    if example.world == "data" and not ((ROOT / "data" / "celeba500").is_dir() and SHARED.is_dir()):
-        pytest.skip("needs the prepared data: make data")
     before, after = run_example(example)
     assert differences(before, after, example.loosely) == [], (
         f"run: python scripts/examples.py --only {example.name}"

@@ -91,7 +91,9 @@ def test_command_lines_are_found_with_their_options():
 def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path):
     for path, anchor in links(page):
         assert path.exists(), path
-        made = "<!-- made from code: " in text_of(path) if anchor else False  # the site's build looks at these
+        made = (
+            "<!-- made from code: " in text_of(path) if anchor else False
+        )  # the site's build looks at these
         assert not anchor or made or anchor in anchors(path), f"{path}#{anchor}"
 
 
@@ -112,7 +114,8 @@ def test_twenty_questions_are_answered_within_three_clicks_of_the_readme():
     assert all(row.split("|")[1].strip().endswith("?") for row in rows)
     near, reached = {README}, {README}
     for _ in range(2):  # the third click is on a link in one of these pages
-        near = {path for page in near for path, _ in links(page) if path.suffix == ".md" and path.is_file()}
+        found = {path for page in near for path, _ in links(page)}
+        near = {path for path in found if path.suffix == ".md" and path.is_file()}
         reached |= near
     assert QUESTIONS in reached
 
