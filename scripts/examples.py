@@ -1,7 +1,7 @@
 """Run the examples of README.md and docs/ again and write what they print; fill their tables from results.
 
     .venv/bin/python scripts/examples.py                # all of them; no dataset is needed
-    .venv/bin/python scripts/examples.py --only archivist --only info
+    .venv/bin/python scripts/examples.py --only archivist --only demo
     .venv/bin/python scripts/examples.py --check        # write nothing, say what differs
     .venv/bin/python scripts/examples.py --tables       # only the tables, in no time
 
@@ -121,8 +121,10 @@ ANY_NUMBER = (r"-?\b\d[\d,]*(\.\d+)?%?", "N")
 
 
 def same(shown: str, printed: str, loosely: bool = False) -> bool:
-    """Whether two lines say the same, but for what VARIES and for the last digits of decimals: up to 0.03, and of
-    shares in per cent and numbers above 1.5 a tenth, or half a point. Loosely, all numbers are the same.
+    """Whether two lines say the same, but for what VARIES and for the last digits of decimals.
+
+    Decimals may differ by 0.03; shares in per cent and numbers above 1.5 by a tenth or half a point. Loosely,
+    all numbers are the same.
     """
     texts: list[list[str]] = []
     for line in (shown, printed):
