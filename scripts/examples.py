@@ -3,7 +3,7 @@
     .venv/bin/python scripts/examples.py                # all of them; no dataset is needed
     .venv/bin/python scripts/examples.py --only archivist --only demo
     .venv/bin/python scripts/examples.py --check        # write nothing, say what differs
-    .venv/bin/python scripts/examples.py --tables       # only the tables, in no time
+    .venv/bin/python scripts/examples.py --tables       # only the tables, at once
 
 An example is one or more blocks of code of a page, each after a comment that names it:
 
@@ -110,6 +110,7 @@ VARIES = (
     (r"\d{4}-\d\d-\d\d(T[\d:.]+(\+00:00|Z)?)?", "DATE"),
     (r"\d[\d,]*(\.\d+)? ?(s|ms|min|img/s|bytes)\b", "TAKEN"),
     (r"\b(bytes|generation)( +)\d+", r"\1\2N"),
+    (r"(generation_\w+\": )\d+", r"\1N"),
     (r"-\d+\.json", "-N.json"),
     (r"\bat -?\d+,-?\d+ \d+x\d+", "at BOX"),
     (r"\[-?\d+(\.\d+)?, ?-?\d+(\.\d+)?, ?\d+(\.\d+)?, ?\d+(\.\d+)?\]", "[BOX]"),

@@ -79,6 +79,7 @@ def test_what_was_cut_or_left_out_is_again(
         ),
         ("rebuilt in 0.1 s", "rebuilt in 23 s"),
         ('{"score": 0.12345, "per...', '{"score": 0.12, "perso...'),
+        ('"generation_before": 2,', '"generation_before": 4,'),
         ("bytes    17735680", "bytes    9735680"),
         ("receipt: gallery/receipts/forget-4.json", "receipt: gallery/receipts/forget-11.json"),
         ("epoch   1/12  train loss 3.1", "epoch   1/12  train loss 2.9 best"),
