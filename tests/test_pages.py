@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import click
@@ -101,6 +102,13 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path):
 def test_every_file_of_the_repository_that_a_page_names_is_there(page: Path):
     for name in set(re.findall(r"`((?:scripts|docs|tests)/[\w./-]+\.\w+)`", text_of(page))):
         assert (ROOT / name).exists(), name
+
+
+def test_every_extra_is_on_the_page_on_installing():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    page = text_of(ROOT / "docs" / "install.md")
+    for extra in project["optional-dependencies"]:
+        assert f"| `{extra}` |" in page, extra
 
 
 def test_the_readme_is_short_and_needs_no_data():
