@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,8 @@ def as_parameter(example: Example) -> Any:
 def test_an_example_prints_what_the_page_shows(example: Example):
     if example.world == "shipped" and importlib.util.find_spec("skimage") is None:
         pytest.skip("needs the extra [demo]")
+    if "$ curl " in example.page.read_text("utf-8") and shutil.which("curl") is None:
+        pytest.skip("needs curl")
     before, after = run_example(example)
     assert differences(before, after, example.loosely) == [], (
         f"run: python scripts/examples.py --only {example.name}"
