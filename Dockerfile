@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# facesearch serve, the light installation: no torch, no compiler, no pip's cache. See docs/container.md.
+# facesearch serve, the light installation: no torch, no compiler, no pip's cache. See docs/howto/docker.md.
 
 FROM python:3.11-slim-bookworm AS build
 # Extras of pyproject.toml: "web" is the service; "web,crypt" opens encrypted galleries too.

@@ -175,7 +175,7 @@ def test_its_script_is_one_that_bash_takes():
 
 
 def test_its_page_names_files_and_variables_that_there_are():
-    page = (ROOT / "docs" / "container.md").read_text("utf-8")
+    page = (ROOT / "docs" / "howto" / "docker.md").read_text("utf-8")
     known = (ROOT / "compose.yaml").read_text("utf-8") + (ROOT / "Dockerfile").read_text("utf-8")
     for name in set(re.findall(r"FACESEARCH_[A-Z_]+", page)):
         assert name in known, name

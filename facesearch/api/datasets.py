@@ -20,15 +20,30 @@ SPLITS = ("own", "random")
 SEVERAL = ("largest", "skip")
 
 
-def draw_people(out: str | os.PathLike[str], *, people: int = 24, photos: int = 16, seed: int = 0) -> int:
-    """Draw a folder of people who do not exist, one folder a person. Returns how many photos. Raises
+def draw_people(
+    out: str | os.PathLike[str],
+    *,
+    people: int = 24,
+    photos: int = 16,
+    seed: int = 0,
+    prefix: str = "p",
+    album: bool = False,
+) -> int:
+    """Draw a folder of people who do not exist. Returns how many photos.
+
+    One folder a person, called by prefix and a number; with album=True all photos in one folder, without
+    names, in mixed order, some of two people. Raises ValueError for a prefix that is no folder's name,
     CannotWrite.
     """
-    from facesearch.datasets.toy import draw_people as draw
+    from facesearch.datasets import toy
 
     checks.at_least("people", people, 2)
     checks.at_least("photos", photos, 1)
-    return draw(Path(out), people=people, photos=photos, seed=seed)
+    if album:
+        return toy.draw_album(Path(out), people=people, photos=photos, seed=seed)
+    if Path(prefix).name != prefix or prefix in ("", "..", "."):
+        raise ValueError(f"prefix is {prefix!r}; it must be the beginning of a folder's name")
+    return toy.draw_people(Path(out), people=people, photos=photos, seed=seed, prefix=prefix)
 
 
 def open_dataset(folder: str | os.PathLike[str]) -> Dataset:

@@ -115,16 +115,39 @@ def draw_photo(person: Person, seed: int) -> U8:
     return pixels
 
 
-def draw_people(out: Path, *, people: int, photos: int, seed: int) -> int:
+def draw_people(out: Path, *, people: int, photos: int, seed: int, prefix: str = "p") -> int:
     """Write one folder a person, p000/00.png and so on; returns how many photos. Raises CannotWrite."""
     for number in range(people):
-        person = invent_person(seed * 100_003 + number)
-        folder = make_folder(out / f"p{number:03d}")
+        folder = make_folder(out / f"{prefix}{number:03d}")
         for shot in range(photos):
-            with writing(folder):
-                image = Image.fromarray(draw_photo(person, (seed * 100_003 + number) * 1009 + shot))
-                image.save(folder / f"{shot:02d}.png")
+            _write(folder / f"{shot:02d}.png", _picture(number, shot, seed))
     return people * photos
+
+
+def draw_album(out: Path, *, people: int, photos: int, seed: int) -> int:
+    """Write the same photos into one folder, without names and in mixed order, IMG_0000.png and so on; a last
+    photo for every two people shows both of them. Returns how many photos. Raises CannotWrite.
+    """
+    single = [[(number, shot)] for number in range(people) for shot in range(photos)]
+    np.random.default_rng(seed).shuffle(single)
+    both = [[(number, photos), (number + 1, photos)] for number in range(0, people - 1, 2)]
+    folder = make_folder(out)
+    for i, shown in enumerate([*single, *both]):
+        wide = Image.new("RGB", (WIDTH * len(shown), HEIGHT))
+        for place, (number, shot) in enumerate(shown):
+            wide.paste(_picture(number, shot, seed), (place * WIDTH, 0))
+        _write(folder / f"IMG_{i:04d}.png", wide)
+    return len(single) + len(both)
+
+
+def _picture(number: int, shot: int, seed: int) -> Image.Image:
+    person = seed * 100_003 + number
+    return Image.fromarray(draw_photo(invent_person(person), person * 1009 + shot))
+
+
+def _write(path: Path, picture: Image.Image) -> None:
+    with writing(path.parent):
+        picture.save(path)
 
 
 def _draw_head(draw: ImageDraw.ImageDraw, p: Person, r: np.random.Generator) -> None:

@@ -20,8 +20,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 def block(kind: str) -> str:
     """The shell block that follows the marker of this kind of user."""
     found = re.search(rf"<!-- path: {kind} -->\n```[a-z]*\n(.*?)```", README, re.DOTALL)
-    if found is None:
-        pytest.skip(f"README.md has no block marked <!-- path: {kind} -->")
+    assert found is not None, f"README.md has no block marked <!-- path: {kind} -->"
     return found.group(1)
 
 
@@ -56,20 +55,7 @@ def walk(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 def test_every_kind_of_user_has_a_path():
     kinds = re.findall(r"<!-- path: ([a-z]+) -->", README)
-    if not kinds:
-        pytest.skip("README.md has no paths yet")
-    assert kinds == ["program", "researcher", "engineer", "archivist"]
-
-
-def test_the_programs_lines(walk):  # type: ignore[no-untyped-def]
-    folder, out = walk("program")
-    face, decision, shapes, last = out.splitlines()[1:]
-    assert "Person 3" in face and decision in ("same", "different") and shapes == "(112, 112, 3) (1, 512)"
-    assert (
-        "Ada Lovelace" in last
-        and "Person 0" not in last
-        and (folder / "gallery" / "gallery.sqlite").is_file()
-    )
+    assert kinds == ["researcher", "engineer", "archivist"]
 
 
 @pytest.mark.slow
@@ -85,22 +71,19 @@ def test_the_researchers_path(walk):  # type: ignore[no-untyped-def]
 
 @pytest.mark.slow
 def test_the_engineers_path(walk):  # type: ignore[no-untyped-def]
-    folder, printed = walk("engineer")
-    assert printed.splitlines()[-1] == "match p003"
-    [face] = json.loads((folder / "answer.json").read_text())["photos"][0]["faces"]
-    assert "set on searches of 10 strangers" in printed and face["threshold"] > 0
+    _, printed = walk("engineer")
+    assert "set on searches of 12 strangers" in printed
+    [photo] = json.loads(printed[printed.index("\n{") :])["photos"]
+    [face] = photo["faces"]
+    assert face["decision"] == "match" and face["matches"][0]["person"] == "p003" and face["threshold"] > 0
 
 
 @pytest.mark.slow
 def test_the_archivists_path(walk):  # type: ignore[no-untyped-def]
     folder, printed = walk("archivist")
-    assert "Ada Lovelace: 6 photos enrolled" in printed and "Charles Babbage: 6 photos enrolled" in printed
-    for person in ("Ada Lovelace", "Charles Babbage"):
-        names = [path.name for path in (folder / "sorted" / person).iterdir()]
-        reviewed = {name.split("-")[1] for name in names}
-        assert len(names) >= 6 and len(reviewed) == 1, "each folder holds the photos of one drawn person"
-    assert (
-        len(list((folder / "sorted").rglob("*.png"))) == 36 and len(list((folder / "album").iterdir())) == 36
-    )
+    assert "Ada Lovelace: 7 photos enrolled" in printed
+    assert len(list((folder / "sorted" / "Ada Lovelace").iterdir())) == 7
+    sorted_names = {path.name for path in (folder / "sorted").rglob("*.png")}
+    assert len(sorted_names) == len(list((folder / "album").iterdir())) == 39, "every photo is somewhere"
     page = (folder / "album.scan" / "review.html").read_text()
     assert "data:image/jpeg" in page, "a page with pictures keeps them"
