@@ -99,10 +99,15 @@ def read(name: str) -> Any:
     return json.loads((RESULTS / name).read_text())
 
 
-def figures(name: str) -> dict[str, list[float]]:
-    """The figures of an evaluation by name: value, low, high."""
+def card() -> Any:
+    """What scripts/ship.py measured of the shipped encoder and of its teacher."""
+    return json.loads(CARD.read_text())
+
+
+def figures(of: str, split: str) -> dict[str, list[float]]:
+    """The card's figures of "shipped" or "teacher" by name: value, low, high."""
     found = {}
-    for figure in read(name)["figures"]:
+    for figure in card()["metrics"][of][split]:
         rate = figure["rate"]
         found[figure["name"]] = [rate["value"], rate["low"], rate["high"]]
     return found
@@ -126,37 +131,33 @@ SHOWN = (
 
 def shipped_rows() -> Iterator[list[str]]:
     """The shipped encoder and its teacher, figure by figure."""
-    ours, theirs = figures("shipped/shipped-val.json"), figures("shipped/teacher-val.json")
-    ours_test, theirs_test = figures("shipped/shipped-test.json"), figures("shipped/teacher-test.json")
+    ours, theirs = figures("shipped", "val"), figures("teacher", "val")
+    tested = [interval(figures(of, "test")["rank-1"]) for of in ("shipped", "teacher")]
     for name in SHOWN:
+        if name in ours and name in theirs:
+            words = "rank-1, val" if name == "rank-1" else name.replace("%", " %")
+            yield [words, interval(ours[name]), interval(theirs[name])]
         if name == "rank-1":
-            yield ["rank-1, val", interval(ours[name]), interval(theirs[name])]
-            yield ["rank-1, test", interval(ours_test[name]), interval(theirs_test[name])]
-        elif name in ours and name in theirs:
-            yield [name.replace("%", " %"), interval(ours[name]), interval(theirs[name])]
+            yield ["rank-1, test", *tested]
 
 
 def encoder_rows() -> Iterator[list[str]]:
     """Encoders that were trained here, and the teacher: the five figures that tell most."""
+    alone = read("without_teacher.json")["encoders"].values()
+    yield _encoder("the shipped encoder", figures("shipped", "val"), figures("shipped", "test"))
+    yield from (_encoder(each["words"], each["val"], each["test"]) for each in alone)
+    yield _encoder("the teacher, trained by others", figures("teacher", "val"), figures("teacher", "test"))
+
+
+def _encoder(words: str, val: dict[str, list[float]], test: dict[str, list[float]]) -> list[str]:
     names = ("classifier top-1, no margin", "rank-1", "TPR at FPR 0.05", "FNIR at FPIR 1.0%")
-    for words, val, test in (
-        ("the shipped encoder", "shipped/shipped-val.json", "shipped/shipped-test.json"),
-        ("default recipe: CelebA-500 alone, no teacher", *_run("celeba500-2")),
-        ("800 people, no teacher", *_run("people800")),
-        ("the teacher, trained by others", "shipped/teacher-val.json", "shipped/teacher-test.json"),
-    ):
-        found, tested = figures(val), figures(test)
-        accuracy, rank1, tpr, fnir = (interval(found[name]) if name in found else "–" for name in names)
-        yield [words, accuracy, rank1, interval(tested["rank-1"]), tpr, fnir]
-
-
-def _run(name: str) -> tuple[str, str]:
-    return f"{name}/evaluation.json", f"{name}/evaluation-test.json"
+    accuracy, rank1, tpr, fnir = (interval(val[name]) if name in val else "–" for name in names)
+    return [words, accuracy, rank1, interval(test["rank-1"]), tpr, fnir]
 
 
 def gallery_rows() -> Iterator[list[str]]:
     """The gallery that comes with facesearch, at the threshold that it has."""
-    for figure in json.loads(CARD.read_text())["gallery"]["measured"]:
+    for figure in card()["gallery"]["measured"]:
         rate = figure["rate"]
         trials = f"{rate['trials']:,}"
         value = interval([rate["value"], rate["low"], rate["high"]])
@@ -165,7 +166,7 @@ def gallery_rows() -> Iterator[list[str]]:
 
 def claim_rows() -> Iterator[list[str]]:
     """What the student project found, tried again by scripts/experiments.py."""
-    for claim, (verdict, difference) in read("experiments/table.json")["claims"].items():
+    for claim, (verdict, difference) in read("without_teacher.json")["claims"].items():
         yield [claim, verdict, "–" if difference is None else f"{difference:+.3f}"]
 
 
