@@ -13,7 +13,7 @@ and how, the teacher and its terms, what it started from, photos with their sour
 known. The model card tells all of it.
 
 Writes facesearch/weights/facesearch-r34.{safetensors,json}, facesearch/weights/MODEL_CARD.md,
-index/gallery.sqlite and scripts/results/shipped/. The weights stay what they are, and so does their id; only
+index/gallery.sqlite, and reports into runs/ship/. The weights stay what they are, and so does their id; only
 the notes in the file's head change. Every row (this encoder, the one that shipped before, the teacher,
 MobileFaceNet; the trial's encoder as a candidate) is measured here, the same way. Without --test the test
 split stays unseen; the shipped card needs it. Vectors and galleries of a run are kept in runs/ship.
@@ -57,7 +57,6 @@ from facesearch.records import WAYS_TO_SCORE, ScoredBy
 from facesearch.report.evaluation import write_report
 from facesearch.report.evaluation_json import evaluation_json
 
-RESULTS = ROOT / "scripts" / "results" / "shipped"
 PROVENANCE = ROOT / "scripts" / "results" / "distil-gpu" / "encoder.json"
 TRIAL = SHARED / "models" / "facesearch-r34-h100.safetensors"
 MOST_BYTES = 45_000_000
@@ -83,7 +82,7 @@ def ship(encoder: Path, provenance: Path, test: bool, by: ScoredBy | None, seed:
     """Ship an encoder."""
     os.umask(0o022)  # these files are for everybody
     world, came = World.opened(), read_json(provenance)
-    for folder in (SHIPPED.parent, RESULTS, KEPT):
+    for folder in (SHIPPED.parent, KEPT):
         make_folder(folder)
     notes, encoder_id = write_weights(encoder, came)
     rows = the_rows(encoder_id, came)
@@ -94,7 +93,7 @@ def ship(encoder: Path, provenance: Path, test: bool, by: ScoredBy | None, seed:
     save_encoder(SHIPPED, load_encoder(SHIPPED)[0], notes, half=True)
     rows["shipped"] = Row("shipped", SHIPPED)  # which knows its lengths now
     candidates = the_candidates(figures, came)
-    replace_json(RESULTS / "candidates.json", candidates)
+    replace_json(KEPT / "candidates.json", candidates)
     card = {
         "name": SHIPPED.stem,
         "encoder_id": encoder_id,
@@ -174,10 +173,10 @@ def figures_of(
             if name == "shipped":
                 out[name]["people"] = per_person(result)
                 if split == "val":
-                    write_report(result, RESULTS)
+                    write_report(result, KEPT)
                 else:
                     text = evaluation_json(result) + "\n"
-                    replace_file(RESULTS / f"evaluation-{split}.json", text.encode())
+                    replace_file(KEPT / f"evaluation-{split}.json", text.encode())
     return out
 
 
