@@ -35,6 +35,7 @@ KEPT = {
     "detect": "What was found so far was answered.",
     "toy": "The pictures drawn so far are kept.",
     "backup": "The backup was not finished; the gallery is as it was.",
+    "demo-gallery": "The copy was not finished, and nothing of it is left.",
     "export": "The file was not written; the gallery is as it was.",
     "plot": "The file is as it was, or whole.",
     "evaluate": "The report's files are as they were, or whole.",

@@ -43,7 +43,8 @@ def test_a_transaction_that_fails_changes_nothing(path: Path):
     assert database.one("SELECT count(*) FROM meta") == 1
 
 
-def test_reading_is_of_one_moment(path: Path):
+def test_reading_is_of_one_moment(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "WAIT_S", 0.2)  # so long the one that cuts waits for the one that reads
     database, other = opened(path), opened(path)
     with database.reading():
         assert database.one("SELECT count(*) FROM meta") == 2
