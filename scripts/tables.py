@@ -225,6 +225,125 @@ def service_rows() -> Iterator[list[str]]:
         yield [sent, batched, str(row["clients"]), f"{row['per_s']:.0f}", f"{row['p95_ms']:.0f}"]
 
 
+def read(name: str) -> Any:
+    """A file of results."""
+    return json.loads((RESULTS / name).read_text())
+
+
+def card() -> Any:
+    """What scripts/ship.py measured of the shipped encoder and of its teacher."""
+    return json.loads(CARD.read_text())
+
+
+def figures(of: str, split: str) -> dict[str, list[float]]:
+    """The card's figures of "shipped" or "teacher" by name: value, low, high."""
+    found = {}
+    for figure in card()["metrics"][of][split]:
+        rate = figure["rate"]
+        found[figure["name"]] = [rate["value"], rate["low"], rate["high"]]
+    return found
+
+
+SHOWN = (
+    "rank-1",
+    "rank-1 of the worst 5% of people",
+    "rank-1 of mated searches",
+    "FNIR at FPIR 10.0%",
+    "FNIR at FPIR 3.0%",
+    "FNIR at FPIR 1.0%",
+    "FNIR at FPIR 0.3%",
+    "FNIR at FPIR 1.0% by mean template",
+    "TPR at FPR 0.05",
+    "TPR at FPR 0.01",
+    "TPR at FPR 0.001",
+    "equal error rate",
+)
+
+
+def shipped_rows() -> Iterator[list[str]]:
+    """The shipped encoder and its teacher, figure by figure."""
+    ours, theirs = figures("shipped", "val"), figures("teacher", "val")
+    tested = [interval(figures(of, "test")["rank-1"]) for of in ("shipped", "teacher")]
+    for name in SHOWN:
+        if name in ours and name in theirs:
+            words = "rank-1, val" if name == "rank-1" else name.replace("%", " %")
+            yield [words, interval(ours[name]), interval(theirs[name])]
+        if name == "rank-1":
+            yield ["rank-1, test", *tested]
+
+
+def encoder_rows() -> Iterator[list[str]]:
+    """Encoders that were trained here, and the teacher: the five figures that tell most."""
+    alone = read("without_teacher.json")["encoders"].values()
+    yield _encoder("the shipped encoder", figures("shipped", "val"), figures("shipped", "test"))
+    yield from (_encoder(each["words"], each["val"], each["test"]) for each in alone)
+    yield _encoder("the teacher, trained by others", figures("teacher", "val"), figures("teacher", "test"))
+
+
+def _encoder(words: str, val: dict[str, list[float]], test: dict[str, list[float]]) -> list[str]:
+    names = ("classifier top-1, no margin", "rank-1", "TPR at FPR 0.05", "FNIR at FPIR 1.0%")
+    accuracy, rank1, tpr, fnir = (interval(val[name]) if name in val else "–" for name in names)
+    return [words, accuracy, rank1, interval(test["rank-1"]), tpr, fnir]
+
+
+def gallery_rows() -> Iterator[list[str]]:
+    """The gallery that comes with facesearch, at the threshold that it has."""
+    for figure in card()["gallery"]["measured"]:
+        rate = figure["rate"]
+        trials = f"{rate['trials']:,}"
+        value = interval([rate["value"], rate["low"], rate["high"]])
+        yield [figure["name"].replace("%", " %"), value, trials, figure["note"]]
+
+
+def claim_rows() -> Iterator[list[str]]:
+    """What the student project found, tried again by scripts/experiments.py."""
+    for claim, (verdict, difference) in read("without_teacher.json")["claims"].items():
+        yield [claim, verdict, "–" if difference is None else f"{difference:+.3f}"]
+
+
+def engine_rows() -> Iterator[list[str]]:
+    """scripts/bench.py: the encoder on its engines."""
+    for row in read("bench.json")["parts"]["embedding"]["engines"]:
+        speed, times = f"{row['img_per_s']:.0f}", f"{row['ratio']:.2f}"
+        yield [row["engine"], speed, times, f"{row['lowest_cosine']:.5f}"]
+
+
+def search_rows() -> Iterator[list[str]]:
+    """scripts/bench_search.py: what `auto` takes and how long a search is, by size of the gallery."""
+    for row in read("bench.json")["parts"]["search"]["runs"] + read("search/ten-million.json")["runs"]:
+        auto = row["indexes"]["auto"]
+        search, change = auto["search"], auto["change"]
+        (part,) = auto["build"]["index"]
+        index = part["kind"] + (f", {part['rerank']} compared" if part["rerank"] else "")
+        recall = [f"{share:.4f}" for share in search["recall"].values()]
+        yield [
+            "face-like" if row["vectors"] == "face" else row["vectors"],
+            f"{row['faces']:,}",
+            index,
+            ", ".join(recall),
+            f"{search['answer_p50_ms']:.1f}, {search['answer_p95_ms']:.1f}",
+            f"{search['open_ms']:,.0f}",
+            f"{change['enroll_p50_ms']:.1f}",
+            f"{change['forget_s']:.1f}",
+        ]
+
+
+def rival_rows() -> Iterator[list[str]]:
+    """How many times as long the same search takes elsewhere, in the same run."""
+    for row in read("bench.json")["parts"]["search"]["runs"]:
+        for name, peer in row["peers"].items():
+            kind = "face-like" if row["vectors"] == "face" else row["vectors"]
+            yield [kind, f"{row['faces']:,}", name, f"{peer['times_ours']:,.1f}", f"{peer['recall']:.4f}"]
+
+
+def service_rows() -> Iterator[list[str]]:
+    """scripts/bench.py: the service under load."""
+    for row in read("bench.json")["parts"]["service"]["rows"]:
+        sent = "aligned crops" if row["what"] == "crops" else "whole photos"
+        batched = "together" if row["batched"] else "one by one"
+        yield [sent, batched, str(row["clients"]), f"{row['per_s']:.0f}", f"{row['p95_ms']:.0f}"]
+
+
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "grouping": grouping_rows,
     "promise": promise_rows,

@@ -39,7 +39,12 @@ def walk(tmp_path: Path):  # type: ignore[no-untyped-def]
             (tools / name).chmod(0o755)
         folder = tmp_path / "here"
         folder.mkdir()
-        environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        }
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=folder,
