@@ -193,3 +193,18 @@ def test_the_commands(run, tmp_path: Path, album: Path, weights: Path):
     answer = run("query", photo, *use, "--among-file", "names").stdout
     assert "p004" in answer and "p002" not in answer
     assert "Nobody called 'p0' is enrolled" in run("query", photo, *use, "--among", "p0", code=1).stderr
+
+
+def test_an_index_that_is_rebuilt_for_the_same_state_changes_no_byte_of_the_gallery(gallery: Store):
+    refresh(gallery, "test")
+    gallery.eraser.cut_log()
+    before = (gallery.folder / FILE).read_bytes()
+    for path in [*gallery.folder.glob("vectors*")]:
+        path.unlink()
+    assert open_index(gallery).built
+    gallery.eraser.cut_log()
+    assert (gallery.folder / FILE).read_bytes() == before
+    gallery.faces.add(people(1, seed=5, first=300))
+    refresh(gallery, "test")
+    gallery.eraser.cut_log()
+    assert (gallery.folder / FILE).read_bytes() != before and is_current(gallery)[0]

@@ -283,9 +283,15 @@ class Notes:
 
     def new_index_mark(self, former: object, of: str = INDEX_MARKS) -> str:
         """Note a mark for an index that is about to be named; that of the former one, if it is ours, holds
-        until then. Raises CannotWrite, GalleryBusy.
+        until then. It is made of the gallery's present state: where it is noted already nothing is written,
+        so that a gallery under version control stays as it is when it is asked. Raises CannotWrite,
+        GalleryBusy.
         """
-        mark = secrets.token_hex(8)
+        generation, moment = self.moment
+        own = sha256(f"{generation} {moment}".encode()).hexdigest()[:16] if moment else ""
+        if own and self.is_index_mark(own, of):
+            return own
+        mark = own or secrets.token_hex(8)
         known = [str(former)] if self.is_index_mark(former, of) else []
         self._set(of, " ".join([*known, mark]))
         return mark

@@ -176,7 +176,7 @@ class Templates:
 
     def _made_of(self, stored: Sequence[tuple[Any, ...]]) -> tuple[int, bytes, int] | None:
         """What is to be stored of a person with these rows of faces: photos, vector's bytes, checksum. Rows
-        that cannot be read count for nothing: whoever searches or verifies is told of them. None: no mean.
+        that cannot be read count for nothing: search and verify tell of them. None: no mean.
         """
         rows = [row for row in map(self._codec.read_or_none, stored) if row is not None]
         if not rows:
