@@ -1,6 +1,6 @@
 """The rows of the tables marked `<!-- table: NAME -->` in README.md and docs/, read from scripts/results.
 
-scripts/readme.py fills them in. A row function yields one list of cells per row; the head of the table is in
+scripts/examples.py fills them in. A row function yields one list of cells per row; the head of the table is in
 the page.
 """
 
@@ -209,6 +209,22 @@ def search_rows() -> Iterator[list[str]]:
         ]
 
 
+def template_rows() -> Iterator[list[str]]:
+    """scripts/bench_search.py: a search by template beside one by photo, in the same run."""
+    for row in read("search/templates.json")["runs"]:
+        index = row["indexes"]["auto"]
+        found, changed = index["search"], index["change"]
+        yield [
+            f"{row['faces']:,}",
+            f"{row['faces'] // 10:,}",
+            *(f"{found[f'{way}_p50_ms']:.2f}, {found[f'{way}_p95_ms']:.2f}" for way in ("answer", "template")),
+            f"{found['template_p50_ms'] / found['answer_p50_ms']:.2f}",
+            f"{found['open_ms']:.0f}, {found['template_open_ms']:.0f}",
+            f"{changed['enroll_p50_ms']:.1f}, {changed['enroll_p95_ms']:.1f}",
+            f"{found['template_first_right']:.4f}",
+        ]
+
+
 def rival_rows() -> Iterator[list[str]]:
     """How many times as long the same search takes elsewhere, in the same run."""
     for row in read("bench.json")["parts"]["search"]["runs"]:
@@ -236,6 +252,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "claims": claim_rows,
     "engines": engine_rows,
     "searches": search_rows,
+    "templates": template_rows,
     "rivals": rival_rows,
     "service": service_rows,
 }
