@@ -217,7 +217,10 @@ def template_rows() -> Iterator[list[str]]:
         yield [
             f"{row['faces']:,}",
             f"{row['faces'] // 10:,}",
-            *(f"{found[f'{way}_p50_ms']:.2f}, {found[f'{way}_p95_ms']:.2f}" for way in ("answer", "template")),
+            *(
+                f"{found[f'{way}_p50_ms']:.2f}, {found[f'{way}_p95_ms']:.2f}"
+                for way in ("answer", "template")
+            ),
             f"{found['template_p50_ms'] / found['answer_p50_ms']:.2f}",
             f"{found['open_ms']:.0f}, {found['template_open_ms']:.0f}",
             f"{changed['enroll_p50_ms']:.1f}, {changed['enroll_p95_ms']:.1f}",
