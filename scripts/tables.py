@@ -1,7 +1,7 @@
 """The rows of the tables marked `<!-- table: NAME -->` in README.md and docs/, read from scripts/results.
 
-scripts/examples.py fills them in. A row function yields one list of cells per row; the head of the table is in
-the page.
+scripts/examples.py fills them in. A row function yields one list of cells per row; the head of the table is
+in the page.
 """
 
 from __future__ import annotations
