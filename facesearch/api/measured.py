@@ -203,14 +203,15 @@ def _by(entries: list[dict[str, Any]], by: ScoredBy) -> list[dict[str, Any]]:
     """Those of one way to score: of a figure that is there by both ways the other one is left out, and so is
     their difference.
     """
-    names = {str(entry["name"]) for entry in entries}
+    names = (str(entry["name"]) for entry in entries)
+    also = {name.replace(TEMPLATE, "") for name in names if TEMPLATE in name}
 
     def belongs(name: str) -> bool:
         if DIFFERENCE in name:
             return False
-        if name.endswith(TEMPLATE):
+        if TEMPLATE in name:
             return by == "mean-template"
-        return by == "best-photo" or name + TEMPLATE not in names
+        return by == "best-photo" or name not in also
 
     return [entry for entry in entries if belongs(str(entry["name"]))]
 

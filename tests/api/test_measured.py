@@ -134,7 +134,7 @@ def test_info_tells_figures_of_the_gallery_that_was_measured_only(tmp_path: Path
     with gallery.opened() as store:
         threshold = store.notes.threshold()
         assert threshold is not None
-        store.notes.set_threshold(replace(threshold, by="mean-template"))
+        store.notes.set_threshold(replace(threshold, by="best-photo"))
         assert gallery.info().measured == ()
         store.notes.set_threshold(threshold)
     assert gallery.info().measured == told
@@ -148,4 +148,13 @@ def test_the_encoders_card_is_told_by_the_gallerys_way_to_score(tmp_path: Path):
     gallery = open_gallery(tmp_path / "index")
     told = evaluation(gallery, tmp_path, str.upper)
     assert told is not None and (told.source, told.page) == ("card", False)
-    assert not any("mean template" in figure.name for figure in told.figures)
+    names = {figure.name for figure in told.figures}
+    assert "FNIR at FPIR 1.0% by mean template" in names and "FNIR at FPIR 1.0%" not in names
+    with gallery.opened() as store:
+        threshold = store.notes.threshold()
+        assert threshold is not None
+        store.notes.set_threshold(replace(threshold, by="best-photo"))
+    told = evaluation(gallery, tmp_path, str.upper)
+    assert told is not None
+    names = {figure.name for figure in told.figures}
+    assert "FNIR at FPIR 1.0%" in names and not any("mean template" in name for name in names)
