@@ -30,7 +30,17 @@ from examples import (
 )
 
 ALL = [example for page in pages() for example in examples(page)]
-SLOW = {"researcher", "archivist", "foreign"}
+SLOW = {
+    "researcher",
+    "archivist",
+    "engineer",
+    "foreign",
+    "thresholds",
+    "strangers",
+    "audit-gallery",
+    "encrypt",
+    "milvus",
+}
 """Those that train, or run many commands."""
 
 
