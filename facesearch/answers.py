@@ -8,7 +8,7 @@ name is as `errors.written` says it: what is not UTF-8 in it, or shows nothing, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Self, TypeVar
 
@@ -33,6 +33,18 @@ AMBIGUOUS_GAP = 0.001
 SAME_PICTURE = 0.95
 """Two photos that are so much alike are the same picture: of the 12,011 photos of CelebA-500 ten are so much
 like one of somebody else, and all are copies of it."""
+
+
+def under_another_name(matches: Sequence[Match]) -> Match | None:
+    """Who else has the picture that was asked about, besides the first person; None: nobody. matches: best
+    first.
+    """
+    first, *others = ((match, match.support[0].score) for match in matches)
+    for other, score in others:
+        if min(first[1], score) >= SAME_PICTURE and abs(first[1] - score) < AMBIGUOUS_GAP:
+            return other
+    return None
+
 
 F = TypeVar("F")
 

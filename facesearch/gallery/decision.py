@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from facesearch.answers import AMBIGUOUS_GAP, SAME_PICTURE, Decision, FaceAnswer
+from facesearch.answers import AMBIGUOUS_GAP, Decision, FaceAnswer, under_another_name
 from facesearch.encoder.stream import Cropped
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.nearest import Among, Nearest, nearest_people
 from facesearch.gallery.store.rows import Threshold, way_of
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, Bound, Match, ScoredBy
+
+COMPARED = 5
+"""So many people are looked at for the picture under another name, however few are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def decide(
 
     Raises CorruptGallery.
     """
-    matches = nearest_people(gallery, index, vector, max(top, 2), among, rule.by)
+    matches = nearest_people(gallery, index, vector, max(top, COMPARED), among, rule.by)
     gap = matches[0].score - matches[1].score if len(matches) > 1 else None
     risk = (
         None if rule.stored is None or not matches else rule.stored.share_above(matches[0].score, rule.faces)
@@ -97,10 +100,4 @@ def _decision(matches: Sequence[Match], gap: float | None, limit: float | None) 
     if matches[0].score < limit:
         return "unknown"
     close = gap is not None and gap < AMBIGUOUS_GAP
-    return "ambiguous" if close or _under_two_names(matches) else "match"
-
-
-def _under_two_names(matches: Sequence[Match]) -> bool:
-    """Whether the picture that was asked about is enrolled under the first name and under another one."""
-    first, *others = (match.support[0].score for match in matches)
-    return any(min(first, one) >= SAME_PICTURE and abs(first - one) < AMBIGUOUS_GAP for one in others)
+    return "ambiguous" if close or under_another_name(matches) else "match"
