@@ -80,7 +80,7 @@ def draw_world(folder: Path) -> None:
     asked.mkdir()
     group([draw("Cleo", 20), stranger(41, 1), draw("Hugo", 20)]).save(asked / "party.png")
     draw("Ada", 20).resize((356, 436), Image.Resampling.LANCZOS).save(asked / "ada-new.png")
-    stranger(46, 2).resize((356, 436), Image.Resampling.LANCZOS).save(asked / "stranger.png")
+    stranger(62, 2).resize((356, 436), Image.Resampling.LANCZOS).save(asked / "stranger.png")
     house().save(asked / "house.png")
     (asked / "broken.jpg").write_bytes(b"this is no photo")
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
