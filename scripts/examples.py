@@ -39,10 +39,8 @@ from pathlib import Path
 
 import click
 from tables import TABLES
-from tables_readme import README_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
-ALL_TABLES = {**TABLES, **README_TABLES}
 BLOCK = re.compile(
     r"(<!-- example: ([\w-]+)(?: in (\w+))?(?: file ([\w./-]+))?( loosely)? -->\n```\w*\n)(.*?)(?=```)",
     re.DOTALL,
@@ -337,7 +335,7 @@ def filled(text: str) -> str:
     """text with the rows of every table after `<!-- table: NAME -->` and its two lines of head."""
 
     def again(match: re.Match[str]) -> str:
-        rows = (f"| {' | '.join(cells)} |" for cells in ALL_TABLES[match.group(2)]())
+        rows = (f"| {' | '.join(cells)} |" for cells in TABLES[match.group(2)]())
         return match.group(1) + "".join(re.sub(r"  (?=\|)", " ", row) + "\n" for row in rows)
 
     return TABLE.sub(again, text)

@@ -128,9 +128,7 @@ def calibrate(
     by: what a person's score is from now on; None keeps what it is. Raises TooFewSearches (nothing is changed
     then), EmptyGallery.
     """
-    by = by or gallery.notes.scored_by
-    if by == "mean-template":
-        gallery.templates.require()
+    by = _made_ready(gallery, by)
     best = np.empty(len(strangers.vectors), np.float32)
     progress(0, len(best))
     found = nearest_to_each(gallery, open_for(gallery, by), strangers.vectors, by)
@@ -146,9 +144,7 @@ def calibrate_within(gallery: Store, fpir: float, *, seed: int, by: ScoredBy | N
     """Without strangers: each of the gallery's photos is searched among everybody else's. by: as calibrate.
     Raises NothingToDo.
     """
-    by = by or gallery.notes.scored_by
-    if by == "mean-template":
-        gallery.templates.require()
+    by = _made_ready(gallery, by)
     _, vectors, people = gallery.faces.vectors()
     threshold = within_gallery(vectors, np.array(people), fpir, seed=seed, by=by)
     if threshold is None:
@@ -160,6 +156,14 @@ def calibrate_within(gallery: Store, fpir: float, *, seed: int, by: ScoredBy | N
         )
     gallery.notes.set_threshold(threshold)
     return threshold
+
+
+def _made_ready(gallery: Store, by: ScoredBy | None) -> ScoredBy:
+    """What a person's score is from now on; a gallery that is scored by templates keeps them then."""
+    by = by or gallery.notes.scored_by
+    if by == "mean-template":
+        gallery.templates.require()
+    return by
 
 
 def _strange(

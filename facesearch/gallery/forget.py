@@ -27,7 +27,7 @@ from facesearch.errors import NotErasedYet, StillProjected, StillThere, UnknownP
 from facesearch.files import sha256_of
 from facesearch.gallery.index.faiss_index import erase_from_index, rebuild_files
 from facesearch.gallery.index.files import codes_with
-from facesearch.gallery.index.indexed import STEMS
+from facesearch.gallery.index.indexed import STEMS, manifest_of
 from facesearch.gallery.milvus.projections import Access
 from facesearch.gallery.milvus.sync import erase_elsewhere, unreached
 from facesearch.gallery.receipts import RECEIPTS, Receipt, named, read_receipt, write_receipt
@@ -199,10 +199,8 @@ def _search_files(gallery: Store, parts: Iterable[Erased], codes: tuple[bytes, .
     What a gallery's files say anyway tells nothing, and is not searched for.
     """
     receipt_words = (field.name for field in fields(Receipt))
-    files_of_indexes = (f"{stem}.json" for stem in STEMS.values())
-    own = " ".join(
-        (gallery.own_words(), SEARCHED, ENCRYPTED_TOO, REWRITTEN, *files_of_indexes, *receipt_words)
-    )
+    manifests = map(manifest_of, STEMS.values())
+    own = " ".join((gallery.own_words(), SEARCHED, ENCRYPTED_TOO, REWRITTEN, *manifests, *receipt_words))
     files: tuple[tuple[str, int], ...] = ()
     remains: set[str] = set()
     unsearched = 0

@@ -29,7 +29,7 @@ def hubs(
     Raises CorruptGallery.
     """
     index = open_index(gallery)
-    people = open_for(gallery, threshold.by)
+    people = index if threshold.by == "best-photo" else open_for(gallery, threshold.by)
     drawn: Counter[int] = Counter()
     named: Counter[int] = Counter()
     for start in range(0, len(strangers), AT_ONCE):

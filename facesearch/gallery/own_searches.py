@@ -13,6 +13,7 @@ from facesearch.answers import OwnSearches
 from facesearch.faces.quality import quality_of
 from facesearch.gallery.store.rows import Threshold
 from facesearch.gallery.store.store import Store
+from facesearch.metrics.audit import own_scores
 from facesearch.records import F32, I64, Bools
 
 POOREST = 0.05
@@ -67,18 +68,14 @@ def _missed_by_templates(vectors: F32, codes: I64, asked: I64, limit: float) -> 
     """The same where a person's score is by the mean of their photos; of the searched photo's own person by
     the mean of the others.
     """
-    sums = np.zeros((codes.max() + 1, vectors.shape[1]))
-    np.add.at(sums, codes, vectors.astype(np.float64))
-    templates = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    each = np.arange(len(codes))
+    templates, own = own_scores(vectors, codes, each, np.ones(len(codes), np.bool_))
     out = []
     for start in range(0, len(asked), AT_ONCE):
         part = asked[start : start + AT_ONCE]
-        own, each = codes[part], np.arange(len(part))
-        rest = sums[own] - vectors[part]
         cosines = vectors[part] @ templates.T
-        length = np.maximum(np.linalg.norm(rest, axis=1), 1e-12)
-        cosines[each, own] = (rest * vectors[part]).sum(axis=1) / length
+        cosines[np.arange(len(part)), codes[part]] = np.nan_to_num(own[part])
         best = cosines.argmax(axis=1)
-        out.append((best != own) | (cosines[each, best] < limit))
+        out.append((best != codes[part]) | (cosines[np.arange(len(part)), best] < limit))
     missed: Bools = np.concatenate(out)
     return missed

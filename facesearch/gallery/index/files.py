@@ -30,7 +30,7 @@ from facesearch.errors import writing
 from facesearch.files import growing_file, locked_file, replace_file, replace_json, unfinished_files
 from facesearch.gallery.index.bit_codes import code_bytes, scanner
 from facesearch.gallery.index.checksums import ERASED, row_checksums
-from facesearch.gallery.index.indexed import STEMS, Indexed, Rows, every_index
+from facesearch.gallery.index.indexed import STEMS, Indexed, Rows, every_index, manifest_of
 from facesearch.gallery.index.kinds import BITS, FLAT, Finder, Recall, finder_for
 from facesearch.gallery.index.rows import (
     AT_ONCE,
@@ -50,7 +50,7 @@ from facesearch.gallery.store.schema import FILE
 from facesearch.gallery.store.store import Store
 from facesearch.records import F32, I64, U8
 
-MANIFEST = "vectors.json"
+MANIFEST = manifest_of(STEMS["photos"])
 LOCK = "vectors.lock"
 FORMAT = 3
 MAPPED = faiss.IO_FLAG_MMAP_IFC
@@ -205,7 +205,7 @@ def drop_files(folder: Path, stems: Collection[str] = tuple(STEMS.values())) -> 
     if os.access(folder, os.W_OK):
         with writing(folder):
             for stem in stems:
-                (folder / f"{stem}.json").unlink(missing_ok=True)
+                (folder / manifest_of(stem)).unlink(missing_ok=True)
                 drop_others(folder, stem, set())
 
 

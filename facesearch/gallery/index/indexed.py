@@ -16,6 +16,11 @@ STEMS: dict[Of, str] = {"photos": "vectors", "templates": "templates"}
 """How the files of an index begin."""
 
 
+def manifest_of(stem: str) -> str:
+    """The name of the file that names the others."""
+    return f"{stem}.json"
+
+
 class Rows(Protocol):
     """Vectors under ids that only grow; rows are added and deleted, never changed."""
 
@@ -54,7 +59,7 @@ class Indexed:
     @property
     def manifest(self) -> Path:
         """The file that names the others."""
-        return self.folder / f"{self.stem}.json"
+        return self.folder / manifest_of(self.stem)
 
     @property
     def marks(self) -> str:

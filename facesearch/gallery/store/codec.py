@@ -82,7 +82,8 @@ class RowCodec:
 
     def read_or_none(self, stored: tuple[Any, ...]) -> Row | None:
         """The same as read, without a word of what is wrong: None."""
-        return None if self.wrong(list(stored[1:-1]), stored[-1]) else self.read(stored)
+        row, reason = self._judged(stored[1:-1], stored[-1])
+        return None if reason else row
 
     def stored_template(self, template: Template, cipher: Cipher | None = None) -> tuple[int, bytes, int]:
         """A template as it is stored, under the gallery's cipher or another one: photos, vector's bytes,
@@ -141,14 +142,18 @@ class RowCodec:
 
     def wrong(self, stored: list[Any], checksum: object) -> str:
         """What is wrong with a stored row, in words; empty: nothing. It may come from anybody."""
+        return self._judged(stored, checksum)[1]
+
+    def _judged(self, stored: Sequence[Any], checksum: object) -> tuple[Row | None, str]:
+        """The row, where it decrypts, and what is wrong with it."""
         *texts, blob = stored
         storable = all(isinstance(text, str | bytes) for text in texts) and isinstance(blob, bytes)
         fits = storable and checksum_of(*stored) == checksum
         try:
             row = self.cipher.decrypt(self.encoder_id, *stored)
         except CannotDecrypt as error:
-            return str(error) if fits else "it does not fit its checksum"
-        return wrong_with(row, self.dimension, fits=fits)
+            return None, str(error) if fits else "it does not fit its checksum"
+        return row, wrong_with(row, self.dimension, fits=fits)
 
     def wrong_seen(self, stored: list[Any], seen: object) -> str:
         """The same of what is known of the face of a row that is right."""

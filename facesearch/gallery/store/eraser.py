@@ -128,6 +128,5 @@ class Eraser:
         while rows := every(sql, last, ROWS_AT_ONCE):
             yield [v for row in rows for v in row[1:3] if v], [v for row in rows for v in row[3:]]
             last = rows[-1][0]
-        if self._faces.templates.are_kept():
-            for rows in self._faces.templates.stored(ROWS_AT_ONCE):
-                yield [row[3] for row in rows if isinstance(row[3], bytes)], []
+        for rows in self._faces.templates.stored(ROWS_AT_ONCE):
+            yield [row[3] for row in rows if isinstance(row[3], bytes)], []

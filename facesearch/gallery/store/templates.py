@@ -48,7 +48,9 @@ class Templates:
     # ---- reading
 
     def __len__(self) -> int:
-        """How many people have one."""
+        """How many people have one; 0 where none are kept."""
+        if not self.are_kept():
+            return 0
         return int(self._database.one("SELECT count(*) FROM templates"))
 
     def ids(self, people: Iterable[int] | None = None) -> I64:
@@ -130,7 +132,11 @@ class Templates:
             last = rows[-1][0]
 
     def stored(self, size: int, last: int = 0) -> Iterator[list[Any]]:
-        """All rows as they are stored (id, name, photos, vector's bytes, checksum), a few at a time."""
+        """All rows as they are stored (id, name, photos, vector's bytes, checksum), a few at a time; none
+        where none are kept.
+        """
+        if not self.are_kept():
+            return
         while rows := self._after(last, size):
             yield rows
             last = rows[-1][0]
