@@ -13,7 +13,9 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -234,11 +236,13 @@ def _cut_all(
     with Workers(config.workers, "photos") as workers:
         for start in range(0, len(todo), BATCH):
             numbers = todo[start : start + BATCH]
-            cuts: list[_Cut | Skipped] = []
+            futures: list[Future[_Cut | Skipped]] = []
             try:
-                cuts.extend(future.result() for future in [workers.submit(cut, number) for number in numbers])
+                futures.extend(workers.submit(cut, number) for number in numbers)
+                cuts = [future.result() for future in futures]
             except KeyboardInterrupt:
-                yield numbers[: len(cuts)], cuts
+                done = list(takewhile(Future.done, futures))
+                yield numbers[: len(done)], [future.result() for future in done]
                 raise
             yield numbers, cuts
 

@@ -97,7 +97,7 @@ def test_ctrl_c_ends_an_idle_service_at_once_and_says_by_its_exit_code(small: Pa
         wait_until_answered(at)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
-        assert process.wait(DOCKER_WAITS_S) == 130 and time.monotonic() - started < 3
+        assert process.wait(DOCKER_WAITS_S) == 130 and time.monotonic() - started < 5
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
