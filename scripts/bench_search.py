@@ -375,8 +375,9 @@ def as_face_recognition(kind: str, n: int, asked: F32, truth: I64) -> dict[str, 
 
 
 def as_deepface(kind: str, n: int, asked: F32, truth: I64) -> dict[str, Any]:
-    """A pickle of lists loaded for every search, and a loop in Python over all rows, as DeepFace.find
-    does."""
+    """A pickle of lists loaded for every search, and a loop in Python over all rows: DeepFace.find, before it
+    kept an .npz file.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "representations.pkl"
         rows = [{"identity": f"{i}.jpg", "embedding": v.tolist()} for i, v in enumerate(_array(kind, n))]

@@ -31,8 +31,11 @@ def calibrated(
     progress: Progress,
     writing: Callable[[], AbstractContextManager[None]],
 ) -> Calibrated:
-    """See Gallery.calibrate. writing: holds the gallery for one writer; the strangers' photos are looked at
-    before it is held.
+    """Set the gallery's threshold; see Gallery.calibrate, whose arguments these are, and what it raises.
+
+    Args:
+        gallery: Whose threshold is set.
+        writing: Holds the gallery for one writer. The strangers' photos are looked at before it is held.
     """
     left_out: tuple[Skipped, ...] = ()
     drawing: tuple[Hub, ...] = ()

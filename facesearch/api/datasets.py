@@ -29,11 +29,22 @@ def draw_people(
     prefix: str = "p",
     album: bool = False,
 ) -> int:
-    """Draw a folder of people who do not exist. Returns how many photos.
+    """Draw a folder of people who do not exist.
 
-    One folder a person, called by prefix and a number; with album=True all photos in one folder, without
-    names, in mixed order, some of two people. Raises ValueError for a prefix that is no folder's name,
-    CannotWrite.
+    Args:
+        out: The folder that is made.
+        people: How many, at least 2.
+        photos: Of each person, at least 1.
+        seed: The same seed draws the same photos.
+        prefix: A person's folder is called by it and a number.
+        album: All photos in one folder, without names, in mixed order, some of two people.
+
+    Returns:
+        How many photos were drawn.
+
+    Raises:
+        ValueError: An argument is out of range, or prefix cannot begin the name of a folder.
+        CannotWrite: out cannot be written.
     """
     from facesearch.datasets import toy
 
@@ -47,14 +58,30 @@ def draw_people(
 
 
 def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
-    """A prepared dataset: its folder, or a zip file of one. Raises NotFound, CannotRead."""
+    """Open what prepare has made.
+
+    Args:
+        folder: The dataset's folder, or a zip file of one.
+
+    Raises:
+        NotFound: There is none.
+        CannotRead: It is not a prepared dataset, or damaged.
+    """
     from facesearch.datasets.table import open_dataset as open_it
 
     return open_it(Path(folder))
 
 
 def open_datasets(folders: Sequence[str | os.PathLike[str]]) -> list[Dataset]:
-    """The same for several."""
+    """Open several datasets; see open_dataset.
+
+    Args:
+        folders: One for each dataset, or zip files of them.
+
+    Raises:
+        NotFound: One of them is not there.
+        CannotRead: One is not a prepared dataset, or damaged.
+    """
     return [open_dataset(folder) for folder in folders]
 
 
@@ -74,14 +101,31 @@ def prepare(
     detector: DetectorLike = None,
     progress: Progress = quiet,
 ) -> Prepared:
-    """Turn a source of photos into a dataset folder of aligned crops.
+    """Turn a source of photos into a dataset folder of aligned crops. Interrupted, the same call goes on.
 
-    source: CelebA-500, CelebA's own files, the celebA_ir set, or one folder a person of ordinary photos.
-    split: the source's own, or "random": by photo, with these shares in val and test. people, min_photos:
-    only so many people, only those with so many photos. several: of a photo with several faces take the
-    "largest", or "skip" it. unlabelled: every face of every photo, without names. detector: see
-    open_gallery; "aligned" for crops. Interrupted, the same call goes on. Raises ValueError, NotFound,
-    CannotRead, NothingToDo, OutputExists, CannotWrite.
+    Args:
+        source: CelebA-500, CelebA's own files, the celebA_ir set, or one folder a person of ordinary photos.
+        out: The dataset's folder. It appears in one step when all is done.
+        split: "own", as the source splits its photos, or "random", by photo.
+        val, test: Shares of the photos in these splits, for "random"; together 1 at most.
+        seed: Of the random split.
+        people: Only so many people; None takes all.
+        min_photos: Only people with so many photos.
+        several: Of a photo with several faces take the "largest", or "skip" the photo.
+        workers: Threads; None is one a core.
+        unlabelled: Every face of every photo, without names.
+        detector: What finds the faces; see open_gallery. "aligned": the photos are crops already.
+        progress: Called with (photos done, photos in all).
+
+    Returns:
+        The folder, the counts of photos and people, and which photos were left out and why.
+
+    Raises:
+        ValueError: An argument is out of range, or does not go with another one.
+        NotFound, CannotRead: source is not there, or is none of these kinds.
+        NothingToDo: No photo could be used.
+        OutputExists: Another dataset, or something else, is at out.
+        CannotWrite: out cannot be written.
     """
     from facesearch.api.detector import ALIGNED, as_detector
     from facesearch.datasets.prepare import PrepareConfig

@@ -55,8 +55,13 @@ class SearchOptions:
 def with_quality(
     whole: Searched, seen: Sequence[Look], lengths: Sequence[F32], notes: Mapping[str, Any]
 ) -> Searched:
-    """The same answers, each with how good the photo of its face is. seen: what the photos showed; lengths
-    (n,) of the vectors of each photo's faces; notes: of the encoder.
+    """The same answers, each with how good the photo of its face is.
+
+    Args:
+        whole: The answers.
+        seen: What the photos showed.
+        lengths: For each photo (faces,), the lengths of its faces' vectors before they were normalised.
+        notes: Of the encoder: which lengths it gives to good photos.
     """
     photos = []
     for photo, found, own in zip(whole.photos, seen, lengths, strict=True):
@@ -119,10 +124,19 @@ class Searcher:
         detector: str,
         asked: SearchOptions,
     ) -> Searched:
-        """The answers for photos whose faces have these unit vectors (n, d). detector: the name of what found
-        them.
+        """The answers for photos.
 
-        Raises EncoderMismatch, UnknownPerson, CorruptGallery.
+        Args:
+            seen: What the photos showed.
+            vectors: For each photo (faces, d), the unit vectors of its faces.
+            encoder_id: Of what made the vectors.
+            detector: The name of what found the faces.
+            asked: What the search is asked with.
+
+        Raises:
+            EncoderMismatch: The gallery's vectors are another encoder's.
+            UnknownPerson: One of asked.among is not enrolled.
+            CorruptGallery: The gallery is damaged.
         """
         most = asked.most
         with self._opened() as store, self._index(store) as (index, built):
@@ -170,8 +184,14 @@ class Searcher:
 
     @by_a_right_index
     def try_out(self, encoder_id: str) -> bool:
-        """Search with vectors that are enrolled; False while nobody is. Raises what decided raises, and
-        CorruptGallery where the gallery's own index does not find such a face again.
+        """Search with vectors that are enrolled.
+
+        Returns:
+            False while nobody is enrolled.
+
+        Raises:
+            EncoderMismatch: The gallery's vectors are not those of encoder_id.
+            CorruptGallery: It is damaged, or its own index does not find such a face again.
         """
         with self._opened() as store:
             if store is None or store.faces.is_empty():
@@ -280,7 +300,16 @@ class _Held:
 
 
 def projection(text: str, access: Access, tell: Tell) -> SearchIn:
-    """Opens a Milvus engine's projection of a gallery. Raises BadStore."""
+    """How a Milvus engine's projection of a gallery is searched.
+
+    Args:
+        text: Where it is: "milvus:FILE.db" or "milvus:http(s)://HOST[:PORT][/DATABASE]".
+        access: A server's token, and how long one answer may take.
+        tell: Called with what its owner should know, in sentences, each time it is opened.
+
+    Raises:
+        BadStore: text names no such place.
+    """
     from facesearch.gallery.milvus.index import open_projection
     from facesearch.gallery.milvus.projections import place_of
 
