@@ -8,7 +8,7 @@ name is as `errors.written` says it: what is not UTF-8 in it, or shows nothing, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Self, TypeVar
 
@@ -33,17 +33,6 @@ AMBIGUOUS_GAP = 0.001
 SAME_PICTURE = 0.95
 """Two photos that are so much alike are the same picture: of the 12,011 photos of CelebA-500 ten are so much
 like one of somebody else, and all are copies of it."""
-
-
-def under_another_name(matches: Sequence[Match]) -> Match | None:
-    """Who else has the picture that was asked about, besides the first person; None: nobody. matches: best
-    first.
-    """
-    first, *others = ((match, match.support[0].score) for match in matches)
-    for other, score in others:
-        if min(first[1], score) >= SAME_PICTURE and abs(first[1] - score) < AMBIGUOUS_GAP:
-            return other
-    return None
 
 
 F = TypeVar("F")
@@ -90,6 +79,8 @@ class FaceAnswer:
         stranger_share_is: The same of stranger_share.
         quality: The share of ordinary photos that are poorer; None where nothing but the crop is known.
         poor: Why the photo is too poor to be sure of; empty where it is not.
+        ambiguous_with: Who else it may be where the decision is "ambiguous", also somebody for
+            whom `matches` has no room; else None.
     """
 
     face: int
@@ -106,6 +97,7 @@ class FaceAnswer:
     stranger_share_is: Bound = "about"
     quality: float | None = None
     poor: tuple[str, ...] = ()
+    ambiguous_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

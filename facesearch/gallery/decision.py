@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from facesearch.answers import AMBIGUOUS_GAP, Decision, FaceAnswer, under_another_name
+from facesearch.answers import AMBIGUOUS_GAP, SAME_PICTURE, Decision, FaceAnswer
 from facesearch.encoder.stream import Cropped
 from facesearch.gallery.calibration import is_stale
 from facesearch.gallery.nearest import Among, Nearest, nearest_people
@@ -73,11 +73,12 @@ def decide(
     risk_is: Bound = "about"
     if rule.stored is not None and matches:
         risk_is = rule.stored.bound(matches[0].score, rule.faces)
+    decision, other = _decision(matches, rule.limit)
     return FaceAnswer(
         face.number,
         face.of,
         face.box,
-        _decision(matches, gap, rule.limit),
+        decision,
         matches[:top],
         gap,
         rule.limit,
@@ -86,6 +87,7 @@ def decide(
         rule.by,
         rule.fpir_is,
         risk_is,
+        ambiguous_with=other,
     )
 
 
@@ -94,10 +96,22 @@ def undecided(face: Cropped) -> FaceAnswer:
     return FaceAnswer(face.number, face.of, face.box, "undecided", ())
 
 
-def _decision(matches: Sequence[Match], gap: float | None, limit: float | None) -> Decision:
+def _decision(matches: Sequence[Match], limit: float | None) -> tuple[Decision, str | None]:
+    """What is believed, and who else it may be. matches: best first."""
     if limit is None or not matches:
-        return "undecided"
-    if matches[0].score < limit:
-        return "unknown"
-    close = gap is not None and gap < AMBIGUOUS_GAP
-    return "ambiguous" if close or under_another_name(matches) else "match"
+        return "undecided", None
+    first, *others = matches
+    if first.score < limit:
+        return "unknown", None
+    for other in others:
+        if _has_the_same_picture(first, other):
+            return "ambiguous", other.person
+    if others and first.score - others[0].score < AMBIGUOUS_GAP:
+        return "ambiguous", others[0].person
+    return "match", None
+
+
+def _has_the_same_picture(first: Match, other: Match) -> bool:
+    """Whether the picture that was asked about is enrolled under both names."""
+    a, b = first.support[0].score, other.support[0].score
+    return min(a, b) >= SAME_PICTURE and abs(a - b) < AMBIGUOUS_GAP

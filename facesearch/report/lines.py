@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facesearch.album.folders import UNKNOWN
-from facesearch.answers import under_another_name
 from facesearch.errors import calm, counted, shown, written
 from facesearch.records import Bound, ScoredBy
 
@@ -88,9 +87,7 @@ def _face_lines(photo: str, answer: FaceAnswer) -> list[str]:
     elif answer.decision == "unknown":
         decision = "unknown"
     elif answer.decision == "ambiguous":
-        other = under_another_name(answer.matches) or next(iter(answer.matches[1:]), None)
-        second = other.person if other else "somebody else"
-        decision = f"ambiguous: {answer.matches[0].person} or {second}"
+        decision = f"ambiguous: {answer.matches[0].person} or {answer.ambiguous_with}"
     else:
         decision = f"match: {answer.matches[0].person}"
     poor = f"  poor photo: {', '.join(answer.poor)}" if answer.poor else ""

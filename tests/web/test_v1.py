@@ -161,6 +161,7 @@ def test_a_match_that_leads_by_nothing_is_ambiguous(client: TestClient):
     assert {match["person"] for match in face["matches"][:2]} == {"Ada", "Ben"}
     alone = ask(client, data, top=1)["photos"][0]["faces"][0]
     assert alone["decision"] == "ambiguous" and len(alone["matches"]) == 1 and alone["gap"] == face["gap"]
+    assert {alone["matches"][0]["person"], alone["ambiguous_with"]} == {"Ada", "Ben"}
 
 
 def test_a_gallery_that_has_outgrown_its_threshold_says_so_in_the_notes(client: TestClient):

@@ -180,16 +180,10 @@ function shortAnswer(face) {
   return face.decision;
 }
 
-// Who else has the picture that was asked about; the same rule as in answers.py.
-function underAnotherName([first, ...others]) {
-  const nearest = (match) => match.support[0].score;
-  return others.find((other) => Math.min(nearest(first), nearest(other)) >= 0.95 && Math.abs(nearest(first) - nearest(other)) < 0.001);
-}
-
 function answerOf(face, card, actions) {
   if (!card.enrolled) return [el("h3", {}, "Nobody is enrolled yet"), el("p", {}, "There is nobody to compare this face with. Enroll it to begin the gallery."), actions];
   const first = face.matches[0];
-  const titles = { match: `Match: ${first.person}`, ambiguous: `Ambiguous: ${first.person} or ${(underAnotherName(face.matches) ?? face.matches[1])?.person}`, unknown: "Unknown", undecided: "Undecided" };
+  const titles = { match: `Match: ${first.person}`, ambiguous: `Ambiguous: ${first.person} or ${face.ambiguous_with}`, unknown: "Unknown", undecided: "Undecided" };
   const out = [el("h3", { class: `decision ${face.decision}` }, titles[face.decision])];
   out.push(el("p", {}, sentence(face, first)));
   if (face.poor.length) out.push(el("p", { class: "warning" }, `Poor photo: ${face.poor.join(", ")}. Answers about it are less sure, and it is a poor one to enroll.`));
