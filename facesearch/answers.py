@@ -79,8 +79,8 @@ class FaceAnswer:
         stranger_share_is: The same of stranger_share.
         quality: The share of ordinary photos that are poorer; None where nothing but the crop is known.
         poor: Why the photo is too poor to be sure of; empty where it is not.
-        ambiguous_with: Who else it may be where the decision is "ambiguous", also somebody for
-            whom `matches` has no room; else None.
+        ambiguous_with: Who else it may be where the decision is "ambiguous", even where `matches` has no room
+            for that person; else None.
     """
 
     face: int

@@ -176,6 +176,7 @@ def as_parameter(example: Example) -> Any:
     return pytest.param(example, id=example.name, marks=[pytest.mark.slow] if example.name in SLOW else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", [as_parameter(example) for example in ALL])
 def test_an_example_prints_what_the_page_shows(example: Example):
     if example.world == "shipped" and importlib.util.find_spec("skimage") is None:

@@ -50,6 +50,7 @@ def wrong_of(found: Found, who: I64) -> tuple[int, int]:
     return wrong, count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixture", MIXTURES)
 def test_what_is_called_sure_is_pure_at_any_mixture(mixture: str):
     wrong = count = 0

@@ -245,6 +245,7 @@ class Reviewer:
             assert apply(album, self.gallery, self.folder / "review.csv", None).enrolled == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_nothing_said_is_undone_in_ten_rounds(tmp_path: Path, seed: int):
     person = Reviewer(tmp_path / "album", seed)

@@ -82,6 +82,7 @@ def test_all_else_in_a_sidecar_stays_byte_by_byte():
     assert with_regions(plain, [], SIZE) == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bad",
     [

@@ -38,6 +38,7 @@ def test_only_index_beside_the_package_and_git_came_with_the_checkout(checkout: 
     assert came_with_checkout(checkout / "index"), "a work tree"
 
 
+@pytest.mark.slow
 def test_a_command_that_changes_the_tracked_gallery_says_so_once_and_others_do_not(
     checkout: Path, album: Path, weights: Path, run: Any
 ):
@@ -54,6 +55,7 @@ def test_a_command_that_changes_the_tracked_gallery_says_so_once_and_others_do_n
     assert SAID not in run("enroll", "--from", album, *own, "--gallery", "mine").stderr
 
 
+@pytest.mark.slow
 def test_the_gallery_that_comes_with_the_checkout_is_copied_and_stays_as_it_is(tmp_path: Path, run: Any):
     shipped = demo.CHECKOUT / "index" / "gallery.sqlite"
     if not shipped.is_file():

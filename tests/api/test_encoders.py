@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # ---- photos alone
 
 
+@pytest.mark.slow
 def test_faces_are_found_embedded_and_compared(tmp_path: Path):
     data = pytest.importorskip("skimage.data", reason="needs the extra [demo]")
     face = data.astronaut()
@@ -93,6 +94,7 @@ def run_folder(tmp_path: Path, weights: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_gallery_is_asked_with_the_encoder_that_made_it(tmp_path: Path, run_folder: Path, album: Path):
     """One of the shipped encoder and one of a run, side by side; what train finished last is for new
     galleries alone.
@@ -136,6 +138,7 @@ def test_an_exported_gallery_tells_no_folder_of_this_machine(tmp_path: Path, run
     assert other.info().encoder_file == "best.safetensors"
 
 
+@pytest.mark.slow
 def test_a_foreign_encoder_is_followed_with_its_preprocessing(tmp_path: Path, weights: Path, album: Path):
     pytest.importorskip("torch")
     from facesearch.encoder.onnx_export import write_onnx

@@ -77,6 +77,7 @@ def test_a_strict_type_checker_knows_it(tmp_path: Path):
 # ---- what the host process does not notice
 
 
+@pytest.mark.slow
 def test_a_host_process_notices_nothing(weights: Path, album: Path, tmp_path: Path):
     """No environment is read, nothing is printed, planted, handled or changed that is the process's own."""
     code = textwrap.dedent(f"""

@@ -17,6 +17,7 @@ from facesearch.api.per_process import PerProcess
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_eight_threads_enroll_search_and_forget_at_once(weights: Path, tmp_path: Path, album: Path):
     """Whoever is enrolled for good is found by every search, with the same score; nothing is lost."""
     gallery = facesearch.open_gallery(tmp_path / "g", encoder=weights, detector="aligned")
@@ -88,6 +89,7 @@ print("ok", len(here))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("how", ["aligned", "detect"])
 def test_forked_processes_ask_the_gallery_that_was_open_before(

@@ -251,6 +251,7 @@ def test_names_go_into_sidecars_and_come_back_as_suggestions(scanned: Any, heap:
     assert {(row["name"], row["in_photo"]) for row in rows} == {("", "Ada Ünal")}
 
 
+@pytest.mark.slow
 def test_a_missed_face_is_enrolled_by_its_box_and_marked_in_an_album(run: Any, tmp_path: Path, weights: Path):
     root = tmp_path / "plain"
     root.mkdir()

@@ -35,6 +35,7 @@ def test_wrong_usage_exits_with_2(run, words: tuple[object, ...]):
     assert "Usage:" in run(*words, code=2).stderr
 
 
+@pytest.mark.slow
 def test_no_gallery_an_empty_one_and_one_of_another_encoder(
     run, gallery: Path, album: Path, weights: Path, tmp_path: Path
 ):
@@ -102,6 +103,7 @@ def test_odd_names_are_refused_with_the_reason(run, album: Path, weights: Path, 
     assert reason in run("enroll", name, own(album, 0, 0), "--aligned", "--weights", weights, code=1).stderr
 
 
+@pytest.mark.slow
 def test_names_with_slashes_dashes_and_other_scripts_work(run, album: Path, weights: Path):
     for i, name in enumerate(("../../etc", "李小龍", "--", "-v")):
         words = ("enroll", "--aligned", "--weights", weights, "--", name, own(album, 0, i))

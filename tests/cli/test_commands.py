@@ -99,6 +99,7 @@ def test_weights_that_the_pointer_names_but_that_are_gone(run, tmp_path: Path):
 # ---- enroll, query, forget, list, info
 
 
+@pytest.mark.slow
 def test_a_person_is_found_after_enrolling_and_not_after_forgetting(
     run, gallery: Path, album: Path, weights: Path
 ):
@@ -136,6 +137,7 @@ def test_the_json_of_a_query_holds_all_that_the_lines_say(run, gallery: Path, al
         "expected_fpir_is",
         "stranger_share",
         "stranger_share_is",
+        "ambiguous_with",
         "scored_by",
         "quality",
         "poor",
@@ -195,6 +197,7 @@ def test_enroll_from_a_folder_takes_its_people_and_says_who_was_known(run, album
     assert second.stdout == "" and "48 photos were enrolled already" in second.stderr
 
 
+@pytest.mark.slow
 def test_a_photo_with_several_faces_is_refused_unless_the_largest_is_wanted(
     run, album: Path, weights: Path, tmp_path: Path
 ):
@@ -221,6 +224,7 @@ def test_a_photo_with_several_faces_is_refused_unless_the_largest_is_wanted(
     assert "face 2 of 2" not in run("query", "two.png", "--weights", weights, "--largest").stdout
 
 
+@pytest.mark.slow
 def test_photos_without_a_face_say_so(run, gallery: Path, weights: Path, tmp_path: Path):
     wall = save_colour(tmp_path / "wall.png", "grey", (300, 300))
     assert "No face found" in run("query", wall, "--weights", weights, code=1).stderr

@@ -101,6 +101,7 @@ def test_faces_are_listed_and_their_crops_written(run: Any, album: Path, tmp_pat
     assert "no face in any of them" in run("detect", wall, code=1).stderr.lower()
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_as_onnx_that_facesearch_reads_too(
     run: Any, weights: Path, album: Path, tmp_path: Path
 ):
@@ -120,6 +121,7 @@ def test_a_run_is_exported_as_onnx_that_facesearch_reads_too(
     assert "exists already" in run("export", "mine", "--onnx", code=1).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "missing", "extra"),
     [
@@ -181,6 +183,7 @@ def test_a_command_that_lacks_its_extra_says_which_one(
     ), done.stderr
 
 
+@pytest.mark.slow
 def test_evaluate_does_without_torch_and_draws_its_charts(toy_dataset: Any, weights: Path, tmp_path: Path):
     given = ["evaluate", "--data", str(toy_dataset.folder), "--weights", str(weights), "--only", "closed"]
     absent = ("torch", "torchvision", "onnxruntime", "onnx", "sklearn")

@@ -50,6 +50,7 @@ def faces_in(file: Path) -> Callable[[], bool]:
     return committed
 
 
+@pytest.mark.slow
 def test_enroll_keeps_what_was_enrolled(run, people: Path, weights: Path):
     how = ("--weights", weights, "--aligned")
     there = faces_in(people.parent / "index/gallery.sqlite")
@@ -59,6 +60,7 @@ def test_enroll_keeps_what_was_enrolled(run, people: Path, weights: Path):
     assert run("list").stdout.split() == ["5", "ana", "5", "ben"]
 
 
+@pytest.mark.slow
 def test_scan_keeps_what_was_found_and_goes_on(run, people: Path, weights: Path):
     how = ("--weights", weights, "--aligned")
     there = faces_in(people.parent / "people.scan/scan.sqlite")
@@ -114,6 +116,7 @@ def test_a_run_that_saved_itself_says_by_its_exit_code_what_it_was_sent(
     assert "Interrupted; all is saved." in run("train", "--settings", code=128 + number).stderr
 
 
+@pytest.mark.slow
 def test_watching_a_folder_ends_by_ctrl_c(run, album: Path, weights: Path, tmp_path: Path):
     how = ("--aligned", "--weights", weights)
     run("enroll", "Ana", own(album, 0, 0), *how)

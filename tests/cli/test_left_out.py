@@ -38,6 +38,7 @@ def folder(album: Path, tmp_path: Path) -> Path:
 SUMMARY = "5 skipped; 3 videos, 1 RAW not read"
 
 
+@pytest.mark.slow
 def test_every_command_counts_and_names_it(run: Any, folder: Path, weights: Path):
     told = run("enroll", "--from", folder.parent, "--aligned", "--weights", weights)
     assert told.stdout == "Ada: 3 photos enrolled\n" and SUMMARY in told.stderr
@@ -108,6 +109,7 @@ def test_all_of_it_is_written_where_it_is_asked_for(run: Any, tmp_path: Path, al
     assert stat.S_IMODE(Path("left.csv").stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_it_is_written_too_when_nothing_else_came_of_it(run: Any, tmp_path: Path, gallery: Path):
     folder = tmp_path / "people" / "Ada"
     folder.mkdir(parents=True)

@@ -103,6 +103,7 @@ def test_nobody_reads_on_and_it_ends_quietly(place: Path, command: str):
     assert not done.stderr
 
 
+@pytest.mark.slow
 def test_answers_come_whole_where_nobody_listens_to_the_talk(place: Path):
     whole = sh(place, "query ana/0.png --aligned")
     assert whole.returncode == 0 and whole.stderr.startswith("encoder: ")

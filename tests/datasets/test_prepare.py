@@ -100,6 +100,7 @@ def test_photos_without_a_face_are_skipped_with_the_detector(tmp_path: Path, alb
     assert open_dataset(tmp_path / "out").rows[0].found_by == "yunet 2026may"
 
 
+@pytest.mark.slow
 def test_detection_in_several_threads_changes_nothing(tmp_path: Path, album: Path):
     for workers in (1, 4):
         prepare(

@@ -82,6 +82,7 @@ def test_folding_and_exporting_change_no_vector(backbone: str, tmp_path: Path):
         assert vectors.dtype == np.float32 and cosines(vectors, exact).min() > 0.9999, engine
 
 
+@pytest.mark.slow
 def test_any_number_of_crops_goes_through_openvino(weights: Path):
     runtime = load_runtime(weights, engine="openvino", precision="float32")
     exact = reference(weights, crops_for(130))
@@ -90,6 +91,7 @@ def test_any_number_of_crops_goes_through_openvino(weights: Path):
         assert vectors.shape == (n, 32) and (cosines(vectors, exact[:n]) > 0.9999).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["average", "weighted"])
 @pytest.mark.parametrize(
     ("size_px", "flip_average", "head"), [(112, True, ()), (96, False, (24, 16)), (128, True, (24,))]
@@ -121,11 +123,13 @@ def test_every_kind_of_head_and_size_is_built_as_torch_builds_it(
         assert np.allclose(lengths, long, rtol=1e-3) and long.min() > 0.1, engine
 
 
+@pytest.mark.slow
 def test_the_shipped_encoder_is_built_as_torch_builds_it():
     vectors = load_runtime(SHIPPED, device="cpu", precision="float32").embed(crops_for(20))
     assert cosines(vectors, reference(SHIPPED, crops_for(20))).min() > 0.9999
 
 
+@pytest.mark.slow
 def test_all_ways_to_run_the_shipped_encoder_tell_the_same_lengths():
     """The mean over both mirror images of how long the network's own vector is, worked out here."""
     crops = crops_for(20)
@@ -142,6 +146,7 @@ def test_all_ways_to_run_the_shipped_encoder_tell_the_same_lengths():
         together.close()
 
 
+@pytest.mark.slow
 def test_our_encoders_need_no_torch_and_tell_nobody(weights: Path):
     """What imports them fails; and what OpenVINO asks before it sends anything has been answered with no, and
     is as it was.
@@ -183,6 +188,7 @@ def test_the_number_of_threads_is_the_callers(weights: Path):
     assert "threads, bfloat16" in load_runtime(weights, device="cpu", precision="bfloat16").words
 
 
+@pytest.mark.slow
 def test_a_foreign_encoder_gives_the_same_vectors_on_both_engines(weights: Path, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     write_onnx(weights, tmp_path / "e.onnx")
@@ -214,6 +220,7 @@ def test_the_teacher_gives_the_same_vectors_on_both_engines():
     assert cosines(load_runtime(MOBILEFACENET, device="cpu").embed(crops_for(20)), exact).min() > 0.999
 
 
+@pytest.mark.slow
 def test_an_encoder_is_written_as_standard_onnx(weights: Path, tmp_path: Path):
     """Of any number of photos, with the vectors that torch gives; nothing is overwritten, and what differs is
     not written.

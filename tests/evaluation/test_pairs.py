@@ -281,6 +281,7 @@ def test_nothing_usable_and_no_folder(album: Path, tmp_path: Path):
         run_pairs(PairTrial(pairs, tmp_path / "empty", None), ColourEncoder(), quiet, seed=0)
 
 
+@pytest.mark.slow
 def test_the_command_measures_pairs_without_any_dataset(run, album: Path, weights: Path, tmp_path: Path):
     lay_out(album, tmp_path / "lfw", folds=3, each=40)
     words = ("--pairs", "lfw/pairs.txt", "--pairs-photos", "lfw", "--aligned", "--weights", weights)

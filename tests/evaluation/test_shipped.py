@@ -86,6 +86,7 @@ def test_the_shipped_gallery_holds_everyone_and_no_photo(tmp_path: Path, card: d
     assert b"JFIF" not in raw and b"\x89PNG" not in raw
 
 
+@pytest.mark.slow
 def test_the_weights_and_the_detector_with_its_licence_are_in_the_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -55,6 +55,7 @@ def test_a_rolled_face_is_put_upright(degrees: int):
     assert abs((fit_of(face.landmarks).roll_deg - degrees + 180) % 360 - 180) < 20
 
 
+@pytest.mark.slow
 def test_an_upright_photo_stays_as_it_is():
     for number in range(8):
         (face,) = find_faces(load_detector(None), draw_photo(invent_person(number), 0))

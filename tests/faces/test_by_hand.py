@@ -79,6 +79,7 @@ def test_a_missed_face_is_looked_for_in_the_box_at_its_own_size_in_any_turn(roll
     assert np.abs(found.landmarks - face.landmarks).max() < 0.25 * float(face.box[2:].max())
 
 
+@pytest.mark.slow
 def test_a_face_too_poor_for_the_detector_is_found_where_a_person_says_it_is():
     """Shrunk until the detector misses it: the network finds it in a window of the box."""
     detector = load_detector(None)

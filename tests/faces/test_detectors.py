@@ -211,6 +211,7 @@ def test_what_fails_makes_no_place(tmp_path: Path):
     assert sql(folder) == BEFORE
 
 
+@pytest.mark.slow
 def test_the_shipped_gallery_takes_notes_in_a_copy(tmp_path: Path):
     shutil.copytree(INDEX, tmp_path / "index", ignore=shutil.ignore_patterns("vectors*"))
     import_into(tmp_path / "index", tmp_path / "taken", quiet)
@@ -387,6 +388,7 @@ def test_build_index_notes_what_the_datasets_table_says(album: Path, tmp_path: P
         assert gallery.faces.detectors() == {"haar": 7, "known": 3, MINE: len(dataset) - 10}
 
 
+@pytest.mark.slow
 def test_a_dataset_prepared_before_is_already_there(album: Path, tmp_path: Path):
     class Before:
         """The shipped detector as it was called until now."""
@@ -448,6 +450,7 @@ def test_it_says_nothing_where_there_is_nothing_to_say_and_then_reads_no_row(
         assert other_detectors(gallery, MINE) == ""
 
 
+@pytest.mark.slow
 def test_query_enroll_and_info_say_it(run, album: Path, weights: Path, tmp_path: Path):
     photos = sorted((album / "p000").iterdir())
     other = another_yunet(tmp_path)

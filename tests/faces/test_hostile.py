@@ -18,6 +18,7 @@ def fuzz() -> ModuleType:
     return importlib.import_module("fuzz")
 
 
+@pytest.mark.slow
 def test_every_reader_refuses_what_is_damaged_in_our_words(fuzz: ModuleType, tmp_path: Path):
     refused = 0
     for name, (whole, target) in fuzz.targets_in(tmp_path).items():

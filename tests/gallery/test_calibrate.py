@@ -217,6 +217,7 @@ def test_strangers_from_a_folder_with_a_broken_photo(tmp_path: Path):
     ]
 
 
+@pytest.mark.slow
 def test_the_command(run, toy_dataset: Dataset, weights: Path, tmp_path: Path):
     run("toy", "strangers", "--people", "12", "--photos", "8", "--seed", "77")
     run("prepare", "strangers", "--out", "prepared", "--aligned")

@@ -81,6 +81,7 @@ def test_back_to_plain(folder: Path, plain: Path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["plain", "folder"])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_the_same_command_goes_on(request: pytest.FixtureRequest, start: str, step: str):
@@ -199,6 +200,7 @@ def test_a_file_of_plain_vectors_that_a_killed_writer_left_goes(folder: Path, pl
     assert traces(folder) == [] and verify(folder, repair=True, key=KEY).index == ""
 
 
+@pytest.mark.slow
 def test_a_plain_copy_in_the_folder_is_found_and_named(plain: Path):
     shutil.copy(plain / FILE, plain / "my-backup.sqlite")
     with pytest.raises(StillThere, match=r"my-backup\.sqlite"):

@@ -107,6 +107,7 @@ with Store.open(Path({folder!r}), KEY) as gallery:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_nothing_in_plain_and_loses_nothing(folder: Path):
     confirmed = 999
     for round_no in range(4):

@@ -32,6 +32,7 @@ def test_forgetting_leaves_no_byte_of_the_ciphertexts_either(folder: Path):
     assert traces(folder) == [] and "zanzibar" not in path.read_text().lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", ["sealed", "plain"])
 def test_a_copy_that_is_kept_in_the_folder_is_found_and_named(folder: Path, plain: Path, copy: str):
     shutil.copy((folder if copy == "sealed" else plain) / FILE, folder / "my-backup.sqlite")
@@ -39,6 +40,7 @@ def test_a_copy_that_is_kept_in_the_folder_is_found_and_named(folder: Path, plai
         forget(NAMES[0], folder, (), tell, key=KEY)
 
 
+@pytest.mark.slow
 def test_a_name_as_it_was_sealed_is_looked_for_too(folder: Path):
     with Store.open(folder, KEY) as gallery:
         (folder / "notes").write_bytes(b"..." + bytes(gallery.cipher.encrypt_name(NAMES[0])))  # type: ignore[arg-type]

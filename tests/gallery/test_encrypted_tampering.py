@@ -95,6 +95,7 @@ def test_a_name_in_plain_in_an_encrypted_gallery(folder: Path):
     assert len(verify(folder, repair=True, key=KEY).problems) == 10
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_noticed_or_of_no_consequence(folder: Path):
     whole, expected = (folder / FILE).read_bytes(), contents(folder, KEY)
     noticed = 0

@@ -121,6 +121,7 @@ def test_a_trace_behind_thousands_of_pieces_that_are_alive_is_found(
     assert {blobs[-1][:16], blobs[-1][16:]} <= set(file.pieces) and set(file.texts) == set(names)
 
 
+@pytest.mark.slow
 @KEYS
 @pytest.mark.parametrize("many", [2, 10_000], ids=["sorted out before", "asked about after"])
 def test_among_shared_ones_the_one_that_is_kept_elsewhere_is_found(

@@ -121,6 +121,7 @@ def test_what_others_share_is_alive_and_no_trace(folder: Path):
         assert [p.name for p in gallery.faces.people()] == [NAME + " junior", "ana"]
 
 
+@pytest.mark.slow
 def test_a_copy_that_somebody_keeps_in_the_folder_is_found_and_named(folder: Path):
     shutil.copy(folder / FILE, folder / "my-backup.sqlite")
     with pytest.raises(StillThere, match=r"my-backup\.sqlite"):
@@ -278,6 +279,7 @@ def found_in(data: bytes, vectors: tuple[bytes, ...], texts: tuple[str, ...]) ->
         return bool(file.pieces or file.texts)
 
 
+@pytest.mark.slow
 def test_secure_delete_is_what_does_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """The proof can fail: with SQLite's overwriting switched off, and the file not rewritten, the bytes
     stay, and it is noticed.

@@ -174,6 +174,7 @@ def test_counting_by_the_index_is_counting(gallery: Store):
     assert count_faces(gallery) == 1510
 
 
+@pytest.mark.slow
 def test_the_commands(run, tmp_path: Path, album: Path, weights: Path):
     use = ("--aligned", "--weights", weights)
     run("enroll", "--from", album, *use)

@@ -35,6 +35,7 @@ def gallery(three_hundred_people: Store) -> Store:
 # ---- damage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flat", "bits1"])
 def test_a_byte_flipped_anywhere_in_the_index_gives_no_wrong_answer(gallery: Store, kind: str):
     """Every 997th byte of every file, of long ones every 9973rd: the answers are right, whatever is found
@@ -141,6 +142,7 @@ def _ask_for_ever(folder: Path, number: int, until: object) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 def test_one_process_enrolls_and_forgets_while_others_ask(gallery: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(faiss_index._bring_up_to_date, "__defaults__", (40,))
     monkeypatch.setattr(faiss_index, "DELTA_LIMIT", 40)

@@ -25,6 +25,7 @@ def gallery(forty_people: Store) -> Store:
     return forty_people
 
 
+@pytest.mark.slow
 @lite_only
 def test_the_commands(run: Any, album: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
     given = ["--aligned", "--weights", weights]
@@ -78,6 +79,7 @@ def test_pymilvus_prints_nothing_of_its_own(gallery: Store, place: Place, capfd:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_grpc_prints_nothing_when_a_server_leaves_in_the_middle_of_a_call(
     gallery: Store, place: Place, tmp_path: Path
 ):

@@ -72,6 +72,7 @@ def test_a_check_counts_what_is_missing_too_many_or_another_vector_and_full_repa
     assert check(gallery, place, quiet).words() == ""
 
 
+@pytest.mark.slow
 @lite_only
 @pytest.mark.parametrize(
     "damage",

@@ -171,6 +171,7 @@ def behind(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return answers
 
 
+@pytest.mark.slow
 def test_a_sync_waits_when_it_is_to_and_not_when_somebody_is_forgotten(
     forty_people: Store, place: Place, behind: list[int]
 ):
@@ -182,6 +183,7 @@ def test_a_sync_waits_when_it_is_to_and_not_when_somebody_is_forgotten(
     assert job.sync(forty_people, place, progress=quiet).unindexed == 7
 
 
+@pytest.mark.slow
 def test_others_may_sync_and_forget_while_one_waits(forty_people: Store, place: Place, behind: list[int]):
     behind[:] = [202, 202, 0]
     within: list[int] = []
@@ -203,6 +205,7 @@ def asked(run: Any, album: Path, weights: Path) -> Callable[..., Any]:
     return lambda *more: run("query", photo, "--aligned", "--store", "milvus:faces.db", *more)
 
 
+@pytest.mark.slow
 @lite_only
 def test_the_command_waits_or_says_that_it_did_not(run: Any, asked: Any, behind: list[int]):
     behind[:] = [48]

@@ -24,7 +24,6 @@ THRESHOLD = Threshold(0.5, 0.01, "by hand", 300, 60, True, 20, 0.0, 0.02, ((0.4,
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
     """A finaliser that runs while 100,000 brackets are read would meet the recursion limit too."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

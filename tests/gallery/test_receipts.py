@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "g"
 
 
+@pytest.mark.slow
 def test_receipts_do_not_grow_and_say_what_else_was_searched(folder: Path):
     paths = [forget(f"person {i:03d}", folder, (), tell)[1] for i in range(12)]
     sizes = [path.stat().st_size for path in paths]
@@ -51,6 +52,7 @@ def test_a_folder_full_of_other_files_does_not_make_them_grow_either(folder: Pat
     assert {FILE, "vectors.json"} <= dict(receipt.files).keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [1, 40])
 def test_earlier_receipts_are_searched_like_any_file(folder: Path, many: int):
     """Small files are searched together; a trace in one of them is found, and the right one is named."""

@@ -205,6 +205,7 @@ def test_the_command_says_that_the_threshold_is_gone(run, folder: Path, toy_data
     assert ("there is no threshold now" in said) if now is None else (f"is {now.score:.3f} now" in said)
 
 
+@pytest.mark.slow
 def test_the_command(run, folder: Path, toy_dataset: Dataset, weights: Path):
     refused = run(
         "query",

@@ -400,6 +400,7 @@ with Store.open(Path({folder!r})) as gallery:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_nothing_it_had_confirmed(gallery: Store):
     """kill -9 at eight moments: every confirmed pair of rows is there, whole, and the index answers."""
     root = str(Path(__file__).parents[2])

@@ -115,6 +115,7 @@ def test_what_is_no_export_at_all(tmp_path: Path):
             import_into(tmp_path / name, tmp_path / "new", quiet)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(edits=[(3436, b"\x00\x80")], cut=0)  # SQLite's own message could not be decoded
 @given(

@@ -76,6 +76,7 @@ def test_a_vector_of_another_length_is_noticed_even_with_a_right_checksum(folder
     assert problem.startswith("face 5: its vector has the length 3.00")
 
 
+@pytest.mark.slow
 def test_a_byte_flipped_anywhere_in_the_file_is_noticed_or_of_no_consequence(folder: Path):
     """Every 97th byte in turn: either verify or opening complains, or everything that is enrolled reads as
     before.

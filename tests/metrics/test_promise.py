@@ -25,6 +25,7 @@ def world(rng: np.random.Generator, kind: str) -> np.ndarray:
     return photo + np.where(rng.random((PEOPLE, 1)) < 0.04, 3.0, 0.5 * rng.normal(size=(PEOPLE, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["apart", "together", "look-alikes"])
 @pytest.mark.parametrize("fpir", [0.1, 0.01])
 def test_it_is_kept_by_as_many_other_strangers(kind: str, fpir: float):

@@ -139,6 +139,7 @@ def test_a_taught_run_shows_the_teacher(tmp_path: Path):
     assert "val cosine to the teacher" in words and "best" in words
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_early(toy_dataset, tmp_path: Path):
     from tests.helpers.training import SMALL, go
 

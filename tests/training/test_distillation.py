@@ -275,6 +275,7 @@ def test_a_pupil_comes_nearer_to_its_teacher_also_on_photos_it_never_saw(
     assert cosines[-1] > cosines[0] + 0.2
 
 
+@pytest.mark.slow
 def test_another_teacher_cannot_take_over(teacher_file: Path, toy_dataset: Dataset, tmp_path: Path):
     copy = tmp_path / "t.onnx"
     copy.write_bytes(teacher_file.read_bytes())
@@ -297,6 +298,7 @@ def test_nameless_photos_join_without_becoming_classes(toy_dataset: Dataset):
     assert (val.label >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_run_on_nameless_photos_too(teacher_file: Path, toy_dataset: Dataset, tmp_path: Path):
     result = go(
         recipe(teacher_file, epochs=1, distill_mixed=1.0, distill_live=1.0),

@@ -95,6 +95,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [4.0, 25.0])
 def test_a_run_ends_in_time_and_its_schedules_have_run_out(
     seconds: float, toy_dataset: Dataset, tmp_path: Path
@@ -115,6 +116,7 @@ def test_what_was_not_reached_is_told(toy_dataset: Dataset, tmp_path: Path):
     assert "1 min: 7 steps, 2.3 rounds of the photos" in told
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_minutes_that_are_left(toy_dataset: Dataset, tmp_path: Path):
     """The state of its last minute is there; another process, on another clock, takes up the time that was
     spent.
@@ -130,6 +132,7 @@ def test_a_killed_run_goes_on_with_the_minutes_that_are_left(toy_dataset: Datase
     assert clock.now - 5 + spent == pytest.approx(240, abs=9)
 
 
+@pytest.mark.slow
 def test_looks_at_val_take_no_more_than_their_share(toy_dataset: Dataset, tmp_path: Path):
     """Each costs 2 s here and an epoch 18: they are 40 s apart, and time is kept for the last one."""
     clock, config = Clock(), BY_CLOCK.changed(["minutes=5.0"])
@@ -161,6 +164,7 @@ def test_resuming_asks_for_the_same_minutes(toy_dataset: Dataset, tmp_path: Path
         go(BY_CLOCK.changed(["minutes=2.0"]), toy_dataset, tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_on_the_real_clock_a_run_ends_in_time_too(toy_dataset: Dataset, tmp_path: Path):
     import time
 

@@ -60,6 +60,7 @@ def written(config: TrainConfig, folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [1, 2])
 def test_processes_agree_and_what_they_work_out_together_is_what_one_would(world: int):
     """Words, batch norm, sharded ArcFace with and without a sample: see tests/rank_work.py."""
@@ -259,6 +260,7 @@ def rows_of(folder: Path) -> set[tuple[object, ...]]:
         return {tuple(row[1:]) for rows in gallery.faces.batches() for row in rows}
 
 
+@pytest.mark.slow
 def test_two_processes_build_the_gallery_that_one_builds_also_after_one_was_killed(
     toy_dataset: Dataset, tmp_path: Path
 ):

@@ -151,6 +151,7 @@ def test_three_coloured_people_are_learned(loss: str, tmp_path: Path):
     assert result.best_epoch.val_accuracy == 1.0 and result.best_epoch.val_tpr > 0.9
 
 
+@pytest.mark.slow
 def test_a_run_leaves_whole_files_that_belong_together(toy_dataset: Dataset, tmp_path: Path):
     result = go(SMALL, toy_dataset, tmp_path / "run")
     assert load_history(tmp_path / "run") == list(result.history)
@@ -257,6 +258,7 @@ def test_a_loss_that_is_no_number_stops_with_step_and_settings_and_keeps_the_las
         )
 
 
+@pytest.mark.slow
 def test_runs_are_not_overwritten_and_not_resumed_as_something_else(toy_dataset: Dataset, tmp_path: Path):
     config = SMALL.changed(["epochs=1"])
     go(config, toy_dataset, tmp_path / "run")

@@ -74,6 +74,7 @@ def test_a_long_average_on_a_short_run_is_told(toy_dataset: Dataset):
 # ---- runs that diverged
 
 
+@pytest.mark.slow
 def test_an_encoder_that_gives_no_numbers_is_never_written(
     toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -93,6 +94,7 @@ def test_an_encoder_that_gives_no_numbers_is_never_written(
     assert not (tmp_path / "run" / BEST).exists() and (tmp_path / "run" / STATE).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("val", ["none", "strangers, one photo each"])
 def test_a_run_that_could_not_be_validated_says_so_and_is_not_the_default(
     run: Any, album: Path, tmp_path: Path, val: str
@@ -113,6 +115,7 @@ def test_a_run_that_could_not_be_validated_says_so_and_is_not_the_default(
     assert not (tmp_path / RUNS / FINISHED).exists() and (tmp_path / "r/best.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_no_better_than_chance_is_not_the_default(
     run: Any, toy_dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -212,6 +215,7 @@ def test_people_of_val_without_a_training_photo_are_told_and_not_counted_wrong(
     assert training.check()[0].val_accuracy == 1.0
 
 
+@pytest.mark.slow
 def test_the_state_is_saved_before_val_is_looked_at(
     toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -226,6 +230,7 @@ def test_the_state_is_saved_before_val_is_looked_at(
     assert result.history[0].train_loss > 0
 
 
+@pytest.mark.slow
 def test_the_librarys_kernels_are_tried_out_in_training_steps_alone(toy_dataset: Dataset, tmp_path: Path):
     """cudnn.flags() switches cuDNN off unless it is told not to; on a GPU that costs a factor of ten."""
     flags = torch.backends.cudnn
@@ -242,6 +247,7 @@ def test_the_librarys_kernels_are_tried_out_in_training_steps_alone(toy_dataset:
 # ---- settings
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(toy_dataset: Dataset, tmp_path: Path):
     with pytest.raises(BadConfig, match="freeze"):
         go(SMALL.changed(["freeze=[0, 0, 99]"]), toy_dataset, tmp_path / "run")
@@ -340,6 +346,7 @@ def test_a_weighted_encoder_is_read_back_and_runs_on_both_engines(tmp_path: Path
     ).min() > 0.999
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_goes_on_where_files_lie_elsewhere(toy_dataset: Dataset, tmp_path: Path):
     """Another place for what it began with is no other run; other settings are. What a GPU was asked for, a
     CPU does without.

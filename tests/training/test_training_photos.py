@@ -128,6 +128,7 @@ def test_a_pack_is_the_dataset_in_a_tenth_of_the_size(toy_dataset: Dataset, tmp_
     assert found[0].stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_packs_as_from_the_folder(toy_dataset: Dataset, tmp_path: Path):
     ((path, _),) = packs(toy_dataset, np.arange(len(toy_dataset)), tmp_path / "toy", 100, 10**9)
     packed = open_dataset(path)

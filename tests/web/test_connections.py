@@ -80,6 +80,7 @@ def is_ended(client: socket.socket) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\n", HELLO + b"GET /again HT"])
 def test_a_head_that_does_not_come_ends_its_connection(port: int, begin: bytes):
     with connect(port) as client:
@@ -87,6 +88,7 @@ def test_a_head_that_does_not_come_ends_its_connection(port: int, begin: bytes):
         assert is_ended(client)
 
 
+@pytest.mark.slow
 def test_a_head_that_drips_ends_its_connection(port: int):
     with connect(port) as client, contextlib.suppress(ConnectionError):
         client.sendall(b"GET / HTTP/1.1\r\nX: ")
@@ -99,6 +101,7 @@ def test_a_head_that_drips_ends_its_connection(port: int):
         raise AssertionError("it goes on for ever")
 
 
+@pytest.mark.slow
 def test_a_body_that_nobody_waits_for_does_not_keep_its_connection(port: int):
     with connect(port) as client:
         client.sendall(b"POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")

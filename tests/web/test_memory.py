@@ -41,6 +41,7 @@ def heaps(how: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.confstr_names.get("CS_GNU_LIBC_VERSION"), reason="another C library")
 def test_threads_share_two_heaps():
     assert heaps("many") > 2
