@@ -103,5 +103,5 @@ class Foreign:
 def _unit(vectors: F32) -> tuple[F32, F32]:
     """Rows brought to length 1, and how long they were (n,)."""
     lengths = np.linalg.norm(vectors, axis=1)
-    unit: F32 = vectors / np.maximum(lengths, 1e-12)[:, None]
+    unit: F32 = np.divide(vectors, np.maximum(lengths, 1e-12)[:, None])
     return unit, lengths

@@ -189,7 +189,7 @@ class _Network:
         weight = weight if stored.dtype == np.float32 else op.convert(weight, "f32")
         shift = self._float(f"{name}.bias") if self._has(f"{name}.bias") else np.zeros(count, np.float32)
         if norm:
-            scale: F32 = 1 / np.sqrt(self._float(f"{norm}.running_var") + np.float32(eps))
+            scale: F32 = np.reciprocal(np.sqrt(self._float(f"{norm}.running_var") + np.float32(eps)))
             if self._has(f"{norm}.weight"):
                 scale = scale * self._float(f"{norm}.weight")
             shift = (shift - self._float(f"{norm}.running_mean")) * scale

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 LEFT_OUT = "crop"
@@ -54,7 +55,7 @@ def _shape(hint: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return model_of(hint)
-    if origin is np.ndarray:
+    if origin in (np.ndarray, NDArray):  # from NumPy 2.5 on NDArray is an alias with a name of its own
         return list[float]
     if hint is Path:
         return str
