@@ -211,7 +211,9 @@ def search_rows() -> Iterator[list[str]]:
 
 def template_rows() -> Iterator[list[str]]:
     """scripts/bench_search.py: a search by template beside one by photo, in the same run."""
-    for row in read("search/templates.json")["runs"]:
+    for row in read("bench.json")["parts"]["search"]["runs"]:
+        if row["vectors"] != "face":
+            continue
         index = row["indexes"]["auto"]
         found, changed = index["search"], index["change"]
         yield [
