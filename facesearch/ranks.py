@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from facesearch import workers
 from facesearch.errors import DeviceMissing, PeerLost
 from facesearch.records import F32
 
@@ -180,6 +181,8 @@ def joined(device: str, ranks: Ranks) -> Iterator[None]:
     yield
     # After an error the process ends anyway, and waiting for the dead would hang
     distributed.destroy_process_group()
+    # torch keeps a group that DistributedDataParallel has used, and gloo's threads with it
+    workers.foreign_threads_stay()
 
 
 def _is_broken(error: RuntimeError) -> bool:

@@ -78,6 +78,21 @@ def is_at_work() -> bool:
     return any(thread.is_alive() for thread in _threads)
 
 
+_foreign_stay = threading.Event()
+
+
+def foreign_threads_stay() -> None:
+    """Note that a library's threads are there until the process ends. Now and then such a one aborts a
+    process that is being taken down, though its work is done.
+    """
+    _foreign_stay.set()
+
+
+def do_foreign_threads_stay() -> bool:
+    """Whether it is better to end at once, without taking down what is left."""
+    return _foreign_stay.is_set()
+
+
 def _work_off(todo: queue.SimpleQueue[Callable[[], None] | None]) -> None:
     while (do := todo.get()) is not None:
         do()

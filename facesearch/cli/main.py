@@ -7,6 +7,8 @@ wrong usage, 130 after Ctrl-C.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 from typing import Any
@@ -205,7 +207,18 @@ def run() -> None:
     code = _exit_code()
     if code == interrupt.INTERRUPTED and workers.is_at_work():
         interrupt.end()  # a thread may wait for a file for ever
+    if workers.do_foreign_threads_stay():
+        _end_at_once(code)
     sys.exit(code)
+
+
+def _end_at_once(code: int) -> None:
+    """sys.exit without what comes last: Python's and the libraries' own taking down, beside their threads."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _exit_code() -> int:

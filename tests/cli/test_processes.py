@@ -104,3 +104,17 @@ def test_build_index_survives_a_kill_and_ends_whole(album: Path, weights: Path, 
     assert again.returncode == 0 and "600 vectors of 30 people" in again.stdout
     known = int(again.stdout.split(" known already")[0].split()[-1])
     assert known >= 256
+
+
+def test_beside_threads_of_a_library_a_command_ends_as_ever(tmp_path: Path):
+    code = """if True:
+        import atexit, sys
+        from facesearch import workers
+        from facesearch.cli.main import run
+        workers.foreign_threads_stay()
+        atexit.register(print, "the last word")
+        sys.argv = ["facesearch", "list", "--gallery", "nowhere"]
+        run()
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == "the last word\n" and "no gallery there" in done.stderr

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from facesearch import workers
 from facesearch.datasets.table import open_dataset
 from facesearch.encoder import stream
 from facesearch.encoder.device import choose_device
@@ -247,3 +248,6 @@ if __name__ == "__main__":
         except PeerLost as error:
             sys.stderr.write(f"{error.advice}\n")
             raise
+    if workers.do_foreign_threads_stay():  # as the command line ends
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(0)
