@@ -20,7 +20,7 @@ demo-train: $(TRAIN_STAMP)
 # COVERAGE: what .ci/run adds to count the lines that run.
 test: $(STAMP)
 	$(BIN)/pytest $(COVERAGE) -n auto --dist worksteal -m "not slow and not data and not alone"
-	$(BIN)/pytest -m alone tests/training
+	$(BIN)/pytest -m alone
 
 test-all: $(STAMP)
 	$(BIN)/pytest
